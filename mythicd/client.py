@@ -1,0 +1,267 @@
+"""The daemon's socket from Python: what `mythicd talk`, the tests and the benchmarks use, as a game's plugin would.
+
+A `DaemonClient` connects, keeps a `Playback` for each voice stream and answers the daemon with its playhead, answers
+tool calls, and hands every message to whoever iterates `events()`. It plays to a virtual loudspeaker in real time
+unless it is given a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from mythicd import messages as m
+from mythicd import wire
+from mythicd.audio import SAMPLE_BYTES, Clip, Reframer
+from mythicd.discovery import Discovery, discover
+from mythicd.engines import MIC_RATE
+from mythicd.errors import DaemonUnreachable, MythicError
+from mythicd.playback import Playback, PlaybackEvent, Played, Started, Stopped
+
+FRAME_MS = 20
+"""Length of a microphone frame, in milliseconds."""
+TICK_S = 0.005
+"""How often the virtual loudspeaker moves its playhead."""
+MAX_EVENTS = 4096
+
+ToolHandler = Callable[[m.ToolCall], Awaitable[m.Ack]]
+
+
+@dataclass(slots=True)
+class VoiceStream:
+    """A voice stream as received."""
+
+    start: m.StreamStart
+    playback: Playback
+    frames: list[tuple[int, int]] = field(default_factory=list)
+    """(timestamp, samples) of each PCM frame, in order of arrival."""
+    visemes: list[m.VisemeEvent] = field(default_factory=list)
+    first_frame_s: float | None = None
+    """When its first frame arrived, on the client's monotonic clock."""
+    started_s: float | None = None
+    """When its first sample was played."""
+    end: m.StreamEnd | None = None
+    cutoff: m.Cutoff | None = None
+
+    @property
+    def clip(self) -> Clip:
+        """All audio received."""
+        return Clip(bytes(self.playback.pcm), self.start.sample_rate)
+
+
+async def acknowledge(call: m.ToolCall) -> m.Ack:
+    """Answer a tool call as a game does that could carry it out."""
+    return m.Ack(call_id=call.call_id, turn_id=call.turn_id, status="ok")
+
+
+class DaemonClient:
+    """One connection to a running daemon."""
+
+    def __init__(
+        self,
+        socket: aiohttp.ClientWebSocketResponse,
+        session: aiohttp.ClientSession,
+        welcome: m.Welcome,
+        *,
+        tools: ToolHandler,
+        prebuffer_ms: float,
+        playheads: bool,
+    ) -> None:
+        self.welcome = welcome
+        self.streams: dict[int, VoiceStream] = {}
+        self._socket = socket
+        self._session = session
+        self._tools = tools
+        self._prebuffer_ms = prebuffer_ms
+        self._playheads = playheads
+        self._events: asyncio.Queue[m.ServerMessage | None] = asyncio.Queue(MAX_EVENTS)
+        self._next_mic = 1
+        self._tasks = [
+            asyncio.create_task(self._read(), name="client reader"),
+            asyncio.create_task(self._play(), name="client loudspeaker"),
+        ]
+
+    @classmethod
+    async def connect(
+        cls,
+        data: Path,
+        hello: m.Hello,
+        *,
+        discovery: Discovery | None = None,
+        tools: ToolHandler = acknowledge,
+        prebuffer_ms: float = 40.0,
+        playheads: bool = True,
+    ) -> DaemonClient:
+        """Find the daemon of this data dir, open the socket and greet it. Raises DaemonUnreachable.
+
+        `playheads=False` makes a client that never says what was heard, as a careless one would.
+        """
+        where = discovery or discover(data)
+        session = aiohttp.ClientSession()
+        try:
+            socket = await session.ws_connect(
+                where.url,
+                headers={"Authorization": f"Bearer {where.token}"},
+                max_msg_size=wire.RECEIVE_LIMIT,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+            )
+            await socket.send_str(wire.encode(hello))
+            first = await socket.receive(timeout=10.0)
+            answer = wire.decode_server(first.data) if first.type is aiohttp.WSMsgType.TEXT else None
+            if isinstance(answer, m.Error):
+                raise DaemonUnreachable(f"The daemon refused: {answer.message}", remedy=answer.remedy)
+            if not isinstance(answer, m.Welcome):
+                raise DaemonUnreachable(f"The daemon closed the connection ({first.data}).", remedy="See its log.")
+        except aiohttp.WSServerHandshakeError as error:
+            await session.close()
+            raise DaemonUnreachable(
+                f"The daemon at {where.url} refused the handshake ({error.status}).", remedy="Is daemon.json current?"
+            ) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            await session.close()
+            raise DaemonUnreachable(
+                f"Nothing answers at {where.url}: {error}.", remedy="Start the daemon with `mythicd run`."
+            ) from error
+        except MythicError:
+            await session.close()
+            raise
+        return cls(socket, session, answer, tools=tools, prebuffer_ms=prebuffer_ms, playheads=playheads)
+
+    async def send(self, message: m.ClientMessage) -> None:
+        """Send a message. Raises DaemonUnreachable when the connection is gone."""
+        try:
+            await self._socket.send_str(wire.encode(message))
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise DaemonUnreachable("The daemon closed the connection.", remedy="See its log.") from error
+
+    async def send_pcm(self, stream: int, sequence: int, timestamp: int, pcm: bytes, flags: int = 0) -> None:
+        """Send one microphone frame."""
+        frame = wire.Frame(wire.FrameType.MIC_PCM, stream, sequence, timestamp, pcm, flags)
+        await self._socket.send_bytes(wire.pack_frame(frame))
+
+    async def speak(self, npc_id: str, clip: Clip, *, mode: str = "push_to_talk", tail_ms: int = 0) -> float:
+        """Say a clip into the microphone at real-time pace; return when its last sample was handed over.
+
+        With `open`, the microphone stays open for `tail_ms` of silence, so that the daemon hears the end.
+        """
+        stream, self._next_mic = self._next_mic, self._next_mic + 1
+        sound = clip.at(MIC_RATE)
+        await self.send(m.MicStart(stream=stream, npc_id=npc_id, mode="open" if mode == "open" else "push_to_talk"))
+        samples = MIC_RATE * FRAME_MS // 1000
+        reframer = Reframer(samples)
+        frames = reframer.add(sound.pcm)
+        frames.append(reframer.finish().ljust(samples * SAMPLE_BYTES, b"\0"))
+        frames += [b"\0" * samples * SAMPLE_BYTES] * (tail_ms // FRAME_MS)
+        spoken = len(sound.pcm) // SAMPLE_BYTES
+        begun = time.monotonic()
+        last_s = begun
+        for index, pcm in enumerate(frames):
+            # A frame exists only once its last sample was recorded.
+            due = begun + (index + 1) * FRAME_MS / 1000
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self.send_pcm(stream, index, index * samples, pcm)
+            if index * samples < spoken:
+                last_s = time.monotonic()
+        await self.send(m.MicStop(stream=stream))
+        return last_s
+
+    async def events(self) -> AsyncIterator[m.ServerMessage]:
+        """Yield every message of the daemon in order, until the connection closes."""
+        while (message := await self._events.get()) is not None:
+            yield message
+
+    async def turn(self, timeout_s: float = 30.0) -> list[m.ServerMessage]:
+        """Return all messages up to and including the next `TurnTimeline`, `Busy` or turn's `Error`.
+
+        Raises TimeoutError or DaemonUnreachable.
+        """
+        seen: list[m.ServerMessage] = []
+        async with asyncio.timeout(timeout_s):
+            async for message in self.events():
+                seen.append(message)
+                if isinstance(message, m.TurnTimeline | m.Busy):
+                    return seen
+        raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See its log.")
+
+    async def close(self) -> None:
+        """Leave politely."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self._socket.close()
+        await self._session.close()
+
+    async def __aenter__(self) -> DaemonClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # --- what runs by itself -----------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            async for incoming in self._socket:
+                if incoming.type is aiohttp.WSMsgType.TEXT:
+                    await self._take(wire.decode_server(incoming.data))
+                elif incoming.type is aiohttp.WSMsgType.BINARY:
+                    self._take_frame(wire.unpack_frame(incoming.data))
+        finally:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._events.put_nowait(None)
+
+    async def _take(self, message: m.ServerMessage) -> None:
+        if isinstance(message, m.StreamStart):
+            playback = Playback(message.sample_rate, prebuffer_ms=self._prebuffer_ms)
+            self.streams[message.stream] = VoiceStream(message, playback)
+        elif isinstance(message, m.StreamEnd) and message.stream in self.streams:
+            self.streams[message.stream].end = message
+            self.streams[message.stream].playback.end()
+        elif isinstance(message, m.Cutoff) and message.stream in self.streams:
+            voice = self.streams[message.stream]
+            voice.cutoff = message
+            await self._report(voice, voice.playback.cut(time.monotonic()))
+        await self._events.put(message)
+        if isinstance(message, m.ToolCall):
+            await self.send(await self._tools(message))
+
+    def _take_frame(self, frame: wire.Frame) -> None:
+        voice = self.streams.get(frame.stream)
+        if voice is None:
+            return
+        if frame.type == wire.FrameType.TTS_PCM:
+            if voice.first_frame_s is None:
+                voice.first_frame_s = time.monotonic()
+            voice.frames.append((frame.timestamp, len(frame.payload) // SAMPLE_BYTES))
+            voice.playback.add(frame.payload)
+        elif frame.type == wire.FrameType.VISEME:
+            voice.visemes += wire.unpack_visemes(frame.payload, frame.timestamp)
+
+    async def _play(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for voice in list(self.streams.values()):
+                if not voice.playback.stopped:
+                    await self._report(voice, voice.playback.advance(time.monotonic()))
+
+    async def _report(self, voice: VoiceStream, events: list[PlaybackEvent]) -> None:
+        for event in events:
+            stream = voice.start.stream
+            if isinstance(event, Started):
+                voice.started_s = time.monotonic()
+            if not self._playheads:
+                continue
+            match event:
+                case Started():
+                    await self.send(m.PlaybackStarted(stream=stream))
+                case Played(samples):
+                    await self.send(m.Playhead(stream=stream, played_samples=samples))
+                case Stopped(samples):
+                    await self.send(m.PlaybackStopped(stream=stream, played_samples=samples))

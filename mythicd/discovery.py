@@ -1,0 +1,141 @@
+"""How a game finds the daemon: one small file in the data dir, and one lock so that only one daemon serves it.
+
+`<data>/run/daemon.json` (0600, in a 0700 folder) is replaced atomically at start and removed at a clean stop. It holds
+the port and a token that is fresh for each start, so a program that squats on a dead daemon's port only ever sees a
+dead token. Clients read it anew at every attempt to connect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from mythicd.errors import AlreadyRunning, DaemonUnreachable, DataDirError
+from mythicd.paths import discovery_file
+
+
+class Discovery(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client must know to connect."""
+
+    schema: str = "mythic-discovery-v1"
+    instance_id: str
+    """Fresh for each start; `Welcome` repeats it."""
+    pid: int
+    started_at: str
+    """UTC, ISO 8601."""
+    version: str
+    host: str = "127.0.0.1"
+    port: int
+    path: str = "/v1/ws"
+    token: str
+    protocol: tuple[int, ...] = (1,)
+
+    @property
+    def url(self) -> str:
+        """The WebSocket's address."""
+        return f"ws://{self.host}:{self.port}{self.path}"
+
+
+def publish(data: Path, discovery: Discovery) -> None:
+    """Write the discovery file, readable by this user only. Raises DataDirError."""
+    file = discovery_file(data)
+    fresh = file.with_suffix(".new")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(msgspec.json.format(msgspec.json.encode(discovery), indent=2))
+        os.replace(fresh, file)
+    except OSError as error:
+        raise DataDirError(
+            f"Cannot write {file}: {error.strerror}.", remedy="Check the folder's permissions."
+        ) from error
+
+
+def withdraw(data: Path, instance_id: str) -> None:
+    """Remove the discovery file, if it is still ours."""
+    file = discovery_file(data)
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        if msgspec.json.decode(file.read_bytes(), type=Discovery).instance_id == instance_id:
+            file.unlink()
+
+
+def discover(data: Path) -> Discovery:
+    """Read where the daemon is. Raises DaemonUnreachable when none has said so, or the file is damaged."""
+    file = discovery_file(data)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Discovery)
+    except FileNotFoundError:
+        raise DaemonUnreachable(
+            f"No daemon runs: {file} does not exist.", remedy="Start one with `mythicd run`."
+        ) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise DaemonUnreachable(
+            f"{file} cannot be read: {error}.", remedy="Delete it and start the daemon again."
+        ) from error
+
+
+class InstanceLock:
+    """Held by the one daemon that serves a data dir. The operating system frees it even after a crash."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = discovery_file(data).with_name("daemon.lock")
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock. Raises AlreadyRunning (naming the holder), or DataDirError when the dir is not writable."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = self._path.open("a+")
+        except OSError as error:
+            raise DataDirError(
+                f"The data dir {self._path.parent.parent} cannot be written: {error.strerror}.",
+                remedy="Set MYTHIC_HOME to a folder that you own, or mend its permissions.",
+            ) from error
+        try:
+            _lock(file)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise AlreadyRunning(
+                f"Another mythicd (pid {holder}) serves {self._path.parent.parent}.",
+                remedy="Use that one, stop it first, or set MYTHIC_HOME to another folder.",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back and remove its file."""
+        if self._file is None:
+            return
+        # Unlinked while held: nobody can lock the old file after us and believe to be alone. On Windows an open file
+        # cannot be unlinked, so it is closed first.
+        if sys.platform == "win32":
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        self._file.close()
+        self._file = None
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[str]) -> None:
+        # One byte far behind the pid, so that others can still read who holds it.
+        file.seek(1024)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        file.seek(0)
+
+else:
+    import fcntl
+
+    def _lock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,320 @@
+"""The five engines as Protocols, and the values that pass between them and the rest of the house.
+
+Nobody upstream can tell whether an engine runs in this process, in a child, or on another machine. Every engine is
+built cheaply, loads in `start()`, and gives everything back in `stop()`. Audio is s16le mono PCM throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+# --- hearing ---------------------------------------------------------------------------------------------------------
+
+MIC_RATE = 16_000
+"""Sample rate of all audio that goes into a Vad or an Asr, in hertz."""
+
+VAD_FRAME = 320
+"""Samples in one frame of a Vad: 20 ms at 16 kHz."""
+
+
+class VadStream(Protocol):
+    """One microphone's audio on its way through a voice activity detector. Synchronous: it costs microseconds."""
+
+    def push(self, pcm: bytes) -> list[float]:
+        """Take s16le 16 kHz audio of any length; return one speech probability (0–1) per whole 20 ms frame."""
+
+
+class Vad(Protocol):
+    """Tells speech from everything else."""
+
+    async def start(self) -> None:
+        """Load the model. Raises EngineUnavailable."""
+
+    def open(self) -> VadStream:
+        """Begin with a fresh stream of audio."""
+
+    async def stop(self) -> None:
+        """Free the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words a world expects to hear: what a recogniser may favour or build its language model from."""
+
+    people: tuple[str, ...] = ()
+    """Names and aliases of persons, as spoken."""
+
+    places: tuple[str, ...] = ()
+    """Names and aliases of places."""
+
+    items: tuple[str, ...] = ()
+    """Names and aliases of things."""
+
+    topics: tuple[str, ...] = ()
+    """Anything else that may be asked about, such as "guild dues" or "the blue lantern"."""
+
+    lines: tuple[str, ...] = ()
+    """Sentences of lore, whose word order is worth knowing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What an Asr made of a whole utterance."""
+
+    text: str
+    """The words; empty when none were understood."""
+
+    confidence: float = 1.0
+    """0–1, in the engine's own measure; 0 when nothing was understood."""
+
+    lang: str = "en"
+    """BCP-47 language tag."""
+
+
+class AsrStream(Protocol):
+    """One utterance on its way through a recogniser."""
+
+    async def push(self, pcm: bytes) -> str:
+        """Take s16le 16 kHz audio; return the hypothesis so far (it may change until `finish`)."""
+
+    async def finish(self) -> Recognition:
+        """No more audio comes: return the final words. The stream is closed afterwards."""
+
+    async def abandon(self) -> None:
+        """Throw the utterance away."""
+
+
+class Asr(Protocol):
+    """Turns speech into words."""
+
+    async def start(self) -> None:
+        """Load the model. Raises EngineUnavailable or ModelError."""
+
+    async def learn(self, vocabulary: Vocabulary) -> None:
+        """Favour these words from now on. Streams already open keep what they had."""
+
+    async def open(self) -> AsrStream:
+        """Begin an utterance."""
+
+    async def stop(self) -> None:
+        """Free the model."""
+
+
+# --- remembering -----------------------------------------------------------------------------------------------------
+
+
+class Embedder(Protocol):
+    """Turns text into unit vectors whose cosine tells how alike two texts are."""
+
+    dimensions: int
+    """Length of each vector; 384 for all-MiniLM-L6-v2."""
+
+    async def start(self) -> None:
+        """Load the model. Raises EngineUnavailable or ModelError."""
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return an array of shape (len(texts), dimensions); rows have length 1."""
+
+    async def stop(self) -> None:
+        """Free the model."""
+
+
+# --- thinking --------------------------------------------------------------------------------------------------------
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a conversation, before any chat template."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt in the order in which its parts change, slowest first.
+
+    `world` + `character` are the system message; `world` is equal for every character of a world, so an engine can
+    evaluate it once and share it. `turn` is the ephemeral end: it is replaced by the plain words afterwards.
+    """
+
+    world: str
+    character: str
+    history: tuple[ChatMessage, ...] = ()
+    turn: tuple[ChatMessage, ...] = ()
+    """Normally one user message; after a tool result: user, assistant (so far), tool."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model sees it: its arguments are names, as a person would say them."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON Schema of the arguments the model writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen."""
+
+    temperature: float = 0.7
+    """0 means greedy."""
+    top_p: float = 0.9
+    repeat_penalty: float = 1.1
+    max_tokens: int = 128
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LlmRequest:
+    """One reply to be written."""
+
+    npc_id: str
+    turn_id: str
+    prompt: Prompt
+    tools: tuple[ToolSpec, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Words to be spoken, as they come."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineCall:
+    """A tool call, at this place in the text. `arguments` is valid against the tool's `parameters`."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The reply is whole."""
+
+    reason: Literal["stop", "length"]
+    prompt_tokens: int
+    """Tokens in the whole prompt."""
+    evaluated_tokens: int
+    """Prompt tokens that had to be evaluated now; the rest was in the KV cache."""
+    generated_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillDone:
+    """The prompt is evaluated; the first token is sampled next."""
+
+    evaluated_tokens: int
+
+
+LlmEvent = PrefillDone | TextDelta | InlineCall | Finished
+
+
+class Llm(Protocol):
+    """Writes what a character says."""
+
+    async def start(self) -> None:
+        """Load the model. Raises EngineUnavailable or ModelError."""
+
+    async def attend(self, npc_id: str, prompt: Prompt) -> None:
+        """Make this prompt's system part and history ready in the KV cache, so that the next turn starts warm."""
+
+    def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        """Write one reply: PrefillDone, then TextDelta and InlineCall, then Finished. Closing it cancels the reply."""
+
+    async def forget(self, npc_id: str) -> None:
+        """Give back what the KV cache holds for this character."""
+
+    async def stop(self) -> None:
+        """Free the model."""
+
+
+# --- speaking --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSpec:
+    """A voice as an engine needs it."""
+
+    voice_id: str
+    """The name a persona card uses, such as `baritone_02`."""
+
+    model: str
+    """What the engine calls it: an espeak-ng voice with variant (`en-gb+m3`), or a Piper file."""
+
+    rate: int = 165
+    """Words per minute, where the engine can tell."""
+
+    pitch: int = 50
+    """0–99, where the engine can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhonemeOnset:
+    """A speech sound begins. It lasts until the next onset."""
+
+    sample: int
+    """Sample index from the start of the phrase, at the engine's sample rate."""
+
+    ipa: str
+    """The sound in IPA without stress marks; empty for silence."""
+
+    stress: int = 0
+    """0 none, 1 primary, 2 secondary."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordOnset:
+    """A word of the phrase begins to sound."""
+
+    sample: int
+    """Sample index from the start of the phrase."""
+
+    start: int
+    """Index of the word's first character in the phrase's text."""
+
+    end: int
+    """Index behind the word's last character."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceChunk:
+    """A stretch of a phrase's audio, and the sounds and words known by then to begin in the phrase."""
+
+    pcm: bytes
+    """s16le mono at the engine's sample rate."""
+
+    phonemes: tuple[PhonemeOnset, ...] = ()
+    words: tuple[WordOnset, ...] = ()
+
+
+class Tts(Protocol):
+    """Gives words a voice."""
+
+    sample_rate: int
+    """Hertz, of everything it says; known after `start`."""
+
+    async def start(self) -> None:
+        """Load the engine. Raises EngineUnavailable or ModelError."""
+
+    async def prepare(self, voice: VoiceSpec) -> None:
+        """Warm this voice up. Raises ModelError when the engine has no such voice."""
+
+    def speak(self, text: str, voice: VoiceSpec) -> AsyncGenerator[VoiceChunk, None]:
+        """Say one phrase, chunk by chunk. Closing the generator stops the voice."""
+
+    async def stop(self) -> None:
+        """Free the engine."""

@@ -1,0 +1,151 @@
+"""What a model writes, taken apart while it is being written: words to speak, and tool calls where they stand.
+
+    bytes of tokens -> characters (a letter may span tokens) -> words | <tool_call>JSON</tool_call> | stop string
+
+Words are passed on at once, except for an end that may yet turn out to be the beginning of a tag or of a stop string.
+A call is passed on when its closing tag has come. What is between the tags and is no valid call is reported, not
+spoken and not raised: the reply goes on. White space before the first word is dropped.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mythicd.engines import InlineCall, TextDelta
+from mythicd.llm.grammar import CLOSE, OPEN
+from mythicd.llm.schema import Tool, misfit
+
+MAX_CALL = 16_384
+"""Characters between the tags, beyond which a call is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadCall:
+    """Something between the tags that is no call of these tools."""
+
+    reason: str
+    """Why not; holds nothing of what was written, so that it may be logged."""
+
+
+ReplyPart = TextDelta | InlineCall | BadCall
+
+
+class ReplyParser:
+    """Takes apart one reply."""
+
+    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._stop = tuple(text for text in stop if text)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        """Outside a call: text that may begin a tag or stop string. Inside: the call so far."""
+        self._spoke = False
+        self.in_call = False
+        """Whether an opening tag has come and its closing tag has not."""
+        self.stopped = False
+        """Whether a stop string has come; nothing more is passed on."""
+
+    @property
+    def written(self) -> str:
+        """What has been written behind the opening tag, while in a call."""
+        return self._held if self.in_call else ""
+
+    def add(self, chunk: bytes) -> list[ReplyPart]:
+        """Take the bytes of one or more tokens, cut anywhere; return what they completed."""
+        return self._take(self._decoder.decode(chunk))
+
+    def restart_call(self) -> None:
+        """Forget what was written behind the opening tag: the call begins afresh with the next bytes."""
+        self._held = ""
+
+    def finish(self) -> list[ReplyPart]:
+        """No more comes: return what was held back."""
+        if self.stopped:
+            return []
+        parts = self._take(self._decoder.decode(b"", final=True))
+        if self.in_call:
+            parts.append(BadCall("the reply ended before its closing tag"))
+        else:
+            parts += self._say(self._held)
+        self._held, self.in_call = "", False
+        return parts
+
+    def _take(self, text: str) -> list[ReplyPart]:
+        parts: list[ReplyPart] = []
+        self._held += text
+        while not self.stopped:
+            if self.in_call:
+                body, tag, after = self._held.partition(CLOSE)
+                if not tag:
+                    if len(body) > MAX_CALL:
+                        parts.append(BadCall(f"it is longer than {MAX_CALL} characters"))
+                        self._held, self.in_call = "", False
+                    break
+                parts.append(self._call(body))
+                self._held, self.in_call = after, False
+                continue
+            place, mark = self._first_mark()
+            if mark is None:
+                keep = self._possible_mark()
+                parts += self._say(self._held[: len(self._held) - keep])
+                self._held = self._held[len(self._held) - keep :]
+                break
+            parts += self._say(self._held[:place])
+            self._held = self._held[place + len(mark) :]
+            if mark != OPEN:
+                self._held, self.stopped = "", True
+                break
+            self.in_call = True
+        return parts
+
+    def _first_mark(self) -> tuple[int, str | None]:
+        found = [(place, mark) for mark in (OPEN, *self._stop) if (place := self._held.find(mark)) >= 0]
+        return min(found, key=lambda each: (each[0], -len(each[1])), default=(0, None))
+
+    def _possible_mark(self) -> int:
+        """Return how many characters at the end may be the beginning of a mark."""
+        longest = max(len(mark) for mark in (OPEN, *self._stop)) - 1
+        for length in range(min(longest, len(self._held)), 0, -1):
+            tail = self._held[-length:]
+            if any(mark.startswith(tail) for mark in (OPEN, *self._stop)):
+                return length
+        return 0
+
+    def _say(self, text: str) -> list[ReplyPart]:
+        if not self._spoke:
+            text = text.lstrip()
+        if not text:
+            return []
+        self._spoke = True
+        return [TextDelta(text)]
+
+    def _call(self, body: str) -> InlineCall | BadCall:
+        try:
+            call = json.loads(body)
+        except (ValueError, RecursionError):
+            return BadCall("it is not JSON")
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+            return BadCall("it is no object with a name")
+        tool = self._tools.get(call["name"].strip())
+        if tool is None:
+            return BadCall("it names no tool of this turn")
+        arguments = _stripped(call.get("arguments", {}))
+        wrong = misfit(tool.arguments, arguments)
+        return BadCall(wrong) if wrong else InlineCall(tool.name, arguments)
+
+
+def _stripped(value: Any) -> Any:
+    """Strip the strings in a JSON value: a model copies a word with the space that its token carries."""
+    match value:
+        case str():
+            return value.strip()
+        case list():
+            return [_stripped(item) for item in value]
+        case dict():
+            return {name: _stripped(item) for name, item in value.items()}
+        case _:
+            return value

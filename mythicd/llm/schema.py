@@ -1,0 +1,221 @@
+"""The arguments a tool takes: the part of JSON Schema that a grammar can hold a model to.
+
+A tool's `parameters` are read into a small tree once, with an error that names the tool and the place in the schema;
+from the tree come the grammar (grammar.py) and the check of what was written. Known: object (with `properties` and
+`required`; anything else is not admitted), string (`maxLength`), number and integer (`minimum`, `maximum`), boolean,
+array of these (`maxItems`), `enum` and `const` of strings, numbers and booleans. Words that only describe are passed
+over; a word that would restrict what is valid, and is not in this list, is refused rather than ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mythicd.engines import ToolSpec
+from mythicd.errors import ConfigError
+
+MAX_STRING = 120
+"""Characters in a string whose schema sets no `maxLength`: without an end, a model might never close it."""
+
+MAX_ITEMS = 8
+"""Items in an array whose schema sets no `maxItems`."""
+
+_DESCRIPTIVE = frozenset({"title", "description", "default", "examples", "$comment", "$schema", "deprecated", "format"})
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string."""
+
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, whole or not."""
+
+    whole: bool
+    least: float | None
+    most: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """true or false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of these values."""
+
+    values: tuple[str | int | float | bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class List_:
+    """Several values of one kind."""
+
+    item: Node
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A named value in an object."""
+
+    name: str
+    node: Node
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """Named values, in the order of the schema."""
+
+    fields: tuple[Field, ...]
+
+
+Node = Text | Number | Truth | Choice | List_ | Object
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool whose schema has been read."""
+
+    name: str
+    arguments: Object
+
+
+def read_tool(spec: ToolSpec) -> Tool:
+    """Read a tool's schema. Raises ConfigError naming the tool and the place in its schema."""
+    place = f"tool {spec.name!r}: parameters"
+    node = _read({"type": "object", **spec.parameters}, place)
+    if not isinstance(node, Object):
+        raise _refused(place, 'must have "type": "object"')
+    return Tool(spec.name, node)
+
+
+def misfit(node: Node, value: Any, place: str = "arguments") -> str | None:
+    """Tell in what way `value` is not what the schema asks for; None if it fits."""
+    match node:
+        case Text(longest):
+            if not isinstance(value, str):
+                return f"{place} is not a string"
+            return f"{place} is longer than {longest} characters" if len(value) > longest else None
+        case Number(whole, least, most):
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                return f"{place} is not {'an integer' if whole else 'a number'}"
+            if (least is not None and value < least) or (most is not None and value > most):
+                return f"{place} is out of range"
+            return None
+        case Truth():
+            return None if isinstance(value, bool) else f"{place} is not true or false"
+        case Choice(values):
+            fits = any(type(value) is type(one) and value == one for one in values)
+            return None if fits else f"{place} is none of the allowed values"
+        case List_(item, most_items):
+            if not isinstance(value, list) or len(value) > most_items:
+                return f"{place} is not a list of at most {most_items}"
+            wrong = (misfit(item, one, f"{place}[{index}]") for index, one in enumerate(value))
+            return next((what for what in wrong if what), None)
+        case Object(fields):
+            return _object_misfit(fields, value, place)
+
+
+def _object_misfit(fields: Sequence[Field], value: Any, place: str) -> str | None:
+    if not isinstance(value, dict):
+        return f"{place} is not an object"
+    unknown = value.keys() - {field.name for field in fields}
+    if unknown:
+        return f"{place} has no {min(unknown)!r}"
+    for field in fields:
+        if field.name in value:
+            what = misfit(field.node, value[field.name], f"{place}.{field.name}")
+            if what:
+                return what
+        elif field.required:
+            return f"{place} lacks {field.name!r}"
+    return None
+
+
+def _read(schema: Any, place: str) -> Node:
+    if not isinstance(schema, Mapping):
+        raise _refused(place, "must be a JSON object")
+    if "const" in schema:
+        return _choice([schema["const"]], schema, {"const", "type"}, place)
+    if "enum" in schema:
+        return _choice(schema["enum"], schema, {"enum", "type"}, place)
+    match schema.get("type"):
+        case "object":
+            return _object(schema, place)
+        case "string":
+            _only(schema, {"type", "maxLength"}, place)
+            return Text(_count(schema, "maxLength", MAX_STRING, place))
+        case "number" | "integer" as kind:
+            _only(schema, {"type", "minimum", "maximum"}, place)
+            return Number(kind == "integer", _bound(schema, "minimum", place), _bound(schema, "maximum", place))
+        case "boolean":
+            _only(schema, {"type"}, place)
+            return Truth()
+        case "array":
+            _only(schema, {"type", "items", "maxItems"}, place)
+            return List_(_read(schema.get("items"), f"{place}.items"), _count(schema, "maxItems", MAX_ITEMS, place))
+        case other:
+            raise _refused(place, f"has the type {other!r}")
+
+
+def _object(schema: Mapping[str, Any], place: str) -> Object:
+    _only(schema, {"type", "properties", "required", "additionalProperties"}, place)
+    properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    if not isinstance(properties, Mapping):
+        raise _refused(f"{place}.properties", "must be a JSON object")
+    if not isinstance(required, Sequence) or isinstance(required, str):
+        raise _refused(f"{place}.required", "must be a list of names")
+    unknown = [name for name in required if name not in properties]
+    if unknown:
+        raise _refused(f"{place}.required", f"names {unknown[0]!r}, which is not among the properties")
+    return Object(
+        tuple(
+            Field(name, _read(inner, f"{place}.properties.{name}"), name in required)
+            for name, inner in properties.items()
+        )
+    )
+
+
+def _choice(values: Any, schema: Mapping[str, Any], known: set[str], place: str) -> Choice:
+    _only(schema, known, place)
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise _refused(f"{place}.enum", "must be a list of at least one value")
+    if not all(isinstance(value, str | int | float | bool) for value in values):
+        raise _refused(f"{place}.enum", "may hold strings, numbers and booleans only")
+    return Choice(tuple(value.strip() if isinstance(value, str) else value for value in values))
+
+
+def _only(schema: Mapping[str, Any], known: set[str], place: str) -> None:
+    for word in schema:
+        if word not in known and word not in _DESCRIPTIVE:
+            raise _refused(place, f"uses {word!r}")
+
+
+def _count(schema: Mapping[str, Any], word: str, most: int, place: str) -> int:
+    value = schema.get(word, most)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _refused(f"{place}.{word}", "must be a whole number above 0")
+    return min(value, 1000)  # llama.cpp refuses grammars that repeat more often than a few thousand times
+
+
+def _bound(schema: Mapping[str, Any], word: str, place: str) -> float | None:
+    value = schema.get(word)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise _refused(f"{place}.{word}", "must be a number")
+    return value
+
+
+def _refused(place: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"The JSON Schema of {place} {what}, which cannot be made into a grammar.",
+        remedy="Use object, string, number, integer, boolean, array, enum and required only.",
+    )

@@ -1,0 +1,1 @@
+"""What characters know: lore, personas, and what was said and heard."""

@@ -1,0 +1,117 @@
+"""Lore entries cut into pieces that fit a prompt, each a line as the prompt shows it.
+
+A piece is whole sentences, as many as fit into `chunk_tokens`; the last sentences of one piece, up to `overlap_tokens`,
+open the next, so that a fact told across two sentences is whole in one of them. Most entries are one sentence and one
+piece. Every piece carries the entry's title: alone, "It opens at sunset" says nothing.
+
+Lengths are estimated (`estimated_tokens`), because a world is cut once but read by whichever model is loaded; packing
+counts exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n\s*\n")
+"""Where a sentence may end: its mark, closing quotes, then a space; or a blank line."""
+
+_NEVER_ENDS = frozenset("st mt mr mrs ms dr prof rev hon capt cpt lt col gen sgt cmdr adm gov messrs vs e.g i.e".split())
+"""Abbreviations that stand before a name or an example: their full stop ends no sentence."""
+
+_BEFORE_NUMBER = frozenset("no nos vol pp pg ch fig ca approx jan feb mar apr jun jul aug sep sept oct nov dec".split())
+"""Abbreviations, or words, whose full stop ends a sentence unless a number follows: "No. 7", but "She said no."""
+
+def estimated_tokens(text: str) -> int:
+    """Estimate the tokens of a text: four to three words, the usual ratio of byte-pair vocabularies in English prose.
+
+    (OpenAI's tokenizer guide gives 100 tokens for about 75 words.) A long stretch without spaces counts by its length.
+    """
+    return sum(max(1, round(len(word) / 6)) for word in text.split()) * 4 // 3 + (1 if text.strip() else 0)
+
+
+def sentences(text: str) -> list[str]:
+    """Split prose into sentences, without the space between them.
+
+    "St. Elmo", "9 p.m. sharp", "3.5 miles", "J. R. Hobb" and "e.g. rum" are not torn apart.
+    """
+    found: list[str] = []
+    start = 0
+    for match in _END.finditer(text):
+        if _ends_here(text, start, match):
+            found.append(text[start : match.end()])
+            start = match.end()
+    found.append(text[start:])
+    return [" ".join(sentence.split()) for sentence in found if sentence.strip()]
+
+
+def chunks(
+    text: str,
+    title: str = "",
+    *,
+    chunk_tokens: int,
+    overlap_tokens: int,
+    count: Callable[[str], int] = estimated_tokens,
+) -> list[str]:
+    """Cut one entry into lines of at most `chunk_tokens` each, "title: text" where there is a title.
+
+    A single sentence longer than that is cut between words. `overlap_tokens` of half a chunk or more is treated as
+    half a chunk: otherwise nearly every sentence would be stored many times.
+    """
+    prefix = f"{title.strip()}: " if title.strip() else ""
+    room = max(8, chunk_tokens - count(prefix))
+    overlap = min(overlap_tokens, room // 2)
+    lines: list[str] = []
+    held: list[str] = []  # the sentences of the piece being filled
+    fresh = False  # whether it holds more than the overlap
+    for sentence in (part for whole in sentences(text) for part in _fitting(whole, room, count)):
+        if fresh and count(" ".join((*held, sentence))) > room:
+            lines.append(prefix + " ".join(held))
+            held = _tail(held, overlap, count)
+            if count(" ".join((*held, sentence))) > room:
+                held = []
+        held.append(sentence)
+        fresh = True
+    if held:
+        lines.append(prefix + " ".join(held))
+    return lines
+
+
+def _ends_here(text: str, start: int, match: re.Match[str]) -> bool:
+    mark = match.group()
+    if not mark.startswith(".") or mark.startswith(".."):
+        return True
+    words = text[start : match.start()].split()
+    last = words[-1].lower().lstrip("\"'“‘([") if words else ""
+    following = text[match.end() :].lstrip()[:1]
+    if following.islower():
+        return False  # "9 p.m. sharp", "approx. three"
+    if len(last) == 1 and last.isalpha() and last != "i":
+        return False  # an initial: "J. R. Hobb"
+    if last in _BEFORE_NUMBER:
+        return not following.isdigit()
+    return last not in _NEVER_ENDS
+
+
+def _fitting(sentence: str, room: int, count: Callable[[str], int]) -> Iterator[str]:
+    """Yield the sentence, or its pieces of at most `room` tokens, cut between words."""
+    if count(sentence) <= room:
+        yield sentence
+        return
+    held: list[str] = []
+    for word in sentence.split():
+        if held and count(" ".join((*held, word))) > room:
+            yield " ".join(held)
+            held = []
+        held.append(word)
+    yield " ".join(held)
+
+
+def _tail(held: list[str], overlap: int, count: Callable[[str], int]) -> list[str]:
+    """Return the last whole sentences that fit into the overlap."""
+    tail: list[str] = []
+    for sentence in reversed(held):
+        if count(" ".join((sentence, *tail))) > overlap:
+            break
+        tail.insert(0, sentence)
+    return tail

@@ -1,0 +1,114 @@
+"""A turn's marks on one clock, and what many turns look like together.
+
+The number that counts is `speech_end` → `first_audible`: from the last voiced sample of the player to the first sample
+of the reply that can be heard at the client (leading silence of the voice does not count). All marks are seconds on
+the daemon's injected monotonic clock. Marks of the microphone's sample clock come here through `MicClock`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Mark(StrEnum):
+    """The marks of a turn, in the order in which they normally come."""
+
+    SPEECH_START = "speech_start"
+    SPEECH_END = "speech_end"
+    """The last voiced sample; for typed words, their arrival."""
+    SOFT_END = "soft_end"
+    HARD_END = "hard_end"
+    ASR_FINAL = "asr_final"
+    CONTEXT_READY = "context_ready"
+    """Memory is searched and the prompt is built."""
+    PREFILL_DONE = "prefill_done"
+    LLM_FIRST_TOKEN = "llm_first_token"
+    FIRST_PHRASE = "first_phrase"
+    TTS_FIRST_CHUNK = "tts_first_chunk"
+    FIRST_AUDIO_SENT = "first_audio_sent"
+    PLAYBACK_STARTED = "playback_started"
+    """The client says that the stream plays."""
+    FIRST_AUDIBLE = "first_audible"
+    """The first sample that is not silence, by the client's playback."""
+    LLM_DONE = "llm_done"
+    TTS_DONE = "tts_done"
+    PLAYBACK_STOPPED = "playback_stopped"
+
+
+@dataclass(slots=True)
+class Timeline:
+    """The marks of one turn. The first time that a mark is set counts."""
+
+    marks: dict[Mark, float] = field(default_factory=dict)
+    """Seconds on the monotonic clock."""
+
+    def mark(self, mark: Mark, at_s: float) -> None:
+        """Note that something happened, unless it was noted before."""
+        self.marks.setdefault(mark, at_s)
+
+    def relative_ms(self) -> dict[str, float]:
+        """Return all marks in order, as milliseconds after `speech_end` (after the first mark when there is none)."""
+        if not self.marks:
+            return {}
+        zero = self.marks.get(Mark.SPEECH_END, min(self.marks.values()))
+        order = list(Mark)
+        ordered = sorted(self.marks.items(), key=lambda item: (item[1], order.index(item[0])))
+        return {mark.value: round((at - zero) * 1000, 3) for mark, at in ordered}
+
+    def between_ms(self, first: Mark, last: Mark) -> float | None:
+        """Return the time from one mark to another in milliseconds; None when either is missing."""
+        if first in self.marks and last in self.marks:
+            return (self.marks[last] - self.marks[first]) * 1000
+        return None
+
+
+class MicClock:
+    """Joins a microphone's sample index with the monotonic clock: each frame is stamped as it arrives."""
+
+    def __init__(self, rate: int, *, window_s: float = 60.0) -> None:
+        self._rate = rate
+        # Frames of 20 ms or more: bounded however long the microphone stays open.
+        self._stamps: deque[tuple[int, float]] = deque(maxlen=math.ceil(window_s / 0.02))
+
+    def add(self, end_sample: int, arrived_s: float) -> None:
+        """Note that all audio up to `end_sample` had arrived by `arrived_s`."""
+        self._stamps.append((end_sample, arrived_s))
+
+    def when(self, sample: int) -> float | None:
+        """Return when `sample` was spoken, as far as can be told from its frame's arrival; None before any frame.
+
+        The frame that holds it arrived when its last sample did; the sample itself is earlier by what follows it.
+        """
+        best: tuple[int, float] | None = None
+        for end, at in reversed(self._stamps):
+            if end < sample:
+                break
+            best = (end, at)
+        if best is None:
+            return self._stamps[-1][1] if self._stamps else None
+        return best[1] - (best[0] - sample) / self._rate
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the `share` quantile (0–1) by linear interpolation; NaN for no values."""
+    ordered = sorted(values)
+    if not ordered:
+        return math.nan
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def spans(marks_ms: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    """Return the waterfall of a turn: (what ended, from ms, to ms) between marks that follow one another."""
+    rows: list[tuple[str, float, float]] = []
+    previous: float | None = None
+    for name, at in marks_ms.items():
+        rows.append((name, at if previous is None else previous, at))
+        previous = at
+    return rows

@@ -1,0 +1,1 @@
+"""Giving words a voice and a moving mouth."""

@@ -1,0 +1,1 @@
+"""The starter language model: corpus generator, tokenizer, training, GGUF export and evaluation."""

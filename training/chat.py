@@ -1,0 +1,194 @@
+"""How a chat becomes the text the model sees: the GGUF's Jinja template, and the same thing in plain Python.
+
+Both must agree to the character (a test compares them); Python's is for speed in training. What the template does, and why:
+
+* everything is lower-cased: a recogniser gives lower case, and copying works only between equal tokens;
+* every line and every value starts with a space, since `market` and ` market` are different tokens;
+* every sentence of a `- ` line is led by a hidden *pointer* token of its own (`<|1|>`, `<|2|>` … in the user message,
+  `<|p1|>` … in the system message) and every tool by `<|t1|>` …: the model answers by naming a pointer, then copies
+  what stands behind it. Pointers are control tokens: an engine that renders text leaves them out;
+* earlier user turns, which are bare words, get the `## player` heading of the current one.
+
+The rendering of a message depends on that message alone and grows line by line, so a prompt's front never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+LINE_POINTERS = 32
+PERSONA_POINTERS = 24
+TOOL_POINTERS = 16
+
+END_OF_TEXT = "<|endoftext|>"
+TURN_START = "<|im_start|>"
+TURN_END = "<|im_end|>"
+SCENE = "<|scene|>"
+UNKNOWN = "<|none|>"
+"""First token of a reply that says "I don't know"."""
+TALK = "<|talk|>"
+"""First token of a reply that quotes nothing: small talk."""
+CALL_OPEN = "<tool_call>"
+CALL_CLOSE = "</tool_call>"
+
+
+def line_pointer(number: int) -> str:
+    """Pointer of the `number`-th (from 1) lore or memory sentence of the user message."""
+    return f"<|{number}|>"
+
+
+def persona_pointer(number: int) -> str:
+    """Pointer of the `number`-th (from 1) rule or persona sentence of the system message."""
+    return f"<|p{number}|>"
+
+
+def tool_pointer(number: int) -> str:
+    """Pointer of the `number`-th (from 1) tool of the system message."""
+    return f"<|t{number}|>"
+
+
+CONTROL_TOKENS: tuple[str, ...] = (
+    END_OF_TEXT,
+    TURN_START,
+    TURN_END,
+    SCENE,
+    UNKNOWN,
+    TALK,
+    *(line_pointer(n) for n in range(1, LINE_POINTERS + 1)),
+    *(persona_pointer(n) for n in range(1, PERSONA_POINTERS + 1)),
+    *(tool_pointer(n) for n in range(1, TOOL_POINTERS + 1)),
+)
+"""Hidden tokens: parsed in a prompt, left out of rendered text."""
+
+VISIBLE_SPECIALS: tuple[str, ...] = (CALL_OPEN, CALL_CLOSE)
+"""Single tokens that are part of the text: the Hermes tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message as the daemon sends it."""
+
+    role: Role
+    """Who speaks."""
+    content: str
+    """Its text, in natural case."""
+
+
+_NUMBERED = """
+{%- macro sentences(line, ns, prefix, most) -%}
+{%- for part in line.split('. ') -%}
+{%- if ns.n < most -%}{%- set ns.n = ns.n + 1 -%}{{ '<|' ~ prefix ~ ns.n ~ '|>' }}{%- endif -%}
+{{ ' ' ~ part ~ ('' if loop.last else '.') }}
+{%- endfor -%}{{ '\\n' }}
+{%- endmacro -%}
+"""
+
+CHAT_TEMPLATE = (
+    _NUMBERED
+    + """
+{%- for message in messages -%}
+{%- set text = message['content'] | lower -%}
+{{ '<|im_start|>' ~ message['role'] ~ '\\n' }}
+{%- if message['role'] == 'system' -%}
+{%- set ns = namespace(n=0) -%}{%- set tools = namespace(n=0) -%}
+{%- for line in text.split('\\n') if line -%}
+{%- if line.startswith('- ') and ' {' in line -%}
+{%- set name = line[2:].split(' ')[0] -%}
+{%- if tools.n < MOST_TOOLS -%}{%- set tools.n = tools.n + 1 -%}{{ '<|t' ~ tools.n ~ '|>' }}{%- endif -%}
+{{ '"' ~ name ~ '"' ~ line[2:][name | length:] ~ '\\n' }}
+{%- elif line.startswith('- ') -%}
+{{ sentences(line[2:] | replace('"', ''), ns, 'p', MOST_PERSONA) }}
+{%- else -%}{{ ' ' ~ line ~ '\\n' }}
+{%- endif -%}
+{%- endfor -%}
+{%- elif message['role'] == 'user' -%}
+{%- set ns = namespace(n=0) -%}
+{%- if not text.startswith('## ') -%}{{ ' ## player\\n' }}{%- endif -%}
+{%- for line in text.split('\\n') -%}
+{%- if line.startswith('- ') -%}
+{{ sentences(line[2:] | replace('"', ''), ns, '', MOST_LINES) }}
+{%- elif line.startswith('{') -%}
+{{ '<|scene|> ' ~ line | replace('"', '') | replace('{', '') | replace('}', '') | replace('[', '') | replace(']', '') ~ '\\n' }}
+{%- else -%}{{ ' ' ~ line | replace('"', '') ~ '\\n' }}
+{%- endif -%}
+{%- endfor -%}
+{%- else -%}
+{{ ' ' ~ text | replace('": "', '": " ') | replace('": "  ', '": " ') | replace('"name": " ', '"name": "') }}
+{%- endif -%}
+{{ '<|im_end|>' ~ '\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
+""".replace("MOST_TOOLS", str(TOOL_POINTERS))
+    .replace("MOST_PERSONA", str(PERSONA_POINTERS))
+    .replace("MOST_LINES", str(LINE_POINTERS))
+)
+"""The GGUF's `tokenizer.chat_template`."""
+
+GENERATION_PROMPT = f"{TURN_START}assistant\n"
+
+
+def _sentences(line: str, prefix: str, used: int, most: int) -> tuple[str, int]:
+    """Pointer-led sentences of a line, and how many pointers are used up after it."""
+    parts = line.split(". ")
+    pieces: list[str] = []
+    for index, part in enumerate(parts):
+        if used < most:
+            used += 1
+            pieces.append(f"<|{prefix}{used}|>")
+        pieces.append(f" {part}" if index == len(parts) - 1 else f" {part}.")
+    return "".join(pieces) + "\n", used
+
+
+def _system(text: str) -> str:
+    pieces: list[str] = []
+    numbered = tools = 0
+    for line in filter(None, text.split("\n")):
+        if line.startswith("- ") and " {" in line:
+            name = line[2:].split(" ")[0]
+            if tools < TOOL_POINTERS:
+                tools += 1
+                pieces.append(tool_pointer(tools))
+            pieces.append(f'"{name}"{line[2 + len(name) :]}\n')
+        elif line.startswith("- "):
+            piece, numbered = _sentences(line[2:].replace('"', ""), "p", numbered, PERSONA_POINTERS)
+            pieces.append(piece)
+        else:
+            pieces.append(f" {line}\n")
+    return "".join(pieces)
+
+
+_SCENE_MARKS = str.maketrans("", "", '"{}[]')
+
+
+def _user(text: str) -> str:
+    pieces: list[str] = [] if text.startswith("## ") else [" ## player\n"]
+    numbered = 0
+    for line in text.split("\n"):
+        if line.startswith("- "):
+            piece, numbered = _sentences(line[2:].replace('"', ""), "", numbered, LINE_POINTERS)
+            pieces.append(piece)
+        elif line.startswith("{"):
+            pieces.append(f"{SCENE} {line.translate(_SCENE_MARKS)}\n")
+        else:
+            pieces.append(f" {line}\n".replace('"', ""))
+    return "".join(pieces)
+
+
+def _assistant(text: str) -> str:
+    spaced = text.replace('": "', '": " ').replace('": "  ', '": " ').replace('"name": " ', '"name": "')
+    return f" {spaced}"
+
+
+def render(message: Message) -> str:
+    """The text of one finished message, with its ChatML frame."""
+    text = message.content.lower()
+    body = _system(text) if message.role == "system" else _user(text) if message.role == "user" else _assistant(text)
+    return f"{TURN_START}{message.role}\n{body}{TURN_END}\n"
+
+
+def native_reply(text: str) -> str:
+    """A reply as the model itself writes it: every word, quoted values too, behind a space."""
+    return _assistant(text.lower())

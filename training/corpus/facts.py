@@ -1,0 +1,143 @@
+"""Kinds of facts (kinds.txt): a lore line about fresh things, and the ways to ask for what it tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from training.corpus.expand import expand, fill, slots
+from training.corpus.names import Entity, entity
+from training.corpus.textfiles import sections
+
+_LEADS = (
+    "do you know|can you tell me|could you tell me|any idea|tell me|i wonder|i need to know|have you heard|remind me|"
+    "i was wondering|would you know|please tell me|i'd like to know|do you happen to know|i want to know|did anyone say|"
+    "can you say|will you tell me|maybe you know|i have to find out|you must know|have you any idea|what i want to know is|"
+    "do you remember|could you say|i forgot|let me know|might you know|i am curious|somebody asked me"
+).split("|")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One way to ask."""
+
+    pattern: str
+    tag: str
+    """What is asked: two wordings with the same tag have the same answer."""
+    slots: frozenset[str]
+    indirect: bool = False
+    """Stands behind "do you know" and the like."""
+    own: bool = False
+    """Speaks of the character's own house ("when do you open")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of fact."""
+
+    name: str
+    slots: dict[str, str]
+    """Slot -> class of thing."""
+    lore: tuple[str, ...]
+    wordings: tuple[Wording, ...]
+    tells: frozenset[str]
+    """Every tag that a line of this kind answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A kind with its slots filled, and one sentence that tells it."""
+
+    kind: Kind
+    values: dict[str, Entity]
+    sentence: str
+
+
+@lru_cache(maxsize=None)
+def kinds() -> dict[str, Kind]:
+    """All kinds of kinds.txt by name."""
+    return {name: _parse(name, lines) for name, lines in sections("kinds.txt").items()}
+
+
+def _parse(name: str, lines: list[str]) -> Kind:
+    types: dict[str, str] = {}
+    lore: list[str] = []
+    wordings: list[Wording] = []
+    mode, tag = "", ""
+    for line in lines:
+        head, _, rest = line.partition(" ")
+        if line.startswith("slots: "):
+            types = dict(part.split("=") for part in rest.split())
+        elif line == "lore:":
+            mode = "lore"
+        elif line.endswith(":") and head in ("ask", "embed", "you"):
+            mode, tag = head, rest[:-1]
+        elif mode == "lore":
+            lore.append(line)
+        else:
+            wordings.append(Wording(line, tag, slots(line), mode == "embed", mode == "you"))
+    return Kind(name, types, tuple(lore), tuple(wordings), frozenset(w.tag for w in wordings))
+
+
+def _sentence(kind: Kind, values: dict[str, Entity], rng: Random) -> str:
+    pattern = kind.lore[int(rng.random() * len(kind.lore))]
+    return fill(expand(pattern, rng), {slot: value.full for slot, value in values.items()})
+
+
+def make_fact(kind: Kind, rng: Random, fixed: dict[str, Entity] | None = None) -> Fact:
+    """A fresh fact; `fixed` slots keep their value."""
+    values = {slot: (fixed or {}).get(slot) or entity(cls, rng) for slot, cls in kind.slots.items()}
+    return Fact(kind, values, _sentence(kind, values, rng))
+
+
+def pick_wording(kind: Kind, rng: Random, *, own: bool = False, tag: str | None = None) -> Wording:
+    """A way to ask for a fact of this kind; indirect ones a quarter of the time, where there are any."""
+    fitting = [w for w in kind.wordings if w.own == own and (tag is None or w.tag == tag)]
+    indirect = [w for w in fitting if w.indirect]
+    direct = [w for w in fitting if not w.indirect]
+    pool = indirect if indirect and (not direct or rng.random() < 0.25) else direct
+    return pool[int(rng.random() * len(pool))]
+
+
+def shortened(value: Entity, rng: Random) -> str:
+    """How a player may call it: mostly in full, at times shorter."""
+    roll = rng.random()
+    if value.shorts and roll < 0.3:
+        return value.shorts[int(rng.random() * len(value.shorts))]
+    if roll > 0.93:
+        return value.full.removeprefix("the ")
+    return value.full
+
+
+def question(wording: Wording, values: dict[str, Entity], rng: Random, pronoun: str | None = None) -> str:
+    """The question's words; `pronoun` stands for slot `e`."""
+    names = {slot: shortened(values[slot], rng) for slot in wording.slots}
+    if pronoun and "e" in names:
+        names["e"] = pronoun
+    text = fill(expand(wording.pattern, rng), names)
+    return f"{_LEADS[int(rng.random() * len(_LEADS))]} {text}" if wording.indirect else text
+
+
+def tells_the_same(fact: Fact, asked: Fact, wording: Wording) -> bool:
+    """Whether `fact` could pass for an answer to `wording` asked about `asked`'s things."""
+    if not wording.slots:
+        return wording.tag in fact.kind.tells
+    meant = {asked.values[slot].full for slot in wording.slots}
+    meant |= {short for slot in wording.slots for short in asked.values[slot].shorts}
+    named = {value.full for value in fact.values.values()} | {s for value in fact.values.values() for s in value.shorts}
+    return wording.tag in fact.kind.tells and bool(meant & named)
+
+
+def kinds_about(cls: str) -> list[tuple[Kind, str]]:
+    """Kinds that have a slot of this class, with the slot."""
+    return _about()[cls]
+
+
+@lru_cache(maxsize=None)
+def _about() -> dict[str, list[tuple[Kind, str]]]:
+    table: dict[str, list[tuple[Kind, str]]] = {}
+    for kind in kinds().values():
+        for slot, cls in kind.slots.items():
+            table.setdefault(cls.removesuffix("2") if cls == "person2" else cls, []).append((kind, slot))
+    return table

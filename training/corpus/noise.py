@@ -1,0 +1,58 @@
+"""What a speech recogniser does to the player's words."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+from training.corpus.names import number_words
+
+_SOUNDS_ALIKE = (
+    ("ph", "f"), ("ck", "k"), ("th", "d"), ("th", "t"), ("ee", "ea"), ("ea", "ee"), ("oo", "u"), ("ou", "ow"), ("ai", "ay"),
+    ("c", "k"), ("s", "z"), ("z", "s"), ("b", "p"), ("p", "b"), ("d", "t"), ("t", "d"), ("g", "k"), ("v", "f"), ("m", "n"),
+    ("n", "m"), ("i", "e"), ("e", "i"), ("a", "o"), ("o", "a"), ("u", "o"), ("y", "i"), ("l", "r"), ("r", "l"), ("w", "wh"),
+    ("wh", "w"), ("er", "or"), ("or", "er"), ("ll", "l"), ("tt", "t"), ("ss", "s"), ("h", ""), ("g", ""), ("d", ""), ("t", ""),
+)  # fmt: skip
+_MISHEARD = {
+    "when": "then", "where": "were", "who": "you", "what": "that", "does": "was", "is": "his", "how": "now", "the": "a",
+    "inn": "in", "mill": "meal", "ale": "ail", "for": "four", "to": "two", "two": "to", "way": "weigh", "price": "prize",
+    "cost": "coast", "sell": "cell", "open": "opening", "close": "clothes", "map": "nap", "give": "live", "tell": "tall",
+    "harbor": "arbor", "market": "mark it", "tavern": "tavern in", "guard": "card", "bow": "bough", "their": "there",
+    "know": "no", "night": "knight", "made": "maid", "tale": "tail", "some": "sum", "here": "hear", "which": "witch",
+}  # fmt: skip
+_FILLERS = "um uh er the a well so and like oh please now then okay hmm i it".split()
+_PUNCTUATION = re.compile(r"[^\w\s']")
+_NUMBER = re.compile(r"\d+")
+
+
+def spoken_numbers(text: str) -> str:
+    """Digits as words, as a recogniser writes them."""
+    return _NUMBER.sub(lambda found: number_words(min(999, int(found[0]))) if int(found[0]) else "zero", text)
+
+
+def misheard(word: str, rng: Random) -> str:
+    """A word that sounds a little like it."""
+    if word in _MISHEARD and rng.random() < 0.7:
+        return _MISHEARD[word]
+    fitting = [(old, new) for old, new in _SOUNDS_ALIKE if old in word]
+    if not fitting:
+        return word
+    old, new = fitting[int(rng.random() * len(fitting))]
+    return word.replace(old, new, 1) or word
+
+
+def as_heard(text: str, rng: Random, mistakes: int) -> str:
+    """Lower case, no punctuation, digits spelt, and so many words replaced, dropped or inserted."""
+    heard = spoken_numbers(_PUNCTUATION.sub(" ", text.lower())).split()
+    for _ in range(mistakes):
+        if len(heard) < 3:
+            break
+        at = int(rng.random() * len(heard))
+        roll = rng.random()
+        if roll < 0.6:
+            heard[at] = misheard(heard[at], rng)
+        elif roll < 0.8:
+            del heard[at]
+        else:
+            heard.insert(at, rng.choice(_FILLERS))
+    return " ".join(heard)
