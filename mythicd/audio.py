@@ -19,6 +19,9 @@ from mythicd.errors import AudioError
 SAMPLE_BYTES = 2
 """Bytes in one s16le sample."""
 
+CLIP_RATES = range(4_000, 192_001)
+"""Sample rates that `read_wav` accepts, in hertz. Others are a damaged header, and could not be resampled sensibly."""
+
 MAX_CLIP_S = 300.0
 """Longest wav that `read_wav` accepts, in seconds. A player's turn is seconds; hours are a mistake, not a question."""
 
@@ -127,25 +130,42 @@ def read_wav(path: Path, *, max_s: float = MAX_CLIP_S) -> Clip:
             _check_riff(file, path)
             try:
                 with soundfile.SoundFile(file) as sound:
-                    seconds = sound.frames / sound.samplerate
-                    if seconds > max_s:
+                    frames, rate = int(sound.frames), int(sound.samplerate)
+                    if rate not in CLIP_RATES:
                         raise AudioError(
-                            f"{path} is {seconds:.0f} s long; the longest clip is {max_s:.0f} s.",
+                            f"{path} has a sample rate of {rate} Hz.",
+                            remedy=f"Record it at {CLIP_RATES.start} to {CLIP_RATES.stop - 1} Hz.",
+                        )
+                    if frames > max_s * rate:
+                        raise AudioError(
+                            f"{path} is {frames / rate:.0f} s long; the longest clip is {max_s:.0f} s.",
                             remedy="Cut it to the question itself.",
                         )
-                    if sound.frames == 0:
+                    if frames == 0:
                         raise AudioError(f"{path} holds no audio.", remedy="Record it again.")
-                    frames = sound.read(dtype="float32", always_2d=True)
-                    rate = int(sound.samplerate)
+                    # By the block: five minutes of many channels as floats would fill the memory.
+                    blocks = sound.blocks(blocksize=65_536, dtype="float32", always_2d=True)
+                    mono = np.concatenate([_mono(block) for block in blocks])
             except soundfile.LibsndfileError as error:
                 raise AudioError(
-                    f"{path} is not a sound file that can be read: {error.error_string}",
+                    f"{path} is not a sound file that can be read: {error.error_string.strip().rstrip('.')}.",
                     remedy="Give a PCM wav, for example 16 kHz mono 16-bit.",
                 ) from error
     except OSError as error:
-        raise AudioError(f"Cannot read {path}: {error.strerror}.", remedy="Check the path.") from error
-    mono = np.clip(np.rint(frames.mean(axis=1) * 32768.0), -32768, 32767).astype("<i2")
+        raise AudioError(f"Cannot read {path}: {error.strerror or error}.", remedy="Check the path.") from error
+    if len(mono) < frames:
+        raise AudioError(
+            f"{path} is cut short: its header promises {frames} samples, {len(mono)} can be read.",
+            remedy="Copy or record it again.",
+        )
     return Clip(mono.tobytes(), rate)
+
+
+def _mono(block: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Mix floats of shape (frames, channels), full scale 1, down to s16le; what is over full scale is clipped."""
+    mixed = np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0).mean(axis=1, dtype=np.float64)
+    samples: NDArray[np.int16] = np.clip(np.rint(mixed * 32768.0), -32768, 32767).astype("<i2")
+    return samples
 
 
 def write_wav(path: Path, clip: Clip) -> None:

@@ -72,6 +72,7 @@ class DaemonClient:
         tools: ToolHandler,
         prebuffer_ms: float,
         playheads: bool,
+        speed: float,
     ) -> None:
         self.welcome = welcome
         self.streams: dict[int, VoiceStream] = {}
@@ -80,8 +81,10 @@ class DaemonClient:
         self._tools = tools
         self._prebuffer_ms = prebuffer_ms
         self._playheads = playheads
+        self._speed = speed
         self._events: asyncio.Queue[m.ServerMessage | None] = asyncio.Queue(MAX_EVENTS)
         self._next_mic = 1
+        self._acting: set[asyncio.Task[None]] = set()
         self._tasks = [
             asyncio.create_task(self._read(), name="client reader"),
             asyncio.create_task(self._play(), name="client loudspeaker"),
@@ -97,10 +100,12 @@ class DaemonClient:
         tools: ToolHandler = acknowledge,
         prebuffer_ms: float = 40.0,
         playheads: bool = True,
+        speed: float = 1.0,
     ) -> DaemonClient:
         """Find the daemon of this data dir, open the socket and greet it. Raises DaemonUnreachable.
 
-        `playheads=False` makes a client that never says what was heard, as a careless one would.
+        `playheads=False` makes a client that never says what was heard, as a careless one would. `speed` plays voices
+        that many times faster than real time.
         """
         where = discovery or discover(data)
         session = aiohttp.ClientSession()
@@ -131,7 +136,7 @@ class DaemonClient:
         except MythicError:
             await session.close()
             raise
-        return cls(socket, session, answer, tools=tools, prebuffer_ms=prebuffer_ms, playheads=playheads)
+        return cls(socket, session, answer, tools=tools, prebuffer_ms=prebuffer_ms, playheads=playheads, speed=speed)
 
     async def send(self, message: m.ClientMessage) -> None:
         """Send a message. Raises DaemonUnreachable when the connection is gone."""
@@ -191,9 +196,10 @@ class DaemonClient:
 
     async def close(self) -> None:
         """Leave politely."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._acting]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(Exception):
             await self._socket.close()
         await self._session.close()
@@ -219,7 +225,7 @@ class DaemonClient:
 
     async def _take(self, message: m.ServerMessage) -> None:
         if isinstance(message, m.StreamStart):
-            playback = Playback(message.sample_rate, prebuffer_ms=self._prebuffer_ms)
+            playback = Playback(round(message.sample_rate * self._speed), prebuffer_ms=self._prebuffer_ms / self._speed)
             self.streams[message.stream] = VoiceStream(message, playback)
         elif isinstance(message, m.StreamEnd) and message.stream in self.streams:
             self.streams[message.stream].end = message
@@ -230,7 +236,14 @@ class DaemonClient:
             await self._report(voice, voice.playback.cut(time.monotonic()))
         await self._events.put(message)
         if isinstance(message, m.ToolCall):
-            await self.send(await self._tools(message))
+            acting = asyncio.create_task(self._act(message), name=f"tool {message.call_id}")
+            self._acting.add(acting)
+            acting.add_done_callback(self._acting.discard)
+
+    async def _act(self, call: m.ToolCall) -> None:
+        """Carry a call out while the conversation goes on, and acknowledge it."""
+        with contextlib.suppress(DaemonUnreachable):
+            await self.send(await self._tools(call))
 
     def _take_frame(self, frame: wire.Frame) -> None:
         voice = self.streams.get(frame.stream)

@@ -29,6 +29,11 @@ Positive = Annotated[int, Meta(ge=1)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 T = TypeVar("T")
 
+MAX_FILE_BYTES = 1024 * 1024
+"""Largest YAML file that is read. A persona card has a few KiB, a zone's lore some dozens."""
+MAX_VALUES = 200_000
+"""Most values that one YAML file may unfold to; without aliases, a file of that size can hardly have as many."""
+
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything read from YAML: an unknown key is an error."""
@@ -166,7 +171,8 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
     merged = _mapping(profile, _read_yaml(profile))
     _convert(merged, Settings, profile)
     if user is not None and user.exists():
-        own = _mapping(user, _read_yaml(user) or {})
+        content = _read_yaml(user)
+        own = _mapping(user, {} if content is None else content)
         _convert(own, Settings, user)
         merged = _merge(merged, own)
     if overrides:
@@ -350,9 +356,7 @@ def load_world(path: Path) -> World:
     if not path.is_dir():
         raise ConfigError(f"There is no world at {path}.", remedy="Name a folder with a world.yaml in it.")
     head = _convert(_read_yaml(path / "world.yaml"), _WorldFile, path / "world.yaml")
-    cards = {
-        _npc_id(file): _convert(_read_yaml(file), PersonaCard, file) for file in sorted((path / "npcs").glob("*.yaml"))
-    }
+    cards = _cards(path)
     if not cards:
         raise ConfigError(f"{path / 'npcs'} has no persona card.", remedy="Add npcs/NPC_ID.yaml with at least `name`.")
     things = _optional(path / "things.yaml", dict[str, dict[str, Thing]])
@@ -368,11 +372,9 @@ def load_world(path: Path) -> World:
                 remedy=_did_you_mean(card.voice_id, voices) or f"Add it to {path / 'voices.yaml'}.",
             )
     lore = _lore(path)
-    notices = (
-        ()
-        if lore
-        else (f"The world at {path} has no lore: characters know only their persona cards. Add lore/*.yaml.",)
-    )
+    notices = [f"{file} is not read: its name must end in .yaml." for file in sorted(path.rglob("*.yml"))]
+    if not lore:
+        notices.append(f"The world at {path} has no lore: characters know only their persona cards. Add lore/*.yaml.")
     return World(
         path=path,
         title=head.title,
@@ -383,8 +385,20 @@ def load_world(path: Path) -> World:
         things=things,
         tools=tools,
         voices=voices,
-        notices=notices,
+        notices=tuple(notices),
     )
+
+
+def _cards(path: Path) -> dict[str, PersonaCard]:
+    cards: dict[str, PersonaCard] = {}
+    folded: dict[str, Path] = {}
+    for file in sorted((path / "npcs").glob("*.yaml")):
+        npc_id = _npc_id(file)
+        # Windows and macOS could not hold both files, and players' memories would follow the wrong one.
+        if (other := folded.setdefault(npc_id.casefold(), file)) is not file:
+            raise ConfigError(f"{file}: its id differs from {other.name} only in upper case.", remedy="Rename one.")
+        cards[npc_id] = _convert(_read_yaml(file), PersonaCard, file)
+    return cards
 
 
 def _npc_id(file: Path) -> str:
@@ -401,7 +415,7 @@ def _lore(path: Path) -> tuple[PlacedLore, ...]:
     placed: list[PlacedLore] = []
     seen: dict[str, Path] = {}
     for file in sorted((path / "lore").glob("*.yaml")):
-        content = _convert(_read_yaml(file) or {}, _LoreFile, file)
+        content = _optional(file, _LoreFile)
         for entry in content.entries:
             if entry.id in seen:
                 raise ConfigError(
@@ -438,25 +452,74 @@ def _tools(file: Path, things: Mapping[str, Mapping[str, Thing]]) -> dict[str, T
 # --- YAML with complaints that help ----------------------------------------------------------------------------------
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice: the second would silently replace the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands here a second time", key.start_mark
+                    )
+                seen.add(key.value)
+        return node
+
+
 def _read_yaml(file: Path) -> Any:
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as handle:
+            data = handle.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(
+                f"{file} is larger than {MAX_FILE_BYTES // 1024} KiB.",
+                remedy="Split it into several files, and keep what is no text out of it.",
+            )
+        text = data.decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist.", remedy="Create it, or name another.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read {file}: {error}.", remedy="It must be a readable UTF-8 text file.") from error
+    except OSError as error:
+        raise ConfigError(f"Cannot read {file}: {error.strerror or error}.", remedy="Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{file} is not UTF-8 text: {error.reason} at byte {error.start}.", remedy="Save it as UTF-8."
+        ) from error
     try:
-        return yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        line = text.splitlines()[mark.line] if mark and mark.line < text.count("\n") + 1 and text else ""
+        # A fault found at the end of the text has a mark behind the last line.
+        line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
         remedy = (
             "YAML does not allow tabs: indent with spaces." if "\t" in line else "Check indentation, colons and quotes."
         )
         raise ConfigError(f"{file}{where}: {error.problem}.", remedy=remedy) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{file}: {error}.", remedy="It must be YAML.") from error
+        complaint = " ".join(str(error).split())
+        raise ConfigError(f"{file}: {complaint}.", remedy="It must be YAML.") from error
+    except RecursionError:
+        raise ConfigError(f"{file} is nested too deeply.", remedy="Check its brackets.") from None
+    _bound(content, file)
+    return content
+
+
+def _bound(content: Any, file: Path) -> None:
+    """Refuse aliases that make a small file endless, or huge, before anything walks through it."""
+    ahead, values = [content], 0
+    while ahead:
+        value = ahead.pop()
+        values += 1
+        if values > MAX_VALUES:
+            raise ConfigError(
+                f"{file} unfolds to more than {MAX_VALUES} values.", remedy="Use fewer aliases (`*name`) in it."
+            )
+        if isinstance(value, dict):
+            ahead.extend(value.values())
+        elif isinstance(value, list):
+            ahead.extend(value)
 
 
 def _optional(file: Path, kind: Any, empty: Any = None) -> Any:
@@ -477,43 +540,99 @@ def _convert(content: Any, kind: type[T], file: Path) -> T:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        message = str(error)
-        path = match[1] if (match := re.search(r"at `(?:key in )?\$\.?([^`]*)`", message)) else ""
-        complaint = message.split(" - at ")[0]
-        unknown = re.search(r"unknown field `([^`]*)`", complaint)
-        if unknown:
-            known = _fields_at(kind, path)
-            remedy = _did_you_mean(unknown[1], known) or f"Known keys: {', '.join(known)}."
-            where = f"{path}.{unknown[1]}" if path else unknown[1]
-            raise ConfigError(f"{file}: {where}: there is no such key.", remedy=remedy) from None
-        raise ConfigError(
-            f"{file}: {path or 'top'}: {complaint[0].lower()}{complaint[1:]}.", remedy="Correct it there."
-        ) from None
+        raise _explain(str(error), content, kind, file) from None
 
 
-def _fields_at(kind: Any, path: str) -> list[str]:
-    """Return the keys allowed at `path` (`rag.budgets`, `entries[...].tags`) below a type."""
-    for part in filter(None, re.split(r"\.|(?=\[)", path)):
+_TYPES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+    "array": "a list",
+    "object": "keys with values",
+    "date": "a date",
+    "datetime": "a date",
+}
+"""msgspec speaks of JSON; who writes a persona card thinks in these words."""
+
+
+def _explain(message: str, content: Any, kind: Any, file: Path) -> ConfigError:
+    """Turn msgspec's complaint (`Expected X, got Y - at $.a[2].b`) into where, what and how to mend it."""
+    complaint, _, at = message.partition(" - at ")
+    path, there, expected = _locate(at.rpartition("$")[2].rstrip("`"), content, kind)
+    remedy = "Correct it there."
+    if unknown := re.search(r"unknown field `([^`]*)`", complaint):
+        known = _fields(expected)
+        path = f"{path}.{unknown[1]}" if path else unknown[1]
+        complaint = "there is no such key"
+        remedy = _did_you_mean(unknown[1], known) or f"Known keys: {', '.join(known)}."
+    elif missing := re.search(r"missing required field `([^`]*)`", complaint):
+        complaint, remedy = f"the key `{missing[1]}` is missing", f"Add `{missing[1]}: …`."
+    elif wrong := re.match(r"Invalid enum value (.*)", complaint):
+        choices = [str(choice) for option in _options(expected) for choice in typing.get_args(option)]
+        complaint = f"{wrong[1]} is not one of {', '.join(choices)}"
+        remedy = _did_you_mean(wrong[1].strip("'"), choices) or remedy
+    elif "matching regex" in complaint:
+        complaint, remedy = "this is no id", "Use 1 to 64 letters, digits and _ . : - (a letter or digit first)."
+    elif "`key`" in at and isinstance(there, dict):
+        key = next((key for key in there if not isinstance(key, str)), "?")
+        complaint, remedy = f"the key {key} is not text", "Put the key in quotes."
+    elif wrong := re.match(r"Expected `([^`]*)`(.*)", complaint):
+        wanted = " or ".join(_TYPES.get(name, name) for name in wrong[1].split(" | "))
+        got = re.sub(r"`(\w+)`", lambda match: _TYPES.get(match[1], match[1]), wrong[2])
+        complaint = f"expected {wanted}{got}"
+        if got == ", got nothing" and path:
+            remedy = "Give it a value, or delete its line."
+        elif wanted == "text" and got.startswith(", got") and "list" not in got and "keys" not in got:
+            remedy = "Put it in quotes."
+        elif wanted == "a list":
+            remedy = "Write a list: one `- item` in each line."
+    return ConfigError(f"{file}: {path}{': ' if path else ''}{complaint}.", remedy=remedy)
+
+
+def _locate(path: str, content: Any, kind: Any) -> tuple[str, Any, Any]:
+    """Follow msgspec's path (`.rag.budgets`, `[...].aliases[1]`); return it for people, and content and type there.
+
+    For a mapping msgspec says only `[...]`. The key is found again: the first whose value does not fit.
+    """
+    shown = ""
+    for part in re.findall(r"\[[^]]*\]|[^.\[]+", path):
+        inner: Any = Any
         for option in _options(kind):
             if part.startswith("["):
-                arguments = [a for a in typing.get_args(option) if a is not Ellipsis]
-                if arguments:
-                    kind = arguments[-1]
-                    break
+                inner = next((a for a in reversed(typing.get_args(option)) if a is not Ellipsis), inner)
             elif isinstance(option, type) and issubclass(option, msgspec.Struct):
-                hints = typing.get_type_hints(option)
-                if part in hints:
-                    kind = hints[part]
-                    break
-    for option in _options(kind):
-        if isinstance(option, type) and issubclass(option, msgspec.Struct):
-            return list(option.__struct_fields__)
-    return []
+                inner = typing.get_type_hints(option, include_extras=True).get(part, inner)
+        key: Any = int(part[1:-1]) if re.fullmatch(r"\[\d+\]", part) else part
+        if part == "[...]" and isinstance(content, dict):
+            key = next((key for key, value in content.items() if not _fits(value, inner)), part)
+            part = str(key)
+        shown += part if part.startswith("[") or not shown else f".{part}"
+        content, kind = content[key], inner
+    return shown, content, kind
 
 
-def _options(kind: Any) -> Iterable[Any]:
-    """Return the alternatives of a union, or the type itself."""
-    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _fields(kind: Any) -> list[str]:
+    """Return the keys of a type, or of the one struct among a union's alternatives."""
+    structs = (option for option in _options(kind) if isinstance(option, type) and issubclass(option, msgspec.Struct))
+    return [field for struct in structs for field in struct.__struct_fields__]
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    """Return the alternatives of a union, or the type itself, without their constraints."""
+    if typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
+    is_union = typing.get_origin(kind) in (types.UnionType, typing.Union)
+    return tuple(each for option in typing.get_args(kind) for each in _options(option)) if is_union else (kind,)
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

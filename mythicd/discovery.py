@@ -46,7 +46,10 @@ def publish(data: Path, discovery: Discovery) -> None:
     file = discovery_file(data)
     fresh = file.with_suffix(".new")
     try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        _make_run_dir(data)
+        # What a crash left there may have other permissions, and they would stay.
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as out:
             out.write(msgspec.json.format(msgspec.json.encode(discovery), indent=2))
         os.replace(fresh, file)
@@ -56,10 +59,18 @@ def publish(data: Path, discovery: Discovery) -> None:
         ) from error
 
 
+def _make_run_dir(data: Path) -> None:
+    """Make `<data>/run`, open to this user only, also when it was made otherwise before. Raises OSError."""
+    folder = discovery_file(data).parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if sys.platform != "win32":
+        folder.chmod(0o700)
+
+
 def withdraw(data: Path, instance_id: str) -> None:
     """Remove the discovery file, if it is still ours."""
     file = discovery_file(data)
-    with contextlib.suppress(OSError, msgspec.DecodeError):
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeError):
         if msgspec.json.decode(file.read_bytes(), type=Discovery).instance_id == instance_id:
             file.unlink()
 
@@ -73,7 +84,7 @@ def discover(data: Path) -> Discovery:
         raise DaemonUnreachable(
             f"No daemon runs: {file} does not exist.", remedy="Start one with `mythicd run`."
         ) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError) as error:
         raise DaemonUnreachable(
             f"{file} cannot be read: {error}.", remedy="Delete it and start the daemon again."
         ) from error
@@ -89,34 +100,44 @@ class InstanceLock:
     def acquire(self) -> None:
         """Take the lock. Raises AlreadyRunning (naming the holder), or DataDirError when the dir is not writable."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = self._path.open("a+")
+            _make_run_dir(self._path.parent.parent)
+            file = self._path.open("a+", encoding="utf-8", errors="replace")
+            while not self._locked(file):
+                file.close()
+                file = self._path.open("a+", encoding="utf-8", errors="replace")
         except OSError as error:
             raise DataDirError(
                 f"The data dir {self._path.parent.parent} cannot be written: {error.strerror}.",
                 remedy="Set MYTHIC_HOME to a folder that you own, or mend its permissions.",
             ) from error
-        try:
-            _lock(file)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            file.close()
-            raise AlreadyRunning(
-                f"Another mythicd (pid {holder}) serves {self._path.parent.parent}.",
-                remedy="Use that one, stop it first, or set MYTHIC_HOME to another folder.",
-            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         self._file = file
 
+    def _locked(self, file: IO[str]) -> bool:
+        """Lock the file. False when its last holder removed it meanwhile: then the lock guards nothing."""
+        try:
+            _lock(file)
+        except OSError:
+            file.seek(0)
+            holder = file.read(32).strip() or "unknown"
+            file.close()
+            raise AlreadyRunning(
+                f"Another mythicd (pid {holder}) serves {self._path.parent.parent}.",
+                remedy="Use that one, stop it first, or set MYTHIC_HOME to another folder.",
+            ) from None
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
     def release(self) -> None:
         """Give the lock back and remove its file."""
         if self._file is None:
             return
-        # Unlinked while held: nobody can lock the old file after us and believe to be alone. On Windows an open file
-        # cannot be unlinked, so it is closed first.
+        # Unlinked while held: who opened the old file before sees in `_locked` that it is gone. On Windows an open
+        # file cannot be unlinked, so it is closed first.
         if sys.platform == "win32":
             self._file.close()
         with contextlib.suppress(OSError):

@@ -24,7 +24,7 @@ import ctypes
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, ClassVar
@@ -251,7 +251,7 @@ class EspeakNg:
         if utterance.error is not None:
             raise utterance.error
 
-    def synthesize(self, text: str, voice: str, rate: int = 165, pitch: int = 50) -> Iterator[VoiceChunk]:
+    def synthesize(self, text: str, voice: str, rate: int = 165, pitch: int = 50) -> Generator[VoiceChunk, None, None]:
         """Say `text`, yielding chunks as soon as they exist. Closing the iterator cuts the voice off within a chunk.
 
         The same arguments and errors as `speak`.

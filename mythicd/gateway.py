@@ -144,7 +144,7 @@ class Gateway:
 
     @web.middleware
     async def _checks(
-        self, request: web.Request, handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         own = {f"{host}:{self.port}" for host in ("127.0.0.1", "localhost", "[::1]")}
         if request.headers.get("Host") not in own:
@@ -159,7 +159,7 @@ class Gateway:
                 "Read it anew from run/daemon.json; it changes each start.",
             )
         try:
-            return await handle(request)
+            return await handler(request)
         except web.HTTPNotFound:
             return _refuse(404, "NOT_FOUND", f"There is nothing at {request.path}.", "The WebSocket is at /v1/ws.")
 

@@ -1,7 +1,8 @@
 """One voice stream as a player's machine plays it: jitter buffer, playhead, cut. Pure: time is an argument.
 
-The playhead counts samples that were really heard. When audio runs out it stands still (an underrun, counted) until
-the buffer has filled again; the mouth waits with the sound.
+The playhead counts samples that were really heard. When audio runs out it stands still until the buffer has filled
+again, and the mouth waits with the sound. An underrun is such a gap, counted when the sound resumes: audio that runs
+out because the reply is over, though nobody has said so yet, is none.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Playback:
         self._reported = 0
         self._started = False
         self.stopped = False
+        """Whether it is silent for good."""
         self.underruns = 0
+        """Gaps heard so far."""
         self.pcm = bytearray()
         """All audio received, s16le."""
 
@@ -68,14 +71,18 @@ class Playback:
 
     def cut(self, now_s: float) -> list[PlaybackEvent]:
         """Fall silent at once; what was not heard by now never will be."""
-        events = self.advance(now_s)
+        # A stream that does not sound must not begin to, only to be cut.
+        events = self.advance(now_s) if self._anchor is not None else []
         if not self.stopped:
             self.stopped = True
             events.append(Stopped(self._played))
         return events
 
     def advance(self, now_s: float) -> list[PlaybackEvent]:
-        """Move the playhead to `now_s`; return what the daemon should be told."""
+        """Move the playhead to `now_s`, which must not run backwards; return what the daemon should be told.
+
+        Call it before `add` when both happen at the same moment: a gap that nobody looked at was not heard.
+        """
         if self.stopped:
             return []
         events: list[PlaybackEvent] = []
@@ -83,16 +90,17 @@ class Playback:
             waiting = self._received - self._played
             if waiting >= self._prebuffer or (self._ended and waiting > 0):
                 self._anchor = (now_s, self._played)
+                self.underruns += self._started
                 if not self._started:
                     self._started = True
                     events.append(Started())
         else:
             begun, first = self._anchor
-            heard = first + int((now_s - begun) * self._rate)
+            # 0.06 s − 0.01 s is 0.04999… s: a millionth of a sample makes round times whole samples.
+            heard = first + int((now_s - begun) * self._rate + 1e-6)
             if heard >= self._received:
                 heard = self._received
                 self._anchor = None
-                self.underruns += not self._ended
             self._played = heard
             if heard - self._reported >= self._report:
                 self._reported = heard

@@ -218,6 +218,11 @@ def _explain(data: str | bytes, error: msgspec.DecodeError) -> BadMessage | Vers
     return BadMessage(f"{kind}: {error}.", remedy=f"See docs/protocol.md, {kind}.")
 
 
+def plain_json(value: Any) -> str:
+    """Return a value as the JSON that stands inside a prompt."""
+    return _encoder.encode(value).decode()
+
+
 def describe(error: MythicError, *, npc_id: str = "", turn_id: str = "", call_id: str = "") -> Error:
     """Return an error as the message that tells a client of it."""
     return Error(

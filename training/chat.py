@@ -7,6 +7,8 @@ Both must agree to the character (a test compares them); Python's is for speed i
 * every sentence of a `- ` line is led by a hidden *pointer* token of its own (`<|1|>`, `<|2|>` … in the user message,
   `<|p1|>` … in the system message) and every tool by `<|t1|>` …: the model answers by naming a pointer, then copies
   what stands behind it. Pointers are control tokens: an engine that renders text leaves them out;
+* prose of the system message that is the same in every world (how to answer, how to call a tool) is left out: the model
+  has it in its weights, and the prompt is a third shorter;
 * earlier user turns, which are bare words, get the `## player` heading of the current one.
 
 The rendering of a message depends on that message alone and grows line by line, so a prompt's front never changes.
@@ -77,6 +79,14 @@ class Message:
     """Its text, in natural case."""
 
 
+_KNOWN_FRAME = (
+    " stay in character. answer in one or two short sentences. use the sections only where they help. "
+    "if the answer is in none of them, say you do not know."
+)
+_KNOWN_CALL_FORM = (
+    'to act, write <tool_call>{"name": "...", "arguments": {...}}</tool_call> where it belongs in your reply.'
+)
+
 _NUMBERED = """
 {%- macro sentences(line, ns, prefix, most) -%}
 {%- for part in line.split('. ') -%}
@@ -94,8 +104,9 @@ CHAT_TEMPLATE = (
 {{ '<|im_start|>' ~ message['role'] ~ '\\n' }}
 {%- if message['role'] == 'system' -%}
 {%- set ns = namespace(n=0) -%}{%- set tools = namespace(n=0) -%}
-{%- for line in text.split('\\n') if line -%}
-{%- if line.startswith('- ') and ' {' in line -%}
+{%- for line in (text | replace('KNOWN_FRAME', '') | replace('KNOWN_CALL_FORM', '')).split('\\n') -%}
+{%- if line | length < 2 -%}{{ line }}
+{%- elif line.startswith('- ') and ' {' in line -%}
 {%- set name = line[2:].split(' ')[0] -%}
 {%- if tools.n < MOST_TOOLS -%}{%- set tools.n = tools.n + 1 -%}{{ '<|t' ~ tools.n ~ '|>' }}{%- endif -%}
 {{ '"' ~ name ~ '"' ~ line[2:][name | length:] ~ '\\n' }}
@@ -121,7 +132,9 @@ CHAT_TEMPLATE = (
 {{ '<|im_end|>' ~ '\\n' }}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
-""".replace("MOST_TOOLS", str(TOOL_POINTERS))
+""".replace("KNOWN_FRAME", _KNOWN_FRAME)
+    .replace("KNOWN_CALL_FORM", _KNOWN_CALL_FORM)
+    .replace("MOST_TOOLS", str(TOOL_POINTERS))
     .replace("MOST_PERSONA", str(PERSONA_POINTERS))
     .replace("MOST_LINES", str(LINE_POINTERS))
 )
@@ -145,8 +158,10 @@ def _sentences(line: str, prefix: str, used: int, most: int) -> tuple[str, int]:
 def _system(text: str) -> str:
     pieces: list[str] = []
     numbered = tools = 0
-    for line in filter(None, text.split("\n")):
-        if line.startswith("- ") and " {" in line:
+    for line in text.replace(_KNOWN_FRAME, "").replace(_KNOWN_CALL_FORM, "").split("\n"):
+        if len(line) < 2:  # nothing, or the single mark by which the daemon finds where a part of the prompt ends
+            pieces.append(line)
+        elif line.startswith("- ") and " {" in line:
             name = line[2:].split(" ")[0]
             if tools < TOOL_POINTERS:
                 tools += 1

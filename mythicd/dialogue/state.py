@@ -4,7 +4,8 @@ Rules of this file:
   1. Everything that affects a transition stands in TABLE. Code elsewhere carries out commands; it never sets a state.
   2. Nothing here knows of time, audio, models or sockets. Timeouts arrive as events like everything else.
 
-Theory. A character is in one of five states:
+Theory. A turn is open from OPEN_TURN until SETTLE or DROP_TURN. At most two are: during a barge-in, the one that is
+being cut and the one that is being heard. A character is in one of five states:
 
     Idle       nobody is talking
     Listening  the player is talking
@@ -64,13 +65,13 @@ class Command(StrEnum):
     OPEN_TURN = "OpenTurn"
     """Begin a new turn for these words."""
     DROP_TURN = "DropTurn"
-    """Nothing came of the turn that was opened."""
+    """Nothing came of the turn that was opened last."""
     RESPOND = "Respond"
     """Recognise, remember, think, speak."""
     CUT = "Cut"
-    """Stop the reply: cancel its work, silence its stream."""
+    """Stop the reply: cancel its work, silence its stream. Its turn is the one that `SETTLE` settles."""
     SETTLE = "Settle"
-    """Write down what was heard of the last reply."""
+    """Write down what was heard of the turn that was cut, or else of the current one."""
 
 
 S, E, C = State, Event, Command
@@ -104,7 +105,8 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
         E.LEAVE: (S.IDLE, (C.CUT, C.SETTLE)),
     },
     S.SPEAKING: {
-        E.SPEECH_START: (S.BARGE_IN, (C.CUT,)),
+        # The new turn is heard while the old one is being cut and settled.
+        E.SPEECH_START: (S.BARGE_IN, (C.CUT, C.OPEN_TURN)),
         E.TEXT: (S.THINKING, (C.CUT, C.SETTLE, C.OPEN_TURN, C.RESPOND)),
         E.REPLIED: (S.SPEAKING, ()),
         E.FAILED: (S.IDLE, (C.CUT, C.SETTLE)),
@@ -112,14 +114,13 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
         E.LEAVE: (S.IDLE, (C.CUT, C.SETTLE)),
     },
     S.BARGE_IN: {
-        # The cut is settled as soon as the client is silent; the player's own words go on meanwhile.
-        E.PLAYBACK_STOPPED: (S.LISTENING, (C.SETTLE, C.OPEN_TURN)),
-        E.SPEECH_LOST: (S.IDLE, (C.SETTLE,)),
-        E.SPEECH_END: (S.THINKING, (C.SETTLE, C.OPEN_TURN, C.RESPOND)),
-        E.TEXT: (S.THINKING, (C.SETTLE, C.OPEN_TURN, C.RESPOND)),
+        E.PLAYBACK_STOPPED: (S.LISTENING, (C.SETTLE,)),
+        E.SPEECH_LOST: (S.IDLE, (C.SETTLE, C.DROP_TURN)),
+        E.SPEECH_END: (S.THINKING, (C.SETTLE, C.RESPOND)),
+        E.TEXT: (S.THINKING, (C.SETTLE, C.DROP_TURN, C.OPEN_TURN, C.RESPOND)),
         E.REPLIED: (S.BARGE_IN, ()),
         E.FAILED: (S.BARGE_IN, ()),
-        E.LEAVE: (S.IDLE, (C.SETTLE,)),
+        E.LEAVE: (S.IDLE, (C.SETTLE, C.DROP_TURN)),
     },
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,8 @@ class ReplyParser:
 
     def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._stop = tuple(text for text in stop if text)
+        self._marks = (OPEN, CLOSE, *(text for text in stop if text))
+        self._may_begin = re.compile("[" + "".join(sorted({re.escape(mark[0]) for mark in self._marks})) + "]")
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         """Outside a call: text that may begin a tag or stop string. Inside: the call so far."""
@@ -88,6 +90,10 @@ class ReplyParser:
                 parts.append(self._call(body))
                 self._held, self.in_call = after, False
                 continue
+            if self._may_begin.search(self._held) is None:  # as with nearly all words
+                parts += self._say(self._held)
+                self._held = ""
+                break
             place, mark = self._first_mark()
             if mark is None:
                 keep = self._possible_mark()
@@ -96,22 +102,22 @@ class ReplyParser:
                 break
             parts += self._say(self._held[:place])
             self._held = self._held[place + len(mark) :]
-            if mark != OPEN:
+            if mark == OPEN:
+                self.in_call = True
+            elif mark != CLOSE:  # a closing tag that closes nothing is left out
                 self._held, self.stopped = "", True
-                break
-            self.in_call = True
         return parts
 
     def _first_mark(self) -> tuple[int, str | None]:
-        found = [(place, mark) for mark in (OPEN, *self._stop) if (place := self._held.find(mark)) >= 0]
+        found = [(place, mark) for mark in self._marks if (place := self._held.find(mark)) >= 0]
         return min(found, key=lambda each: (each[0], -len(each[1])), default=(0, None))
 
     def _possible_mark(self) -> int:
         """Return how many characters at the end may be the beginning of a mark."""
-        longest = max(len(mark) for mark in (OPEN, *self._stop)) - 1
+        longest = max(len(mark) for mark in self._marks) - 1
         for length in range(min(longest, len(self._held)), 0, -1):
             tail = self._held[-length:]
-            if any(mark.startswith(tail) for mark in (OPEN, *self._stop)):
+            if any(mark.startswith(tail) for mark in self._marks):
                 return length
         return 0
 

@@ -39,11 +39,10 @@ class Trim:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Let `sequence` have the cells of `source` at positions `start` to `end` (exclusive)."""
+    """Let `sequence`, which is empty, have the first `end` cells of `source`."""
 
     source: int
     sequence: int
-    start: int
     end: int
 
 
@@ -111,13 +110,18 @@ class Ledger:
         """Return for each owner its sequence and how many tokens are in it."""
         return {owner: (held.sequence, len(held.tokens)) for owner, held in self._held.items()}
 
+    def holds(self, owner: str, tokens: list[int]) -> bool:
+        """Tell whether the owner's sequence begins with all of these tokens."""
+        held = self._held.get(owner)
+        return not tokens or (held is not None and held.tokens[: len(tokens)] == tokens)
+
     def is_busy(self, owner: str) -> bool:
         """Tell whether a prompt of this owner has been admitted and not been released."""
         return owner in self._held and self._held[owner].promised is not None
 
     # --- one prompt's life ---------------------------------------------------------------------------------------
 
-    def admit(self, owner: str, prompt: Sequence[int], growth: int) -> Admission:
+    def admit(self, owner: str, prompt: list[int], growth: int) -> Admission:
         """Give `owner` a sequence that begins with as much of `prompt` as can be had, and room for `growth` more.
 
         The prompt has at least one token and, with `growth`, at most `longest`. Raises Busy, changing nothing, when
@@ -138,11 +142,14 @@ class Ledger:
         operations: list[Operation] = []
         self._clock += 1
         if own is None:
-            own, kept = self._seat(owner, donor, shared, operations)
-        if len(own.tokens) > kept:
-            self._cut(own, kept, operations)
-        if donor is not None and shared > kept:
-            self._copy(donor, own, kept, shared, operations)
+            own = self._seat(owner, donor, operations)
+        if donor is None or donor is own:
+            if len(own.tokens) > shared:
+                self._cut(own, shared, operations)
+        else:  # its own front goes too, where it has one: the donor's holds the same, and shared cells count once
+            if own.tokens:
+                self._cut(own, 0, operations)
+            self._copy(donor, own, shared, operations)
         own.promised, own.stable, own.used = size, min(own.stable, shared), self._clock
         self._reclaim(operations)
         return Admission(own.sequence, len(own.tokens), tuple(operations))
@@ -172,12 +179,12 @@ class Ledger:
 
     # --- the parts of `admit` ------------------------------------------------------------------------------------
 
-    def _usable(self, tokens: Sequence[int], prompt: Sequence[int]) -> int:
+    def _usable(self, tokens: list[int], prompt: list[int]) -> int:
         """Return how many tokens of a sequence's front can stay; the prompt's last is always evaluated anew."""
         common = min(common_prefix(tokens, prompt), len(prompt) - 1)
         return common if self._trims or common == len(tokens) else 0
 
-    def _donor(self, owner: str, prompt: Sequence[int]) -> tuple[_Held | None, int]:
+    def _donor(self, owner: str, prompt: list[int]) -> tuple[_Held | None, int]:
         """Return the other sequence that shares the longest front with the prompt, and that front's length."""
         if not (self._unified and self._trims):
             return None, 0
@@ -207,18 +214,18 @@ class Ledger:
                 remedy="Try again when another reply has ended, or raise n_ctx.",
             )
 
-    def _seat(self, owner: str, donor: _Held | None, shared: int, operations: list[Operation]) -> tuple[_Held, int]:
-        """Return a sequence for a newcomer, and how much of the prompt's front it has already."""
+    def _seat(self, owner: str, donor: _Held | None, operations: list[Operation]) -> _Held:
+        """Return a sequence for a newcomer: an empty one, or the donor's own if there is no other."""
         if not self._spare:
             oldest = min((held for held in self._held.values() if held.promised is None), key=lambda held: held.used)
             if oldest is donor:  # what it would be copied from is what must go: take it over instead
                 del self._held[oldest.owner]
                 oldest.owner, oldest.stable = owner, 0
                 self._held[owner] = oldest
-                return oldest, shared
+                return oldest
             self._evict(oldest, operations)
         held = self._held[owner] = _Held(self._spare.pop(), owner)
-        return held, 0
+        return held
 
     def _reclaim(self, operations: list[Operation]) -> None:
         """Free cells until all promises are covered."""
@@ -245,12 +252,11 @@ class Ledger:
         held.stable = min(held.stable, start)
         operations.append(Trim(held.sequence, start))
 
-    def _copy(self, source: _Held, held: _Held, start: int, end: int, operations: list[Operation]) -> None:
-        for cell in source.cells[start:end]:
+    def _copy(self, source: _Held, held: _Held, end: int, operations: list[Operation]) -> None:
+        held.cells, held.tokens = source.cells[:end], source.tokens[:end]
+        for cell in held.cells:
             self._owners[cell] += 1
-        held.cells += source.cells[start:end]
-        held.tokens += source.tokens[start:end]
-        operations.append(Share(source.sequence, held.sequence, start, end))
+        operations.append(Share(source.sequence, held.sequence, end))
 
     def _evict(self, held: _Held, operations: list[Operation]) -> None:
         self._cut(held, 0, operations)
@@ -276,7 +282,7 @@ class Ledger:
             assert sum(held.owed for held in self._held.values()) <= len(self._free)
 
 
-def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+def common_prefix(one: list[int], other: list[int]) -> int:
     """Return the length of the longest common prefix; compares in blocks, so that equal fronts cost little."""
     most = min(len(one), len(other))
     place, block = 0, 64
@@ -287,5 +293,5 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
         elif block == 1:
             break
         else:
-            block //= 8 if block > 1 else 1
+            block //= 8
     return place

@@ -27,7 +27,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from os.path import commonprefix
 from typing import Any, Literal, NoReturn
 
@@ -85,6 +86,7 @@ class ChatTemplate:
             self._template = environment.from_string(CHATML if source is None else source)
         except jinja2.TemplateError as error:
             raise ModelError(f"The model's chat template does not compile: {error}.", remedy=_REMEDY) from error
+        self._render = lru_cache(maxsize=64)(self._render_anew)  # the fronts of conversations come again and again
         self._names = {"bos_token": bos, "eos_token": eos, "enable_thinking": False}
         words = sorted({marker for marker in (*markers, bos, eos) if marker} - TEXT_TAGS, key=len, reverse=True)
         self._markers = tuple(words)
@@ -118,9 +120,8 @@ class ChatTemplate:
 
     def render_front(self, prompt: Prompt) -> tuple[Segment, ...]:
         """Return the segments before the turn: what can be evaluated before anybody speaks. Raises ModelError."""
-        messages, past = self._conversation(prompt)
-        text = self._raw(messages, header=True)
-        return tuple(segment for segment in self._segments(text, prompt, messages, past) if segment.part != "turn")
+        segments = self.render(replace(prompt, turn=(_user(_OPENING),)))  # a place for what would be said
+        return tuple(segment for segment in segments if segment.part != "turn")
 
     # --- the conversation, in the form this template takes --------------------------------------------------------
 
@@ -199,6 +200,9 @@ class ChatTemplate:
     # --- rendering and probing -------------------------------------------------------------------------------------
 
     def _raw(self, messages: Sequence[ChatMessage], *, header: bool = False) -> str:
+        return self._render(tuple(messages), header)
+
+    def _render_anew(self, messages: tuple[ChatMessage, ...], header: bool) -> str:
         plain = [{"role": message.role, "content": message.content} for message in messages]
         try:
             return self._template.render(messages=plain, add_generation_prompt=header, **self._names)

@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n\s*\n")
 """Where a sentence may end: its mark, closing quotes, then a space; or a blank line."""
 
-_NEVER_ENDS = frozenset("st mt mr mrs ms dr prof rev hon capt cpt lt col gen sgt cmdr adm gov messrs vs e.g i.e".split())
+_NEVER_ENDS = frozenset(
+    "st mt mr mrs ms dr prof rev hon capt cpt lt col gen sgt cmdr adm gov messrs vs e.g i.e".split()
+)
 """Abbreviations that stand before a name or an example: their full stop ends no sentence."""
 
 _BEFORE_NUMBER = frozenset("no nos vol pp pg ch fig ca approx jan feb mar apr jun jul aug sep sept oct nov dec".split())
 """Abbreviations, or words, whose full stop ends a sentence unless a number follows: "No. 7", but "She said no."""
+
 
 def estimated_tokens(text: str) -> int:
     """Estimate the tokens of a text: four to three words, the usual ratio of byte-pair vocabularies in English prose.
@@ -79,13 +82,15 @@ def chunks(
 
 def _ends_here(text: str, start: int, match: re.Match[str]) -> bool:
     mark = match.group()
+    if mark.isspace():
+        return True  # a blank line
+    following = text[match.end() :].lstrip()[:1]
+    if following.islower():
+        return False  # "9 p.m. sharp", "Well... yes", '"Go!" he said'
     if not mark.startswith(".") or mark.startswith(".."):
         return True
     words = text[start : match.start()].split()
     last = words[-1].lower().lstrip("\"'“‘([") if words else ""
-    following = text[match.end() :].lstrip()[:1]
-    if following.islower():
-        return False  # "9 p.m. sharp", "approx. three"
     if len(last) == 1 and last.isalpha() and last != "i":
         return False  # an initial: "J. R. Hobb"
     if last in _BEFORE_NUMBER:

@@ -29,7 +29,9 @@ def open_database(path: Path) -> apsw.Connection:
     with complaints(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)  # what was said is nobody else's business
+            path.touch(mode=0o600, exist_ok=False)  # what was said is nobody else's business
+        except FileExistsError:
+            pass
         except OSError as error:
             raise StoreError(
                 f"The memory database {path} cannot be written: {error.strerror}.",
@@ -66,7 +68,9 @@ def complaints(path: Path) -> Iterator[None]:
             remedy="Make the file and its folder writable, or name another data dir.",
         ) from error
     except apsw.FullError as error:
-        raise StoreError(f"No room to write the memory database {path}: the disk is full.", remedy="Free some.") from error
+        raise StoreError(
+            f"No room to write the memory database {path}: the disk is full.", remedy="Free some."
+        ) from error
     except apsw.IOError as error:
         raise StoreError(
             f"Reading or writing the memory database {path} failed: {error}.",

@@ -95,7 +95,9 @@ def _fingerprint(model: Path) -> str:
             with open(model / name, "rb") as file:
                 digest.update(hashlib.file_digest(file, "blake2b").digest())
     except OSError as error:
-        raise ModelError(f"Cannot read the embedding model in {model}: {error.strerror}.", remedy=_reinstall()) from error
+        raise ModelError(
+            f"Cannot read the embedding model in {model}: {error.strerror}.", remedy=_reinstall()
+        ) from error
     return digest.hexdigest()
 
 
@@ -165,7 +167,7 @@ def _as_llama(piece: str) -> str:
 
 
 def _tensors(weights: Any, layers: int) -> Iterator[tuple[str, NDArray[np.float32], bool]]:
-    """Yield each tensor's GGUF name, its values, and whether it may be quantised (matrices, bar positions and types)."""
+    """Yield each tensor's GGUF name, its values, and whether to quantise it (matrices of the layers, words)."""
 
     def tensor(name: str) -> NDArray[np.float32]:
         return np.ascontiguousarray(weights.get_tensor(name), dtype=np.float32)

@@ -16,20 +16,28 @@ MAX_TERMS = 24
 
 STOP_WORDS = frozenset(
     """
-    a about above after again all also am an and any anybody anyone anything are aren around as ask at away
-    back be because been before being both but by bye came can cannot come comes coming could couldn did didn do does
-    doesn doing don done down each ever every find for from get gets getting give go goes going gone good goodbye got
-    had hadn has hasn have haven having he hello help her here hers hey hi him his how i if in into is isn it its
-    just kind know let like little ll look looking lot made make makes many may maybe me mean might mine more morning
-    most much must my need no nor not now of off oh ok okay old on one only or other our ours out over own people
-    perhaps please quite rather re really right said say says see seen shall she should so some somebody someone
-    something soon sort still such sure talk tell than thank thanks that the their them then there these they thing
-    things think this those though through time to today tonight too two under until up us use ve very want wanted was
-    wasn way we well went were what whats when where which while who whom whose why will with without won would wouldn
-    yes yet you your yours
+    a about above after again all also am an and any anybody anyone anything are aren around as ask asked at away
+    back be because been before being both but by bye came can cannot come comes coming could couldn did didn do
+    does doesn doing don done down each ever every find for forget forgot forgotten from get gets getting give go
+    goes going gone good goodbye got had hadn has hasn have haven having he hello help her here hers hey hi him his
+    how i if in into is isn it its just kind know last let like little ll look looking lot made make makes many may
+    maybe me mean meet met might more morning most much must my need no nor not now of off oh ok okay old on one
+    only or other our ours out over own people perhaps please quite rather re really recall remember right said say
+    says see seen shall she should so some somebody someone something soon sort spoke spoken still such sure talk
+    talked tell than thank thanks that the their them then there these they thing things think this those though
+    through time to today told tonight too two under until up us use ve very want wanted was wasn way we went were
+    what whats when where which while who whom whose why will with without won would wouldn yes yesterday yet you
+    your yours
     """.split()
 )
-"""English words that are in every question, greeting or line."""
+"""English words that are in every question, greeting or line. Not `mine` and `well`: in games these are places."""
+
+_RECALL = re.compile(
+    r"\b(remember|recall|forg[eo]t(ten)?|last time|met before|seen before|know me|who i am"
+    r"|we (talk|sp[eo]ak|spoke|meet|met)\w*|(i|you|we) (just |once )?(said|told|asked|talked|spoke|promised)"
+    r"|did (i|you|we) (say|tell|ask|talk|promise))\b"
+)
+"""Questions about memory itself."""
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -46,6 +54,9 @@ class Query:
 
     context: frozenset[str] = frozenset()
     """Words of the intent and of the scene. They favour a line among relevant ones, and make none relevant."""
+
+    recall: bool = False
+    """Whether the player asks what the character remembers ("have we met before?")."""
 
     @property
     def expression(self) -> str:
@@ -65,10 +76,12 @@ def build_query(words: str, *, previous: str = "", intent: str = "", scene_tags:
         text = " ".join(f"{previous} {text}".split())
         terms = content_words(text)
     context = frozenset(word for tag in (intent, *scene_tags) for word in content_words(tag))
-    return Query(text, terms, context)
+    return Query(text, terms, context, recall=_RECALL.search(words.lower()) is not None)
 
 
 def content_words(text: str) -> tuple[str, ...]:
     """Return the distinct words of a text that are not stop words, the last MAX_TERMS of them, in order."""
-    found = [word for word in _WORD.findall(text.lower()) if word not in STOP_WORDS and (len(word) > 1 or word.isdigit())]
+    found = [
+        word for word in _WORD.findall(text.lower()) if word not in STOP_WORDS and (len(word) > 1 or word.isdigit())
+    ]
     return tuple(reversed(list(dict.fromkeys(reversed(found)))[:MAX_TERMS]))

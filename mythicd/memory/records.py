@@ -37,6 +37,8 @@ class Utterance:
     """The character whose conversation it is."""
 
     turn_id: str
+    """Unique in the playthrough for ever, not only since the daemon's start: what shares it is one exchange."""
+
     speaker: Speaker
 
     text: str

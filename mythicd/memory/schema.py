@@ -84,7 +84,8 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
             embedded integer not null default 0
         );
         create index utterance_by_scope on utterance (game, world, player, playthrough, branch_id, id);
-        create index utterance_unembedded on utterance (id) where not embedded and heard_text is not null;
+        create index utterance_by_turn on utterance (turn_id, game, world, player, playthrough, branch_id);
+        create index utterance_unembedded on utterance (id) where not embedded and heard_text <> '';
         create table heard_by (
             listener_id text not null,
             utterance_id integer not null references utterance (id) on delete cascade,
@@ -100,11 +101,11 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         create trigger utterance_removed after delete on utterance when old.heard_text is not null begin
             insert into utterance_words (utterance_words, rowid, heard_text) values ('delete', old.id, old.heard_text);
         end;
-        create trigger utterance_unheard after update of heard_text on utterance when old.heard_text is not null begin
-            insert into utterance_words (utterance_words, rowid, heard_text) values ('delete', old.id, old.heard_text);
-        end;
-        create trigger utterance_heard after update of heard_text on utterance when new.heard_text is not null begin
-            insert into utterance_words (rowid, heard_text) values (new.id, new.heard_text);
+        create trigger utterance_settled after update of heard_text on utterance begin
+            insert into utterance_words (utterance_words, rowid, heard_text)
+            select 'delete', old.id, old.heard_text where old.heard_text is not null;
+            insert into utterance_words (rowid, heard_text)
+            select new.id, new.heard_text where new.heard_text is not null;
         end;
         """,
     ),

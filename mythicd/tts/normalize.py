@@ -8,7 +8,7 @@ reads well (3.5, 1,200, 3rd, 50 %, 21:10, NATO) is left alone; digits stay digit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
 """What to look for, and what to say instead; None leaves it as it is."""
@@ -77,7 +77,7 @@ def _time(match: re.Match[str]) -> str | None:
     hour, minute, half = int(match["hour"]), int(match["minute"]), match["half"]
     if hour > 24 or minute > 59:
         return None
-    suffix = f" {half[0].lower()} m" if half else ""
+    suffix = f" {half[0].lower()}.m." if half else ""
     if minute:
         return f"{hour or 'zero'} {'oh ' if minute < 10 else ''}{minute}{suffix}"
     if half:
@@ -89,21 +89,15 @@ def _time(match: re.Match[str]) -> str | None:
 
 def _money(match: re.Match[str]) -> str:
     one, many, hundredths = _CURRENCIES[match["sign"]]
-    whole, part = match["whole"], match["part"]
-    if part is None:
-        return f"{whole} {one if whole == '1' and not match['scale'] else many}"
-    if len(part) != 2:
+    whole, part, scale = match["whole"], match["part"], match["scale"]
+    if scale is not None:
+        return f"{whole}.{part} {scale} {many}" if part else f"{whole} {scale} {many}"
+    if part is not None and len(part) != 2:
         return f"{whole}.{part} {many}"
-    if part == "00":
-        return f"{whole} {one if whole == '1' else many}"
-    return f"{whole} {one if whole == '1' else many} {int(part)}{' ' + hundredths if whole == '0' else ''}"
-
-
-def _money_with_scale(match: re.Match[str]) -> str:
-    if match["scale"] is None:
-        return _money(match)
-    amount = match["whole"] + (f".{match['part']}" if match["part"] else "")
-    return f"{amount} {match['scale']} {_CURRENCIES[match['sign']][1]}"
+    amount = f"{whole} {one if whole == '1' else many}"
+    if part is None or part == "00":
+        return amount
+    return f"{amount} {int(part)}" if whole != "0" else f"{int(part)} {hundredths}"
 
 
 def _roman(match: re.Match[str]) -> str:
@@ -116,8 +110,8 @@ def _roman(match: re.Match[str]) -> str:
 def _decade(match: re.Match[str]) -> str:
     century, years = match["century"], match["years"]
     if years == "00":
-        return f"{century} hundreds"
-    return f"{century or ''} {_TENS[years]}".strip()
+        return f"{century} hundreds" if century else "hundreds"
+    return f"{century} {_TENS[years]}" if century else _TENS[years]
 
 
 def _year(match: re.Match[str]) -> str | None:
@@ -141,46 +135,83 @@ def _shout(match: re.Match[str]) -> str | None:
     return re.sub(r"[A-Z][A-Z'’]+", lambda word: word.group().lower(), match.group())
 
 
+def _both(match: re.Match[str]) -> str:
+    left, right = match["left"], match["right"]
+    return f"{left} {right}" if (left.lower(), right.lower()) == ("and", "or") else f"{left} or {right}"
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """Return a pattern for any of the words, the longest first."""
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+_NUMBER = r"\d{1,3}(?:,\d{3})+|\d+"
+
 RULES: tuple[Rule, ...] = (
+    # 21:05, 9:30 pm
     (
         re.compile(
-            r"(?<![\w:.,])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?![\d:])(?:\s?(?P<half>[ap]\.m\.(?=\s+[a-z])|[AaPp]\.?[Mm]\b))?"
+            r"(?<![\w:.,])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?![\d:])"
+            r"(?:\s?(?P<half>[ap]\.m\.(?=\s+[a-z])|[AaPp]\.?[Mm]\b))?"
         ),
         _time,
     ),
+    # $3.50, £2 million
     (
         re.compile(
-            r"(?P<sign>[$£€¥])\s?(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<part>\d+))?"
+            rf"(?P<sign>[$£€¥])\s?(?P<whole>{_NUMBER})(?:\.(?P<part>\d+))?"
             r"(?:\s(?P<scale>hundred|thousand|million|billion))?\b"
         ),
-        _money_with_scale,
+        _money,
     ),
-    (re.compile(r"(?<![\w/.,])(?P<over>\d)/(?P<under>\d)(?![\w/.,]\d|[\w/])"), lambda m: _FRACTIONS.get((m["over"], m["under"]))),
-    (re.compile(r"(?<=[^\W\d_])\s?/\s?(?=[^\W\d_]{2})"), lambda m: " or "),
-    (re.compile(r"(?<=[\d%])\s?[-–]\s?(?=\d[\d,.]*(?![\d,.]*[-–/]\d))(?<![-–/]\d[-–])"), lambda m: " to "),
-    (re.compile(r"\b(?P<century>1[1-9]|20)?(?:(?<=\d)|['’])(?P<years>[1-9]0|00)['’]?s\b"), _decade),
+    # 1/2, but not 1/2/2026
+    (
+        re.compile(r"(?<![\w/.,])(?P<over>\d)/(?P<under>\d)(?![\w/]|[.,]\d)"),
+        lambda match: _FRACTIONS.get((match["over"], match["under"])),
+    ),
+    # he/she
+    (
+        re.compile(r"(?<![\w/])(?P<left>[^\W\d_]{2,})\s?/\s?(?P<right>[^\W\d_]{2,})(?![\w/])"),
+        _both,
+    ),
+    # 10-12, but not 2026-11-22
     (
         re.compile(
-            r"(?i:\b(?P<before>in|since|until|year|by|of|from|before|after|around))\s(?P<century>1[1-9]|20)(?P<years>\d\d)"
-            r"(?=[.!?,;:\s]*$|[.!?,;:](?!\d)|\s(?!gold|silver|copper|coins?|men|people|pieces|years|days|and\s\d)[a-z])"
+            rf"(?<![\w.,/–-])(?P<low>(?:{_NUMBER})(?:\.\d+)?%?)(?:[-–]|\s[-–]\s)"
+            rf"(?P<high>(?:{_NUMBER})(?:\.\d+)?)(?![\w/–-]|[.,]\d)"
+        ),
+        lambda match: f"{match['low']} to {match['high']}",
+    ),
+    # 1990s, the '90s
+    (re.compile(r"(?<!\w)(?:(?P<century>1[1-9]|20)|['’])(?P<years>[1-9]0|00)['’]?s\b"), _decade),
+    # in 1984, but not 1984 gold
+    (
+        re.compile(
+            r"(?i:\b(?P<before>in|since|until|year|by|of|from|before|after|around))\s"
+            r"(?P<century>1[1-9]|20)(?P<years>\d\d)(?=[.!?,;:]*(?:$|\s*\n)|[.!?,;:]+\s)"
         ),
         _year,
     ),
-    (re.compile(rf"(?i:(?P<number>\d)\s?(?P<unit>{'|'.join(sorted(map(re.escape, _UNITS), key=len, reverse=True))}))\b(?!['’/])"), _unit),
-    (re.compile(rf"\b(?P<before>[A-Z][a-z]+) (?P<numeral>{'|'.join(sorted(_ROMAN, key=len, reverse=True))})\b"), _roman),
-    (re.compile(r"(?<!\w)(?i:no\.|#)\s?(?=\d)"), lambda m: "number "),
-    (re.compile(r"(?<!\w)~\s?(?=\d)"), lambda m: "about "),
+    # 20 km
+    (re.compile(rf"(?P<number>\d)\s?(?P<unit>{_any_of(_UNITS)})\b(?!['’/])"), _unit),
+    # Henry VIII, Chapter IV
+    (re.compile(rf"\b(?P<before>[A-Z][a-z]+) (?P<numeral>{_any_of(_ROMAN)})\b"), _roman),
+    (re.compile(r"(?<!\w)(?i:no\.|#)\s?(?=\d)"), lambda match: "number "),
+    (re.compile(r"(?<!\w)~\s?(?=\d)"), lambda match: "about "),
     (
-        re.compile(rf"(?<![\w.])(?i:{'|'.join(sorted(map(re.escape, _ABBREVIATIONS), key=len, reverse=True))})(?=\s|$)"),
-        lambda m: f" {_ABBREVIATIONS[m.group().lower()]} " if m.group() == "&" else _ABBREVIATIONS[m.group().lower()],
+        re.compile(rf"(?<![\w.])(?i:{_any_of(_ABBREVIATIONS)})(?=\s|$)"),
+        lambda match: _ABBREVIATIONS[match.group().lower()],
     ),
-    (re.compile(r"(?<=[a-z] )St\.(?=$|\s+[a-z])"), lambda m: "Street"),
+    (re.compile(r"(?<=[^\W_])&(?=[^\W_])"), lambda match: " and "),
+    (re.compile(r"(?<=[a-z] )St\.(?=$|\s+[a-z])"), lambda match: "Street"),
     (re.compile(r"\b[A-Z]+(?:['’][A-Z]+)?(?:,? [A-Z]+(?:['’][A-Z]+)?)+\b"), _shout),
-    (re.compile(r"(?i)\bs?h{3,}\b|\bshh+\b|\bsh\b"), lambda m: "shush"),
-    (re.compile(r"(?i)\bmm+-?h+m+\b|\bmh+m+\b"), lambda m: "um hum"),
-    (re.compile(r"(?i)\bmm+\b(?<!\d mm)"), lambda m: "hmm"),
-    (re.compile(r"(?i)\bps+t\b"), lambda m: "pist"),
-    (re.compile(r"(?i)\bbr{2,}\b"), lambda m: "burr"),
-    (re.compile(r"(?i)\bpf+t\b"), lambda m: "puff"),
-    (re.compile(r"(?i)(?<=\b)([a-z]*?)([aeiouhmr])\2{3,}(?=[a-z]*\b)"), lambda m: m.group(1) + m.group(2) * 2),
+    # Sounds that are written without vowels.
+    (re.compile(r"(?i)\bsh+\b"), lambda match: "shush"),
+    (re.compile(r"(?i)\bmm*-?hm+\b"), lambda match: "um hum"),
+    (re.compile(r"(?i)\bm{2,}\b"), lambda match: "hmm"),
+    (re.compile(r"(?i)\bps+t\b"), lambda match: "pist"),
+    (re.compile(r"(?i)\bbr{2,}\b"), lambda match: "burr"),
+    (re.compile(r"(?i)\bpf+t\b"), lambda match: "puff"),
+    # Noooo, aaaargh
+    (re.compile(r"(?i)([aehiour])\1{3,}"), lambda match: match.group(1) * 2),
 )

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from mythicd.tts.normalize import RULES
 
-_STAGE_VERBS = (
+_STAGE_VERBS = frozenset(
     "beams blinks blushes bows chuckles clears coughs cries crosses eyes frowns gasps gestures giggles glances glares "
     "grabs grimaces grins growls grumbles grunts hesitates hums laughs leans lifts looks lowers mutters nods pauses "
     "points pours pulls raises rolls scoffs scowls scratches shakes shrugs sighs sings smiles smirks sniffs snorts "
-    "stares steps sweeps taps tilts turns waves whispers whistles winces winks wipes yawns yells"
+    "stares steps sweeps taps tilts turns waves whispers whistles winces winks wipes yawns yells".split()
 )
 
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*\)")
@@ -25,7 +25,7 @@ _BOLD = re.compile(r"\*{2,3}|_{2,3}|~~|`+")
 _BRACKETED = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]|<[A-Za-z/!][^<>\n]*>")
 _STARRED = re.compile(r"(?<![*\w])\*(?=[^\s*])([^*\n]*[^\s*])\*(?!\w)")
 _UNDERLINED = re.compile(r"(?<!\w)_(?=\S)|(?<=\S)_(?!\w)")
-_EMOTICON = re.compile(r"(?<!\S)(?:[:;=8xX]-?[)(DPpOo/|\\*]+|<3+|\^_?\^|[oO]_[oO])(?!\S)")
+_EMOTICON = re.compile(r"(?<!\S)(?:[:;=]-?[)(DPpOo/|\\*]+|<3+|\^_?\^|[oO]_[oO])(?!\S)")
 _PICTURE = re.compile(
     "[\U0001f000-\U0001faff\U0001fb00-\U0001fbff\u2600-\u27bf\u2b00-\u2bff\u2300-\u23ff\u2190-\u21ff\u25a0-\u25ff"
     "\ufe00-\ufe0f\u200d\u20e3\U000e0000-\U000e007f]+"
@@ -99,11 +99,11 @@ def _starred(match: re.Match[str]) -> str:
     before = match.string[: match.start()].rstrip(" \t")
     after = match.string[match.end() :]
     words = inside.split()
-    if words[0].lower().strip(".,") in _STAGE_VERBS.split():
+    if words[0].lower().strip(".,") in _STAGE_VERBS:
         return " "
-    opens = not before or before[-1] in ".!?…\n\"“”"
+    opens = not before or before[-1] in '.!?…\n"“”'
     goes_on = bool(re.match(r"[\s,]*[a-z]", after)) or bool(re.match(r"[.!?,;:]", after))
     if opens:
         # "*Never* go there." against "*A long silence.* Well..."
-        return inside if len(words) == 1 and goes_on else " "
+        return inside if len(words) == 1 and (goes_on or inside[0].isupper()) else " "
     return inside if len(words) <= 3 else " "

@@ -39,6 +39,8 @@ class Tiny:
     template: str | None = CHATML
     architecture: str = "llama"
     specials: tuple[str, ...] = SPECIALS
+    tags: tuple[str, ...] = ()
+    """Texts that get one token each, whatever they hold; not control tokens."""
     vocabulary: int = 0
     """Pad the vocabulary with made-up words to this many tokens."""
 
@@ -70,9 +72,10 @@ def write(path: Path, tiny: Tiny = Tiny()) -> Path:  # noqa: B008  (frozen)
     """Write the model file and return its path."""
     rng = np.random.default_rng(tiny.seed)
     tokens, merges = bpe(WORDS)
-    tokens += [f"[pad{n}]" for n in range(tiny.vocabulary - len(tokens) - len(tiny.specials))]
-    types = [gguf.TokenType.NORMAL] * len(tokens) + [gguf.TokenType.CONTROL] * len(tiny.specials)
-    tokens += tiny.specials
+    tokens += [f"[pad{n}]" for n in range(tiny.vocabulary - len(tokens) - len(tiny.specials) - len(tiny.tags))]
+    types = [gguf.TokenType.NORMAL] * len(tokens)
+    types += [gguf.TokenType.USER_DEFINED] * len(tiny.tags) + [gguf.TokenType.CONTROL] * len(tiny.specials)
+    tokens += [*tiny.tags, *tiny.specials]
     writer = gguf.GGUFWriter(path, tiny.architecture)
     writer.add_name("tiny")
     writer.add_context_length(tiny.context)
@@ -95,8 +98,8 @@ def write(path: Path, tiny: Tiny = Tiny()) -> Path:  # noqa: B008  (frozen)
     if tiny.template is not None:
         writer.add_chat_template(tiny.template)
 
-    def weight(name: str, rows: int, columns: int) -> None:
-        values = rng.normal(0, columns**-0.5, (rows, columns)).astype(np.float32)
+    def weight(name: str, rows: int, columns: int, scale: float = 1.0) -> None:
+        values = rng.normal(0, scale * columns**-0.5, (rows, columns)).astype(np.float32)
         data = values.astype(np.float16) if tiny.quant == gguf.GGMLQuantizationType.F16 else gguf.quants.quantize(
             values, tiny.quant
         )  # fmt: skip
@@ -113,10 +116,11 @@ def write(path: Path, tiny: Tiny = Tiny()) -> Path:  # noqa: B008  (frozen)
         name = f"blk.{layer}."
         norm(name + "attn_norm.weight")
         norm(name + "ffn_norm.weight")
-        weight(name + "attn_q.weight", tiny.width, tiny.width)
-        weight(name + "attn_k.weight", kv_width, tiny.width)
-        weight(name + "attn_v.weight", kv_width, tiny.width)
-        weight(name + "attn_output.weight", tiny.width, tiny.width)
+        # Sharp attention with a loud voice: what is written then hangs on all of the prompt, not on the last token.
+        weight(name + "attn_q.weight", tiny.width, tiny.width, 2.0)
+        weight(name + "attn_k.weight", kv_width, tiny.width, 2.0)
+        weight(name + "attn_v.weight", kv_width, tiny.width, 2.0)
+        weight(name + "attn_output.weight", tiny.width, tiny.width, 3.0)
         weight(name + "ffn_gate.weight", tiny.feed_forward, tiny.width)
         weight(name + "ffn_up.weight", tiny.feed_forward, tiny.width)
         weight(name + "ffn_down.weight", tiny.width, tiny.feed_forward)

@@ -1,0 +1,94 @@
+"""Growing hypotheses -> partials with a stable front, and a final.
+
+A recogniser changes its mind about its last words, and others start to work on the first ones. The stable front is
+what may be relied on: it only grows, word by word. The policy is LocalAgreement-2 (Liu et al. 2020; Macháček et al.
+2023: a prefix is confirmed when two consecutive hypotheses agree on it) with a least age, since a decoder that gives a
+hypothesis every 20 ms agrees with itself too easily: a word is stable once it, and all before it, have stood unchanged
+in at least two hypotheses over `agreement_s` seconds of audio.
+
+A later hypothesis may still contradict the stable front. The front then stands in the partials, followed by what the
+hypothesis has beyond as many words, until `finish` sets the record straight and says so. Words are compared without
+case and punctuation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mythicd.asr.words import spoken_words
+
+AGREEMENT_S = 0.3
+"""Seconds of audio over which a word must have stood: 0 is LocalAgreement-2 as published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What has been understood so far."""
+
+    text: str
+    """All words; begins with `stable`."""
+    stable: str
+    """The front that no later partial takes back."""
+    at_s: float
+    """Seconds of audio heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """What has been understood in the end."""
+
+    text: str
+    stable_held: bool
+    """Whether the stable front of the partials is the front of `text`. If not, work based on it is to be undone."""
+
+
+class Transcript:
+    """One utterance's hypotheses. Feed it in order of time."""
+
+    def __init__(self, *, agreement_s: float = AGREEMENT_S) -> None:
+        self._agreement_s = agreement_s
+        self._words: tuple[str, ...] = ()
+        self._since: list[float] = []
+        """For each word of the last hypothesis, since when the hypotheses have agreed on it and all before it."""
+        self._stable: tuple[str, ...] = ()
+        self._said: tuple[str, str] = ("", "")
+
+    @property
+    def stable(self) -> str:
+        """The stable front so far."""
+        return " ".join(self._stable)
+
+    def add(self, hypothesis: str, at_s: float) -> Partial | None:
+        """Take the recogniser's hypothesis after `at_s` seconds of audio; return a partial if there is news in it."""
+        words = tuple(hypothesis.split())
+        agreed = _common(self._words, words)
+        self._since = self._since[:agreed] + [at_s] * (len(words) - agreed)
+        self._words = words
+        settled = 0
+        # Words that are new in this hypothesis have no second one to agree with, however short the age.
+        while settled < agreed and at_s - self._since[settled] >= self._agreement_s:
+            settled += 1
+        if settled > len(self._stable) and _common(self._stable, words) == len(self._stable):
+            self._stable = words[:settled]
+        text = " ".join(self._stable + words[len(self._stable) :])
+        said = (text, self.stable)
+        if said == self._said:
+            return None
+        self._said = said
+        return Partial(text, self.stable, at_s)
+
+    def finish(self, text: str) -> Final:
+        """Take the final words."""
+        words = tuple(text.split())
+        return Final(" ".join(words), _common(self._stable, words) == len(self._stable))
+
+
+def _common(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return how many words at the front are the same."""
+    count = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other and spoken_words(one) != spoken_words(other):
+            break
+        count += 1
+    return count

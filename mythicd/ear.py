@@ -1,0 +1,153 @@
+"""One microphone stream on its way from PCM to words: voice activity, endpoint, recogniser.
+
+With an open microphone the recogniser runs only while somebody speaks, beginning a little earlier (pre-roll), so that
+no first consonant is lost. With push-to-talk the key itself says who speaks and until when: everything is recognised,
+and the release ends the turn at once; voice activity then only tells when the player really spoke, for the timeline.
+
+Endpointing counts samples, so a replay is exact; the timeline's marks are on the monotonic clock (timeline.MicClock).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from mythicd.asr.transcript import Partial, Transcript
+from mythicd.audio import SAMPLE_BYTES, Reframer, samples_of
+from mythicd.config import TurnSettings
+from mythicd.engines import MIC_RATE, VAD_FRAME, Asr, AsrStream, Recognition, Vad
+from mythicd.timeline import Mark, MicClock, Timeline
+from mythicd.vad.endpoint import Endpointer, EndpointSettings, HardEnd, SoftEnd, SpeechResumed, SpeechStart
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechBegan:
+    """The player began to speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceEnded:
+    """The player's turn is over."""
+
+    recognition: Recognition
+    timeline: Timeline
+    """speech_start, speech_end, soft_end and hard_end are set."""
+    voiced: bool
+    """Whether any speech was there at all."""
+
+
+HeardEvent = SpeechBegan | Partial | UtteranceEnded
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """What is known of the utterance under way; positions are samples of the stream."""
+
+    first_voiced: int | None = None
+    last_voiced: int | None = None
+    soft_end: int | None = None
+
+
+class Ear:
+    """The hearing of one character for one microphone stream."""
+
+    def __init__(
+        self, vad: Vad, asr: Asr, settings: TurnSettings, mode: Literal["push_to_talk", "open"], opened_s: float
+    ) -> None:
+        self._asr = asr
+        self._held = mode == "push_to_talk"
+        self._vad = vad.open()
+        timing = EndpointSettings(soft_ms=settings.soft_ms, hard_ms=settings.wait_ms)
+        self._endpointer = Endpointer(timing)
+        if self._held:
+            self._endpointer.press()
+        self._frames = Reframer(VAD_FRAME)
+        self._clock = MicClock(MIC_RATE)
+        before_start = samples_of(timing.preroll_ms + timing.min_speech_ms, MIC_RATE) // VAD_FRAME + 1
+        self._recent: deque[bytes] = deque(maxlen=before_start)
+        self._received = 0
+        self._opened_s = opened_s
+        self._utterance = _Utterance()
+        self._stream: AsrStream | None = None
+        self._transcript = Transcript()
+
+    async def hear(self, pcm: bytes, arrived_s: float) -> list[HeardEvent]:
+        """Take audio as it arrives; return what became of it. Raises AudioError or EngineError."""
+        self._received += len(pcm) // SAMPLE_BYTES
+        self._clock.add(self._received, arrived_s)
+        events: list[HeardEvent] = []
+        waiting: list[bytes] = []
+        for frame in self._frames.add(pcm):
+            waiting.append(frame)
+            for event in self._endpointer.add(self._vad.push(frame)):
+                match event:
+                    case SpeechStart():
+                        if self._utterance.first_voiced is None:
+                            self._utterance.first_voiced = event.first_voiced
+                        if not self._held:
+                            events.append(SpeechBegan())
+                            waiting[:0] = self._recent
+                            self._recent.clear()
+                    case SoftEnd():
+                        self._utterance.last_voiced, self._utterance.soft_end = event.last_voiced, event.sample
+                    case SpeechResumed():
+                        self._utterance.soft_end = None
+                    case HardEnd():
+                        self._utterance.last_voiced = event.last_voiced
+                        if not self._held:
+                            events += await self._recognise(waiting, arrived_s)
+                            waiting = []
+                            events.append(await self._end(self._when(event.sample, arrived_s)))
+            if not self._held and not self._endpointer.speaking:
+                self._recent += waiting
+                waiting = []
+        return events + await self._recognise(waiting, arrived_s)
+
+    async def release(self, now_s: float) -> UtteranceEnded | None:
+        """The microphone closes. Return what was said until now; None when nothing was under way."""
+        for event in self._endpointer.release() if self._held else self._endpointer.close():
+            match event:
+                case SpeechStart():
+                    self._utterance.first_voiced = event.first_voiced
+                case HardEnd():
+                    self._utterance.last_voiced = event.last_voiced
+        if not self._held and self._utterance.first_voiced is None:
+            return None
+        rest = self._frames.finish()
+        await self._recognise([rest] if rest else [], now_s)
+        return await self._end(now_s)
+
+    async def abandon(self) -> None:
+        """Forget what is being said."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.abandon()
+
+    async def _recognise(self, frames: list[bytes], now_s: float) -> list[HeardEvent]:
+        if not frames:
+            return []
+        if self._stream is None:
+            self._stream = await self._asr.open()
+        partial = self._transcript.add(await self._stream.push(b"".join(frames)), now_s)
+        return [partial] if partial is not None else []
+
+    async def _end(self, hard_s: float) -> UtteranceEnded:
+        """Finish the utterance, and be ready for the next one of this stream."""
+        said, self._utterance = self._utterance, _Utterance()
+        stream, self._stream = self._stream, None
+        self._transcript = Transcript()
+        recognition = await stream.finish() if stream is not None else Recognition("", 0.0)
+        end_s = hard_s if said.last_voiced is None else min(self._when(said.last_voiced, hard_s), hard_s)
+        start_s = self._opened_s if said.first_voiced is None else self._when(said.first_voiced, self._opened_s)
+        soft_s = hard_s if said.soft_end is None else self._when(said.soft_end, hard_s)
+        timeline = Timeline()
+        timeline.mark(Mark.SPEECH_START, min(start_s, end_s))
+        timeline.mark(Mark.SPEECH_END, end_s)
+        timeline.mark(Mark.SOFT_END, min(max(soft_s, end_s), hard_s))
+        timeline.mark(Mark.HARD_END, hard_s)
+        return UtteranceEnded(recognition, timeline, voiced=said.first_voiced is not None)
+
+    def _when(self, sample: int, otherwise_s: float) -> float:
+        when = self._clock.when(sample)
+        return otherwise_s if when is None else when

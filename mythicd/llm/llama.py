@@ -1,0 +1,323 @@
+"""llama.cpp, by its C API: a model, its vocabulary, a context with many sequences, and batches for it.
+
+Everything here is synchronous and belongs to one thread, that of the pump (loop.py), save `Vocabulary`, which only
+reads. The Python around each native call is kept small: batches are filled through NumPy arrays that llama.cpp reads
+in place, and what a token looks like is looked up once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from mythicd import llamacpp
+from mythicd.errors import EngineError, ModelError
+from mythicd.llm.kv import Operation, Share, Trim
+from mythicd.llm.scheduler import Limits
+from mythicd.llm.template import TEXT_TAGS
+
+SMALL_MODEL = 300_000_000
+"""Parameters below which a second thread costs more in waiting than it computes."""
+
+_CONTROL = 1 << 3
+"""LLAMA_TOKEN_ATTR_CONTROL in llama.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaOptions:
+    """How a model is loaded and run."""
+
+    n_ctx: int = 8192
+    """Tokens that the KV cache holds, all characters together."""
+    n_seq_max: int = 16
+    """Characters that can be in the KV cache at once."""
+    n_batch: int = 512
+    """Most tokens evaluated in one step."""
+    limits: Limits = field(default_factory=Limits)
+    threads: int = 0
+    """CPU threads; 0 chooses: 1 for a small model, otherwise one fewer than there are physical cores."""
+    gpu_layers: int = 0
+    """Layers on a GPU, where llama.cpp was built for one; -1 for all."""
+    kv_unified: bool = True
+    """One KV cache for all sequences, with shared fronts, rather than one of n_ctx / n_seq_max for each."""
+    kv_q8: bool = False
+    """Keep keys and values in 8 bits, with flash attention: half the memory, slightly less exact."""
+    chat_template: str | None = None
+    """Jinja source to use instead of the model's own."""
+
+
+class Vocabulary:
+    """A model's tokens."""
+
+    def __init__(self, library: Any, model: Any) -> None:
+        self._library = library
+        self._vocab = library.llama_model_get_vocab(model)
+        self.size: int = library.llama_vocab_n_tokens(self._vocab)
+        self._pieces: dict[int, bytes] = {}
+        self.ends = frozenset(token for token in range(self.size) if library.llama_vocab_is_eog(self._vocab, token))
+        """Tokens with which a model ends its reply."""
+        control = [t for t in range(self.size) if library.llama_vocab_get_attr(self._vocab, t) & _CONTROL]
+        self.control = {self._piece(token, special=True).decode(errors="replace"): token for token in control}
+        """Control tokens by their text, such as "<|im_end|>"."""
+        self.bos = self._text_of(library.llama_vocab_bos(self._vocab))
+        self.eos = self._text_of(library.llama_vocab_eos(self._vocab))
+        self.adds_bos: bool = library.llama_vocab_get_add_bos(self._vocab)
+        """Whether a prompt is to begin with `bos`, even if the chat template leaves that to the tokenizer."""
+
+    @property
+    def pointer(self) -> Any:
+        """llama.cpp's own vocabulary."""
+        return self._vocab
+
+    def tokenise(self, text: str) -> list[int]:
+        """Return the tokens of a text; control tokens written out in it become those tokens."""
+        data = text.encode()
+        room = len(data) + 8
+        while True:
+            tokens = (ctypes.c_int32 * room)()
+            count = self._library.llama_tokenize(self._vocab, data, len(data), tokens, room, False, True)
+            if count >= 0:
+                return list(tokens[:count])
+            room = -count
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes a token stands for in text: nothing for a control token, save the tags of tool calls."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._piece(token, special=False)
+            if not piece and self._piece(token, special=True).decode(errors="replace") in TEXT_TAGS:
+                piece = self._piece(token, special=True)
+            self._pieces[token] = piece
+        return piece
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            count: int = self._library.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            room = -count
+
+    def _text_of(self, token: int) -> str:
+        return "" if token < 0 else self._piece(token, special=True).decode(errors="replace")
+
+
+class Model:
+    """A GGUF file in memory. Raises EngineUnavailable or ModelError."""
+
+    def __init__(self, path: Path, options: LlamaOptions) -> None:
+        self.path = path
+        self._library = llamacpp.backend()
+        params = llamacpp.model_params()
+        params.n_gpu_layers = options.gpu_layers
+        self._model = llamacpp.load_model(path, params)
+        library = self._library
+        try:
+            if not library.llama_model_has_decoder(self._model) or library.llama_model_has_encoder(self._model):
+                raise ModelError(f"{path} is not a language model that writes text.", remedy="Use a decoder model.")
+            self.vocabulary = Vocabulary(library, self._model)
+            self.trained_context: int = library.llama_model_n_ctx_train(self._model)
+            self.parameters: int = library.llama_model_n_params(self._model)
+            self.trims = not (
+                library.llama_model_is_recurrent(self._model) or library.llama_model_is_hybrid(self._model)
+            )
+            """Whether the end of what a sequence holds can be taken back."""
+            template = library.llama_model_chat_template(self._model, None)
+            self.chat_template: str | None = template.decode(errors="replace") if template else None
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pointer(self) -> Any:
+        """llama.cpp's own model."""
+        return self._model
+
+    def kv_bytes(self, q8: bool) -> int:
+        """Return about how many bytes of keys and values one token has (heads of the usual width)."""
+        library, model = self._library, self._model
+        heads, kv_heads = library.llama_model_n_head(model), library.llama_model_n_head_kv(model)
+        width: int = library.llama_model_n_embd(model) // max(1, heads) * kv_heads
+        layers: int = library.llama_model_n_layer(model)
+        return layers * 2 * (width * 34 // 32 if q8 else width * 2)  # q8_0: 32 values in 34 bytes
+
+    def close(self) -> None:
+        """Free the model. Its contexts must have been freed."""
+        if self._model:
+            self._library.llama_model_free(self._model)
+            self._model = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPart:
+    """Tokens of one sequence, as part of a batch."""
+
+    sequence: int
+    position: int
+    """Where the first of them goes in its sequence."""
+    tokens: Sequence[int]
+    logits: bool
+    """Whether the next token is to be chosen after the last of them."""
+
+
+class Context:
+    """A model's KV cache and working memory. Raises ModelError when there is not enough memory for them."""
+
+    def __init__(self, model: Model, options: LlamaOptions) -> None:
+        library = self._library = llamacpp.backend()
+        _require_memory(model, options)
+        params = library.llama_context_default_params()
+        params.n_ctx, params.n_seq_max = options.n_ctx, options.n_seq_max
+        params.n_batch = params.n_ubatch = options.n_batch
+        params.n_threads = params.n_threads_batch = options.threads or _threads(model.parameters)
+        params.kv_unified, params.no_perf = options.kv_unified, True
+        if options.kv_q8:
+            params.type_k = params.type_v = library.GGML_TYPE_Q8_0
+            params.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        with llamacpp.complaints() as said:
+            self._context = library.llama_init_from_model(model.pointer, params)
+        if not self._context:
+            raise ModelError(
+                f"There is no room for {model.path.name} with a context of {options.n_ctx} tokens"
+                f" ({said[0] if said else 'llama.cpp gives no reason'}).",
+                remedy="Lower n_ctx or n_seq_max, use a smaller model, or free memory.",
+            )
+        self._memory = library.llama_get_memory(self._context)
+        self.cells: int = library.llama_n_ctx(self._context)
+        """Tokens that fit in the KV cache; llama.cpp rounds n_ctx up."""
+        self._size = options.n_batch
+        self._columns = model.vocabulary.size
+        self._make_batch()
+        self._abort = ctypes.create_string_buffer(2)
+        self._set_abort_callback()
+
+    @property
+    def pointer(self) -> Any:
+        """llama.cpp's own context."""
+        return self._context
+
+    def interrupt(self) -> None:
+        """Make the running `evaluate`, and every later one, stop within milliseconds. May be called by any thread."""
+        self._abort[0] = b"\x01"
+
+    def apply(self, operations: Sequence[Operation]) -> None:
+        """Do on llama.cpp's memory what the ledger has decided."""
+        for operation in operations:
+            match operation:
+                case Trim(sequence, start):
+                    if not self._library.llama_memory_seq_rm(self._memory, sequence, start, -1):
+                        raise EngineError(f"llama.cpp cannot trim sequence {sequence} at {start}.")
+                case Share(source, sequence, end):
+                    self._library.llama_memory_seq_cp(self._memory, source, sequence, 0, end)
+
+    def last_position(self, sequence: int) -> int:
+        """Return the position of the last token in a sequence; -1 when it is empty."""
+        position: int = self._library.llama_memory_seq_pos_max(self._memory, sequence)
+        return position
+
+    def evaluate(self, parts: Sequence[BatchPart]) -> list[int]:
+        """Evaluate a batch; return for each part with `logits` the row of its logits, in order.
+
+        Blocking; other Python threads run meanwhile. Raises EngineError, after which the sequences concerned hold
+        what they held before, or part of the new tokens: trim them.
+        """
+        count, rows = 0, []
+        for part in parts:
+            end = count + len(part.tokens)
+            self._tokens[count:end] = part.tokens
+            self._positions[count:end] = np.arange(part.position, part.position + len(part.tokens), dtype=np.int32)
+            self._sequences[count:end] = part.sequence
+            self._logits[count:end] = 0
+            if part.logits:
+                self._logits[end - 1] = 1
+                rows.append(end - 1)
+            count = end
+        self._batch.n_tokens = count
+        result = self._library.llama_decode(self._context, self._batch)
+        if result:
+            why = {1: "no free place in the KV cache", 2: "stopped"}.get(result, f"llama_decode gave {result}")
+            raise EngineError(f"The language model could not evaluate {count} tokens: {why}.")
+        return rows
+
+    def logits(self, row: int) -> NDArray[np.float32]:
+        """Return a row of the last batch's logits, of shape (vocabulary,), for reading until the next `evaluate`."""
+        pointer = self._library.llama_get_logits_ith(self._context, row)
+        return np.ctypeslib.as_array(pointer, shape=(self._columns,))
+
+    def clear(self) -> None:
+        """Empty the KV cache."""
+        self._library.llama_memory_clear(self._memory, True)
+
+    def close(self) -> None:
+        """Free the context."""
+        if self._context:
+            self._library.llama_free(self._context)
+            self._context = None
+
+    def _make_batch(self) -> None:
+        """Make a batch whose columns are NumPy arrays of ours: no per-token call is needed to fill it."""
+        size = self._size
+        self._tokens = np.zeros(size, np.int32)
+        self._positions = np.zeros(size, np.int32)
+        self._sequences = np.zeros(size, np.int32)
+        self._counts = np.ones(size, np.int32)  # each token belongs to one sequence
+        self._logits = np.zeros(size, np.int8)
+        step = self._sequences.itemsize
+        # A list of pointers, one to each element of `_sequences`; llama.cpp wants a null pointer behind the last.
+        addresses = [self._sequences.ctypes.data + step * index for index in range(size)]
+        self._addresses = np.array([*addresses, 0], np.uintp)
+        types = dict(self._library.llama_batch._fields_)
+        batch = self._batch = self._library.llama_batch()
+        for name, column in (
+            ("token", self._tokens),
+            ("pos", self._positions),
+            ("n_seq_id", self._counts),
+            ("seq_id", self._addresses),
+            ("logits", self._logits),
+        ):
+            setattr(batch, name, ctypes.cast(column.ctypes.data, types[name]))
+
+    def _set_abort_callback(self) -> None:
+        """Let llama.cpp ask a byte, not Python, whether to stop.
+
+        It asks at every node of the graph, thousands of times a step: a Python callback would take the GIL each time.
+        The C library's `strlen` has the callback's shape (one pointer in, an integer out) and tells whether the first
+        byte of a buffer is set: 0 for "", 1 for "\\x01".
+        """
+        c_library = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
+        self._library.llama_set_abort_callback(
+            self._context,
+            ctypes.cast(c_library.strlen, self._library.ggml_abort_callback),
+            ctypes.cast(self._abort, ctypes.c_void_p),
+        )
+
+
+def _require_memory(model: Model, options: LlamaOptions) -> None:
+    """Raise ModelError when the KV cache alone is more than the free memory.
+
+    Asked of llama.cpp, such a cache is often granted (Linux promises more than it has), filled with zeros, and ends
+    the process or freezes the machine.
+    """
+    needed = options.n_ctx * model.kv_bytes(options.kv_q8)
+    free = psutil.virtual_memory().available
+    if options.gpu_layers == 0 and needed > free:
+        raise ModelError(
+            f"There is no room for {model.path.name} with a context of {options.n_ctx} tokens: its KV cache needs"
+            f" {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.",
+            remedy="Lower n_ctx, set kv_q8, or use a smaller model.",
+        )
+
+
+def _threads(parameters: int) -> int:
+    if parameters < SMALL_MODEL:
+        return 1
+    return max(1, (psutil.cpu_count(logical=False) or 2) - 1)

@@ -1,0 +1,71 @@
+"""A character's mailbox: two bounded lanes. Control overtakes audio; audio keeps its order with its microphone's
+opening and closing, which therefore ride in its lane.
+
+When a character cannot keep up, the oldest audio is dropped and counted: the present matters more than the past. A
+full control lane means that something is badly wrong, and raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mythicd.errors import Busy
+
+T = TypeVar("T")
+
+MAX_CONTROL = 256
+MAX_AUDIO = 500
+"""Frames; ten seconds of 20 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicFrame:
+    """Microphone audio for a character."""
+
+    stream: int
+    pcm: bytes
+    arrived_s: float
+    """When it arrived, on the monotonic clock."""
+
+
+class Mailbox(Generic[T]):
+    """What waits for one character, control before audio."""
+
+    def __init__(self) -> None:
+        self._control: deque[T] = deque()
+        self._audio: deque[T | MicFrame] = deque()
+        self._wake = asyncio.Event()
+        self.dropped = 0
+        """Audio frames dropped since the beginning."""
+
+    def post(self, item: T) -> None:
+        """Add a message that overtakes audio. Raises Busy when the lane is full."""
+        if len(self._control) >= MAX_CONTROL:
+            raise Busy(f"{MAX_CONTROL} messages wait for this character already.", remedy="Wait for its answers.")
+        self._control.append(item)
+        self._wake.set()
+
+    def post_in_order(self, item: T | MicFrame) -> None:
+        """Add something of a microphone stream; the oldest audio goes when the lane is full."""
+        if len(self._audio) >= MAX_AUDIO:
+            oldest = next((index for index, waiting in enumerate(self._audio) if isinstance(waiting, MicFrame)), None)
+            if oldest is None:
+                raise Busy(f"{MAX_AUDIO} microphone messages wait for this character.", remedy="Wait for its answers.")
+            del self._audio[oldest]
+            self.dropped += 1
+        self._audio.append(item)
+        self._wake.set()
+
+    async def get(self, timeout_s: float | None = None) -> T | MicFrame | None:
+        """Return the next item; None when `timeout_s` seconds went by without one."""
+        while not self._control and not self._audio:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                return None
+        return self._control.popleft() if self._control else self._audio.popleft()

@@ -1,0 +1,169 @@
+"""The memory of all characters: one SQLite file, one connection, one thread that alone touches it.
+
+Everything here is async and hands its SQL to that thread, so the event loop never waits for a disk; calls run in the
+order in which they were made, so what was recorded is found. At most MAX_PENDING calls are in hand; others wait.
+
+Finding the vectors takes a hundred times longer than the search and is never done here on behalf of a turn: the caller
+brings the vector of the question (embedder.QueryVectors). Only `sync_lore` and `embed_heard`, which belong to idle
+time, ask an embedder, a few lines at a time, so that a turn's question is never behind a whole world in its queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import apsw
+
+from mythicd.config import RagSettings, World
+from mythicd.errors import StoreError
+from mythicd.memory import conversation, lore, vectors
+from mythicd.memory.database import complaints, open_database
+from mythicd.memory.query import Query
+from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utterance
+from mythicd.memory.retrieval import ScoredLine, rank
+from mythicd.memory.vectors import NamedEmbedder, Vector
+from mythicd.worker import Worker
+
+MAX_PENDING = 64
+"""Most calls that wait for the thread or run on it."""
+
+EMBED_BATCH = 8
+"""Lines that are embedded at once, in idle time: about 50 ms in which no question can be."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Store:
+    """The memory database."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the file, normally `<data>/memory.db`; nothing is opened yet."""
+        self._path = path
+        self._worker = Worker("memory")
+        self._db: apsw.Connection | None = None
+        self._room = asyncio.Semaphore(MAX_PENDING)
+        self._embedding = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the file, creating or migrating it. Raises StoreError; the file is then left as it was."""
+        self._db = await self._worker.call(open_database, self._path)
+
+    async def close(self) -> None:
+        """Finish what was asked before, close the file, and end the thread. The store cannot be opened again."""
+        db, self._db = self._db, None
+        if db is not None:
+            await self._worker.call(db.close)
+        await self._worker.close()
+
+    # --- lore ---
+
+    async def sync_lore(
+        self, scope: Scope, world: World, rag: RagSettings, embedder: NamedEmbedder | None = None
+    ) -> SyncCounts:
+        """Make the stored lore equal to the world's; only what changed is cut and embedded again.
+
+        `embedder` must be started; without one, lines keep the vectors they have and new ones are found by their words
+        alone. Cancelling it loses nothing: the next call goes on where it was. Raises StoreError, EngineError.
+        """
+        count, changed, removed = await self._call(lore.sync, scope.game, scope.world, world.lore, rag)
+        embedded = 0
+        if embedder is not None:
+            async with self._embedding:
+                await self._call(vectors.use_source, embedder.name, embedder.dimensions)
+                while rows := await self._call(vectors.lore_to_embed, scope.game, scope.world, EMBED_BATCH):
+                    found = await embedder.embed([text for _, text in rows])
+                    embedded += await self._call(vectors.add_lore, rows, found)
+        return SyncCounts(entries=len(world.lore), chunks=count, changed=changed, removed=removed, embedded=embedded)
+
+    async def search_lore(
+        self, scope: Scope, zones: Sequence[str], query: Query, vector: Vector | None, rag: RagSettings
+    ) -> list[ScoredLine]:
+        """Return the lore that is about the question, best first; empty when none is.
+
+        Searched are these zones and the lore of the whole world. `vector` is that of `query.text`; None, or the vector
+        of an embedder other than the one last synced with, and words alone decide.
+        """
+        found = await self._call(lore.candidates, scope, zones, query, vector, rag)
+        return rank(query, found, rag.topk_final)
+
+    # --- what was said ---
+
+    async def record_utterance(self, scope: Scope, utterance: Utterance) -> int:
+        """Write down something said and who was there; return its id. It is remembered once it has been heard."""
+        return await self._call(conversation.add_utterance, scope, utterance)
+
+    async def mark_heard(
+        self, utterance_id: int, heard_text: str, ended_at: float, present: Collection[str] | None = None
+    ) -> None:
+        """Settle what of an utterance was played, possibly nothing; `present` replaces who heard it, where given.
+
+        Raises StoreError when there is no such utterance.
+        """
+        await self._call(conversation.mark_heard, utterance_id, heard_text, ended_at, present)
+
+    async def recent_utterances(self, scope: Scope, npc_id: str, limit: int) -> list[Heard]:
+        """Return the last `limit` things this character heard or was heard saying, oldest first."""
+        return await self._call(conversation.recent, scope, npc_id, limit)
+
+    async def search_utterances(
+        self,
+        scope: Scope,
+        npc_id: str,
+        query: Query,
+        vector: Vector | None,
+        rag: RagSettings,
+        *,
+        now: float,
+        names: Mapping[str, str] | None = None,
+        skip_turns: Collection[str] = (),
+    ) -> list[ScoredLine]:
+        """Return exchanges this character remembers that are about the question, a line each, best first.
+
+        `now` is the wall clock in seconds since 1970, `names` what speakers are called, by id, and `skip_turns` the
+        turns that stand in the prompt's history anyway. Asked what it remembers at all ("have we met before?"), a
+        character remembers its last exchanges.
+        """
+        called, skip = dict(names or {}), tuple(skip_turns)
+        found = await self._call(conversation.candidates, scope, npc_id, query, vector, rag, now, called, skip)
+        lines = rank(query, found, rag.topk_final)
+        if lines or not query.recall or query.terms:
+            return lines
+        return await self._call(conversation.latest, scope, npc_id, rag.topk_final, now, called, skip)
+
+    async def embed_heard(self, embedder: NamedEmbedder, limit: int = EMBED_BATCH) -> int:
+        """Give up to `limit` heard utterances their vectors; return how many. For idle time."""
+        async with self._embedding:
+            await self._call(vectors.use_source, embedder.name, embedder.dimensions)
+            rows = await self._call(vectors.heard_to_embed, limit)
+            if not rows:
+                return 0
+            return await self._call(vectors.add_heard, rows, await embedder.embed([text for _, text in rows]))
+
+    async def record_tool(self, scope: Scope, call: ToolRecord) -> None:
+        """Write down a tool call, or what became of the one with this `call_id`.
+
+        What is settled stays settled: a second answer changes nothing.
+        """
+        await self._call(conversation.record_tool, scope, call)
+
+    async def tool_calls(self, scope: Scope, npc_id: str, limit: int) -> list[ToolRecord]:
+        """Return this character's last `limit` tool calls, oldest first."""
+        return await self._call(conversation.tool_calls, scope, npc_id, limit)
+
+    async def _call(
+        self, function: Callable[Concatenate[apsw.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a function with the connection on the thread."""
+
+        def run(db: apsw.Connection) -> T:
+            with complaints(self._path):
+                return function(db, *args, **kwargs)
+
+        async with self._room:
+            if self._db is None:  # asked here, because the store may have been closed while this call waited
+                raise StoreError(f"The memory database {self._path} is not open.", remedy="Open the store first.")
+            return await self._worker.call(run, self._db)

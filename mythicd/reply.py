@@ -1,0 +1,320 @@
+"""One reply on its way from written words to sound, while it is still being written.
+
+    words -> phrases -> guardrails -> what is spoken of them -> voice -> visemes and frames -> client
+
+Three tasks share the work and end together: one writes (the model; the character brings it), one speaks (phrase after
+phrase, no further ahead of the listener than the queue allows), one sends (frames, at the pace of the playback). What
+the client acknowledged as played is the only truth about what was heard; how far it has probably got since then is
+used for pacing and for nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mythicd import messages as m
+from mythicd import wire
+from mythicd.audio import SAMPLE_BYTES
+from mythicd.dialogue.casing import Names, Recaser
+from mythicd.dialogue.guardrails import Guardrails
+from mythicd.engines import Tts, VoiceSpec
+from mythicd.timeline import Mark, Timeline
+from mythicd.tts.phrases import Phrase, PhraseBuffer
+from mythicd.tts.queue import SpeechQueue
+from mythicd.tts.spoken import spoken
+
+MAX_PIECES = 64
+"""Most pieces of text between the model and the voice; a model that is faster waits."""
+SEND_TICK_S = 0.02
+"""How often a sender that is far enough ahead looks again."""
+SILENCE_GRACE_S = 2.0
+"""How long after its audio must have ended a client may take to say so."""
+
+
+class Outlet(Protocol):
+    """Where messages and frames for the client go. Never blocks."""
+
+    def send(self, message: m.ServerMessage) -> None:
+        """Queue a message."""
+
+    def send_frame(self, frame: wire.Frame) -> None:
+        """Queue a binary frame."""
+
+    def drop_media(self, stream: int) -> None:
+        """Forget the frames of a stream that have not left yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A tool call that waits for the words before it to be heard."""
+
+    call_id: str
+    offset: int
+    """Characters of the reply before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """A call's place among the pieces of text."""
+
+    call_id: str
+
+
+class Reply:
+    """One reply: its words, its voice stream, and how much of it was heard."""
+
+    def __init__(
+        self,
+        npc_id: str,
+        turn_id: str,
+        stream: int,
+        *,
+        tts: Tts,
+        voice: VoiceSpec,
+        outlet: Outlet,
+        guard: Guardrails,
+        names: Names,
+        timeline: Timeline,
+        clock: Callable[[], float],
+        on_voice: Callable[[], None],
+        on_anchor: Callable[[], None],
+    ) -> None:
+        """`on_voice` is called when the first frame leaves, `on_anchor` when a call has got its place in the audio."""
+        self.stream = stream
+        self.text = ""
+        """The words approved for speech, so far."""
+        self._npc_id = npc_id
+        self._turn_id = turn_id
+        self._tts = tts
+        self._voice = voice
+        self._outlet = outlet
+        self._guard = guard
+        self._recaser = Recaser(names)
+        self._timeline = timeline
+        self._clock = clock
+        self._on_voice = on_voice
+        self._on_anchor = on_anchor
+        self._queue = SpeechQueue(tts.sample_rate)
+        self._pieces: asyncio.Queue[str | _Act | None] = asyncio.Queue(MAX_PIECES)
+        self._anchors: list[Anchor] = []
+        self._acted = False
+        self._spoken = False
+        self._changed = asyncio.Event()
+        self._silent = asyncio.Event()
+        self._sequence = {wire.FrameType.TTS_PCM: 0, wire.FrameType.VISEME: 0}
+        self._sent = 0
+        self._first_sent_s: float | None = None
+        self._acknowledged = 0
+        self._acknowledged_s: float | None = None
+
+    # --- what the character puts in ----------------------------------------------------------------------------------
+
+    @property
+    def audible(self) -> bool:
+        """Whether any of it has left."""
+        return self._sent > 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the guardrails ended the reply: writing more of it is a waste."""
+        return self._guard.closed
+
+    async def write(self, text: str) -> None:
+        """Add words, as the model writes them. Waits while the voice is far behind."""
+        await self._pieces.put(text)
+
+    async def act(self, call_id: str) -> None:
+        """Put a tool call behind the words written so far."""
+        self._acted = True
+        await self._pieces.put(_Act(call_id))
+
+    async def run(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Make the whole reply, and return when the client is silent again. Cancel it to cut the reply off."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write(write), name=f"{self._turn_id} writes")
+            tasks.create_task(self._speak(), name=f"{self._turn_id} speaks")
+            tasks.create_task(self._send(), name=f"{self._turn_id} sends")
+        if self._sent:
+            # An Ack of the end is worth waiting for, but a client that never sends one must not hold the character.
+            left_s = (self._sent - self._played_by_now()) / self._tts.sample_rate
+            try:
+                async with asyncio.timeout(left_s + SILENCE_GRACE_S):
+                    await self._silent.wait()
+            except TimeoutError:
+                if self._acknowledged_s is None:
+                    self._acknowledged = self._sent
+
+    # --- what the client says ----------------------------------------------------------------------------------------
+
+    def started(self, now_s: float) -> None:
+        """The client plays the first sample."""
+        if self._acknowledged_s is None:
+            self._acknowledged_s = now_s
+        self._timeline.mark(Mark.PLAYBACK_STARTED, now_s)
+        if self._queue.first_audible is not None:
+            self._timeline.mark(Mark.FIRST_AUDIBLE, now_s + self._queue.first_audible / self._tts.sample_rate)
+        self._changed.set()
+
+    def played(self, samples: int, now_s: float) -> None:
+        """The client has played this much. It can neither un-play anything nor play what was never sent."""
+        self._acknowledged = max(self._acknowledged, min(samples, self._sent))
+        self._acknowledged_s = now_s
+        self._changed.set()
+
+    def stopped(self, samples: int, now_s: float) -> None:
+        """The client is silent."""
+        self.played(samples, now_s)
+        self._timeline.mark(Mark.PLAYBACK_STOPPED, now_s)
+        self._silent.set()
+
+    def due(self) -> list[str]:
+        """Return the ids of calls whose words have been heard by now, each once."""
+        ready = [anchor for anchor in self._anchors if self._is_heard(anchor.offset)]
+        self._anchors = [anchor for anchor in self._anchors if anchor not in ready]
+        return [anchor.call_id for anchor in ready]
+
+    @property
+    def heard(self) -> str:
+        """What was heard of the reply: all of it, or its front with a dash at the last word."""
+        characters = len(self.text) if self._is_whole() else self._queue.heard(self._acknowledged)
+        front = self.text[:characters].rstrip()
+        if not front or front == self.text.rstrip():
+            return front
+        return front.rstrip(",;:.—– ") + "—"
+
+    # --- the three tasks ---------------------------------------------------------------------------------------------
+
+    async def _write(self, write: Callable[[], Awaitable[None]]) -> None:
+        await write()
+        self._timeline.mark(Mark.LLM_DONE, self._clock())
+        await self._pieces.put(None)
+
+    async def _speak(self) -> None:
+        buffer = PhraseBuffer()
+        async for piece in self._arriving(buffer):
+            now = self._clock()
+            if isinstance(piece, str):
+                phrases = buffer.add(self._recaser.add(piece), now)
+            elif isinstance(piece, _Act):
+                phrases = [*buffer.add(self._recaser.finish(), now), *buffer.finish()]
+            else:
+                phrases = buffer.flush_due(now)
+            for phrase in phrases:
+                await self._say_approved(phrase.text)
+            if isinstance(piece, _Act):
+                self._anchors.append(Anchor(piece.call_id, len(self.text)))
+                self._on_anchor()
+        for phrase in [*buffer.add(self._recaser.finish(), self._clock()), *buffer.finish()]:
+            await self._say_approved(phrase.text)
+        # After a call silence is an answer; otherwise a character always says something.
+        for line in [] if self._acted else self._guard.finish():
+            await self._say(line.text)
+        self._timeline.mark(Mark.TTS_DONE, self._clock())
+        self._spoken = True
+        self._changed.set()
+
+    async def _arriving(self, buffer: PhraseBuffer) -> AsyncIterator[str | _Act | None]:
+        """Yield pieces as they come, and None when a phrase has waited long enough; end with the reply."""
+        while True:
+            due = buffer.deadline
+            timeout = None if due is None else max(0.0, due - self._clock())
+            try:
+                async with asyncio.timeout(timeout):
+                    piece = await self._pieces.get()
+            except TimeoutError:
+                yield None
+                continue
+            if piece is None:
+                return
+            yield piece
+
+    async def _say_approved(self, phrase: str) -> None:
+        for line in self._guard.add(phrase):
+            await self._say(line.text)
+
+    async def _say(self, text: str) -> None:
+        """Give one approved phrase its voice."""
+        self._timeline.mark(Mark.FIRST_PHRASE, self._clock())
+        phrase = Phrase(f" {text}" if self.text else text, len(self.text))
+        self.text += phrase.text
+        self._outlet.send(m.LLMStreamDelta(npc_id=self._npc_id, turn_id=self._turn_id, delta=phrase.text))
+        while not self._queue.hungry(self._played_by_now()):
+            await self._change(SEND_TICK_S)
+        said = spoken(phrase.text)
+        self._queue.begin(phrase, said, self._played_by_now())
+        if said.text:
+            async for chunk in self._tts.speak(said.text, self._voice):
+                self._timeline.mark(Mark.TTS_FIRST_CHUNK, self._clock())
+                self._queue.add(chunk)
+                self._changed.set()
+        self._queue.end()
+        self._changed.set()
+
+    async def _send(self) -> None:
+        while True:
+            for frame in self._queue.take(self._played_by_now()):
+                self._open_stream()
+                if frame.visemes:
+                    payload = wire.pack_visemes(
+                        [m.VisemeEvent(v.start, v.duration, v.code, v.weight, v.flags) for v in frame.visemes],
+                        frame.start,
+                    )
+                    self._send_frame(wire.FrameType.VISEME, frame.start, payload)
+                self._send_frame(wire.FrameType.TTS_PCM, frame.start, frame.pcm)
+                self._sent = frame.start + len(frame.pcm) // SAMPLE_BYTES
+                if self._first_sent_s is None:
+                    self._first_sent_s = self._clock()
+                    self._timeline.mark(Mark.FIRST_AUDIO_SENT, self._first_sent_s)
+                    self._on_voice()
+            if self._spoken and self._queue.drained:
+                break
+            await self._change(None if self._queue.drained else SEND_TICK_S)
+        if self._sent:
+            self._outlet.send(m.StreamEnd(stream=self.stream, samples=self._sent, turn_id=self._turn_id))
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    def _open_stream(self) -> None:
+        if self._sent == 0:
+            self._outlet.send(
+                m.StreamStart(
+                    stream=self.stream,
+                    npc_id=self._npc_id,
+                    turn_id=self._turn_id,
+                    sample_rate=self._tts.sample_rate,
+                )
+            )
+
+    def _send_frame(self, kind: wire.FrameType, timestamp: int, payload: bytes) -> None:
+        sequence = self._sequence[kind]
+        self._sequence[kind] += 1
+        flags = wire.FrameFlags.START if sequence == 0 else 0
+        self._outlet.send_frame(wire.Frame(kind, self.stream, sequence, timestamp, payload, flags))
+
+    async def _change(self, timeout_s: float | None) -> None:
+        """Wait until something happened that may let a task go on."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    def _played_by_now(self) -> int:
+        """Return how far the playback has probably got; for pacing only."""
+        if self._first_sent_s is None:
+            return 0
+        since = self._first_sent_s if self._acknowledged_s is None else self._acknowledged_s
+        guess = self._acknowledged + int((self._clock() - since) * self._tts.sample_rate)
+        return min(guess, self._sent)
+
+    def _is_heard(self, offset: int) -> bool:
+        at = self._queue.sample_of(offset)
+        return at is not None and (at <= self._acknowledged or (self._is_whole() and offset >= len(self.text)))
+
+    def _is_whole(self) -> bool:
+        """Whether the reply is finished and every sample of it was played."""
+        return self._spoken and self._queue.drained and self._acknowledged >= self._sent

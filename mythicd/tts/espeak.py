@@ -1,0 +1,112 @@
+"""espeak-ng as a Tts: small, instant, and nothing to download; its voice is plain but its timings are exact.
+
+The library speaks at about a thousandth of real time, so a phrase is there in a few milliseconds and the first chunk
+in less than one. One thread for all characters is plenty: they take turns phrase by phrase.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing, closing
+from dataclasses import replace
+
+from mythicd.audio import Resampler
+from mythicd.engines import VoiceChunk, VoiceSpec
+from mythicd.errors import ConfigError, EngineError, ModelError
+from mythicd.espeakng import EspeakNg
+from mythicd.worker import Worker
+
+RATES = range(80, 451)
+"""Words per minute that espeak-ng can speak at."""
+
+PITCHES = range(100)
+
+
+class EspeakTts:
+    """The starter profile's voice. A voice's `model` is an espeak-ng language with variant, such as `en-us+m3`."""
+
+    sample_rate: int
+    """Hertz: what was asked for, else espeak-ng's own 22050."""
+
+    def __init__(self, sample_rate: int | None = None) -> None:
+        self._asked_rate = sample_rate
+        self._espeak: EspeakNg | None = None
+        self._worker: Worker | None = None
+
+    async def start(self) -> None:
+        """Load the library. Raises EngineUnavailable."""
+        worker = Worker("tts-espeak")
+        try:
+            self._espeak = await worker.call(EspeakNg.load)
+        except BaseException:
+            await worker.close()
+            raise
+        self._worker = worker
+        self.sample_rate = self._asked_rate or self._espeak.sample_rate
+
+    async def prepare(self, voice: VoiceSpec) -> None:
+        """Check that the voice exists, and speak a syllable with it unheard.
+
+        Raises ModelError when espeak-ng has no such voice, ConfigError when it cannot speak so fast or so high.
+        """
+        espeak, worker = self._started()
+        for name, value, allowed in (("rate", voice.rate, RATES), ("pitch", voice.pitch, PITCHES)):
+            if value not in allowed:
+                raise ConfigError(
+                    f"Voice {voice.voice_id!r}: {name} {value} is outside {allowed[0]}–{allowed[-1]}.",
+                    remedy=f"Set {name} within that range.",
+                )
+        if not await worker.call(espeak.has_voice, voice.model):
+            raise _no_such_voice(espeak, voice)
+        await worker.call(_drain, self._say("hm", voice))
+
+    async def speak(self, text: str, voice: VoiceSpec) -> AsyncGenerator[VoiceChunk, None]:
+        """Say one phrase, in chunks of about 60 ms. Closing the generator stops the voice within one chunk."""
+        _, worker = self._started()
+        async with aclosing(worker.stream(self._say, text, voice)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def stop(self) -> None:
+        """End the thread. The library itself stays: it belongs to the process."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.close()
+
+    def _started(self) -> tuple[EspeakNg, Worker]:
+        if self._espeak is None or self._worker is None:
+            raise EngineError("espeak-ng is not running.", remedy="Call start() first.")
+        return self._espeak, self._worker
+
+    def _say(self, text: str, voice: VoiceSpec) -> Iterator[VoiceChunk]:
+        """Blocking: speak, at the sample rate that was asked for."""
+        espeak, _ = self._started()
+        resampler = Resampler(espeak.sample_rate, self.sample_rate)
+        ratio = self.sample_rate / espeak.sample_rate
+        with closing(espeak.synthesize(text, voice.model, voice.rate, voice.pitch)) as chunks:
+            for chunk in chunks:
+                yield VoiceChunk(
+                    resampler.add(chunk.pcm),
+                    tuple(replace(onset, sample=round(onset.sample * ratio)) for onset in chunk.phonemes),
+                    tuple(replace(word, sample=round(word.sample * ratio)) for word in chunk.words),
+                )
+        if rest := resampler.finish():
+            yield VoiceChunk(rest)
+
+
+def _drain(chunks: Iterable[VoiceChunk]) -> None:
+    for _ in chunks:
+        pass
+
+
+def _no_such_voice(espeak: EspeakNg, voice: VoiceSpec) -> ModelError:
+    language, _, variant = voice.model.partition("+")
+    near = [
+        *difflib.get_close_matches(language.lower(), espeak.voices(), n=3),
+        *(f"+{name}" for name in difflib.get_close_matches(variant, espeak.variants(), n=3) if variant),
+    ]
+    return ModelError(
+        f"espeak-ng has no voice {voice.model!r} (for {voice.voice_id!r}).",
+        remedy=f"Close to it: {', '.join(near)}." if near else "Use a language and a variant, such as en-us+m3.",
+    )

@@ -1,0 +1,315 @@
+"""All characters of a playthrough together: who is there, what is around, and who hears whom.
+
+Library   a world's files, read again when they change
+House     the one world that the daemon serves, its engines, and a Stage for each playthrough that is connected
+Stage     one playthrough: its characters, its scene, and the way of the client's messages to them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from mythicd import __version__, wire
+from mythicd import messages as m
+from mythicd.config import PersonaCard, Settings, Thing, ToolDefinition, World, load_world
+from mythicd.dialogue import prompt
+from mythicd.dialogue.casing import Names
+from mythicd.engines import MIC_RATE, VoiceSpec
+from mythicd.errors import BadMessage, ConfigError, UnknownNpc, UnknownStream
+from mythicd.intercom import Intercom
+from mythicd.mailbox import MicFrame
+from mythicd.memory.records import Scope
+from mythicd.npc import Character
+from mythicd.reply import Outlet
+from mythicd.thought import Rooms
+
+log = logging.getLogger(__name__)
+
+DEFAULT_VOICE = VoiceSpec("default", "en-us")
+
+
+class Library:
+    """A world's files. An edit is live on the next turn; a broken edit changes nothing and is told."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.world: World = load_world(path)
+        self._seen = self._look()
+
+    def refresh(self) -> bool:
+        """Read the files again if one changed; return whether the world is another now. Raises ConfigError once for
+        each broken edit; the world stays as it was."""
+        seen = self._look()
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        self.world = load_world(self.path)
+        return True
+
+    def _look(self) -> tuple[tuple[str, int, int], ...]:
+        """Return name, time and size of every file: some tens of `stat` calls, well under a millisecond."""
+        files = sorted(self.path.rglob("*.yaml"))
+        states = [(file, file.stat()) for file in files if file.exists()]
+        return tuple((str(file), state.st_mtime_ns, state.st_size) for file, state in states)
+
+
+class House:
+    """The daemon's world, with its engines and everybody who is connected."""
+
+    def __init__(self, library: Library, rooms: Rooms, settings: Settings, *, notices: list[str]) -> None:
+        self.library = library
+        self.rooms = rooms
+        self.settings = settings
+        self._notices = notices
+        self._broken: str | None = None
+        self._stages: dict[Scope, Stage] = {}
+        self._warm = False
+        self._names: tuple[World, Names] | None = None
+        self._learned = asyncio.Lock()
+
+    @property
+    def world(self) -> World:
+        """The world as it is now."""
+        return self.library.world
+
+    def status(self) -> m.Status:
+        """How the daemon is doing."""
+        broken = [self._broken] if self._broken else []
+        return m.Status(
+            ready=self._warm,
+            notices=(*self._notices, *self.world.notices, *broken),
+            asr=self.settings.asr.engine,
+            llm=Path(self.settings.gpu.llm_model).name,
+            tts=self.settings.tts.backend,
+            embedder="" if self.rooms.embedder is None else self.settings.rag.embedder,
+        )
+
+    async def warm(self) -> None:
+        """Teach the engines this world, and have each voice say a word, so that the first turn is no slower."""
+        await self.rooms.asr.learn(self.world.vocabulary())
+        for card in self.world.characters.values():
+            await self.rooms.tts.prepare(self.voice(card))
+        self._warm = True
+
+    async def refresh(self, scope: Scope) -> None:
+        """Take in edited files, and make memory and hearing agree with them."""
+        async with self._learned:
+            try:
+                changed = self.library.refresh()
+                self._broken = None if changed else self._broken
+            except ConfigError as error:
+                self._broken = str(error)
+                log.warning("a world file is broken, the old one stays: %s", error)
+                self._tell()
+                return
+            await self.rooms.store.sync_lore(scope, self.world, self.settings.rag, self.rooms.embedder)
+            if changed:
+                await self.rooms.asr.learn(self.world.vocabulary())
+                self._tell()
+
+    @property
+    def names(self) -> Names:
+        """How the world's names are written; learnt anew when the world is another."""
+        world = self.world
+        if self._names is None or self._names[0] is not world:
+            heard = world.vocabulary()
+            cards = [line for card in world.characters.values() for line in card.persona_lines()]
+            given = (*heard.people, *heard.places, *heard.items)
+            self._names = (world, Names([*heard.lines, *cards, *world.rules], given))
+        return self._names[1]
+
+    def voice(self, card: PersonaCard) -> VoiceSpec:
+        """The voice of a character."""
+        return self.world.voices.get(card.voice_id, DEFAULT_VOICE)
+
+    async def enter(self, hello: m.Hello, outlet: Outlet, instance_id: str) -> Stage:
+        """Let a client in. One that greets with the same four ids as another takes its place: it came back."""
+        scope = Scope(hello.game, hello.world, hello.player, hello.playthrough)
+        before = self._stages.pop(scope, None)
+        if before is not None:
+            await before.close()
+        stage = Stage(self, scope, outlet)
+        self._stages[scope] = stage
+        await self.refresh(scope)
+        outlet.send(
+            m.Welcome(
+                instance_id=instance_id,
+                version=__version__,
+                profile=self.settings.profile,
+                mic_rate=MIC_RATE,
+                voice_rate=self.rooms.tts.sample_rate,
+                characters=tuple(
+                    m.CharacterInfo(npc_id=npc_id, name=card.name, zone=card.zone)
+                    for npc_id, card in self.world.characters.items()
+                ),
+            )
+        )
+        outlet.send(self.status())
+        return stage
+
+    async def leave(self, stage: Stage) -> None:
+        """A client is gone."""
+        if self._stages.get(stage.scope) is stage:
+            del self._stages[stage.scope]
+        await stage.close()
+
+    async def close(self) -> None:
+        """Everybody leaves."""
+        for stage in list(self._stages.values()):
+            await self.leave(stage)
+
+    def _tell(self) -> None:
+        for stage in self._stages.values():
+            stage.outlet.send(self.status())
+
+
+class Stage:
+    """One playthrough: what its characters need to know of the world around them (npc.Surroundings)."""
+
+    def __init__(self, house: House, scope: Scope, outlet: Outlet) -> None:
+        self.scope = scope
+        self.outlet = outlet
+        self._house = house
+        self._characters: dict[str, Character] = {}
+        self._scenes: dict[str, m.SceneUpdate] = {}
+        self._attended: dict[str, None] = {}
+        """Characters near the player, the latest last."""
+        self._mics: dict[int, str] = {}
+        """Which character each microphone stream speaks to."""
+        self._intercom = Intercom()
+
+    # --- what characters ask -----------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """The daemon's settings."""
+        return self._house.settings
+
+    @property
+    def things(self) -> Mapping[str, Mapping[str, Thing]]:
+        """What tools can be pointed at."""
+        return self._house.world.things
+
+    @property
+    def tools(self) -> Mapping[str, ToolDefinition]:
+        """The world's tools."""
+        return self._house.world.tools
+
+    def card(self, npc_id: str) -> PersonaCard:
+        """A character's card, as it is now. Raises UnknownNpc."""
+        try:
+            return self._house.world.characters[npc_id]
+        except KeyError:
+            known = ", ".join(self._house.world.characters)
+            raise UnknownNpc(
+                f"There is no character {npc_id!r} in {self._house.world.title}.", remedy=f"Known: {known}."
+            ) from None
+
+    def voice(self, npc_id: str) -> VoiceSpec:
+        """A character's voice."""
+        return self._house.voice(self.card(npc_id))
+
+    def world_part(self) -> str:
+        """The front of every character's prompt."""
+        world = self._house.world
+        return prompt.world_part(world.title, world.rules, [tool.spec() for tool in world.tools.values()])
+
+    @property
+    def names(self) -> Names:
+        """How the world's names are written."""
+        return self._house.names
+
+    def zone(self, npc_id: str) -> str:
+        """Where a character is: as the last scene says, else where its card puts it."""
+        scene = self._scenes.get(npc_id)
+        return (scene.zone if scene else "") or self.card(npc_id).zone
+
+    def scene(self, npc_id: str) -> m.SceneUpdate | None:
+        """What is around a character, if the game has said so."""
+        return self._scenes.get(npc_id)
+
+    def present(self, npc_id: str) -> tuple[str, ...]:
+        """Who hears what is said to and by a character: itself, and whoever the player attends to in its zone."""
+        zone = self.zone(npc_id)
+        near = [other for other in self._attended if other != npc_id and zone and self.zone(other) == zone]
+        return (npc_id, *near)
+
+    async def refresh(self) -> None:
+        """Take in edited world files."""
+        await self._house.refresh(self.scope)
+
+    # --- what the client sends ---------------------------------------------------------------------------------------
+
+    async def receive(self, message: m.ClientMessage) -> None:
+        """Pass a message on to whom it concerns. Raises MythicError."""
+        match message:
+            case m.MicStart():
+                npc_id = message.npc_id or next(reversed(self._attended), None)
+                if npc_id is None:
+                    raise BadMessage(
+                        "MicStart names no character, and none is attended to.", remedy="Set npc_id, or send Attend."
+                    )
+                character = self._character(npc_id)
+                self._mics[message.stream] = npc_id
+                character.post(message)
+            case m.MicStop():
+                self._character(self._mic(message.stream)).post(message)
+                del self._mics[message.stream]
+            case m.AudioChunk():
+                now = asyncio.get_running_loop().time()
+                self._character(self._mic(message.stream)).post(MicFrame(message.stream, message.pcm, now))
+            case m.TextInput():
+                self._character(message.npc_id).post(message)
+            case m.Attend():
+                character = self._character(message.npc_id)
+                self._attended.pop(message.npc_id, None)
+                if message.attending:
+                    self._attended[message.npc_id] = None
+                character.post(message)
+            case m.SceneUpdate():
+                self.card(message.npc_id)
+                self._scenes[message.npc_id] = message
+            case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
+                speaker = self._intercom.speaker(message.stream)
+                if speaker is None:
+                    raise UnknownStream(
+                        f"{type(message).__name__} names voice stream {message.stream}, which never was.",
+                        remedy="Use the stream of a StreamStart.",
+                    )
+                self._character(speaker).post(message)
+            case m.Ack():
+                caller = self._intercom.caller(message.call_id)
+                if caller is not None:  # an Ack that comes twice, or after the wait, is not an error
+                    self._character(caller).post(message)
+            case m.Hello():
+                raise AssertionError("the session lets only one Hello through")
+
+    def receive_frame(self, frame: wire.Frame, arrived_s: float) -> None:
+        """Pass microphone audio on; its stream may be gone by now, and then it is dropped."""
+        npc_id = self._mics.get(frame.stream)
+        if npc_id is not None:
+            self._character(npc_id).post(MicFrame(frame.stream, frame.payload, arrived_s))
+
+    async def close(self) -> None:
+        """Everybody falls silent."""
+        await asyncio.gather(*(character.close() for character in self._characters.values()))
+
+    def _mic(self, stream: int) -> str:
+        try:
+            return self._mics[stream]
+        except KeyError:
+            raise UnknownStream(
+                f"Microphone stream {stream} speaks to nobody.", remedy="Its MicStart was refused; send another."
+            ) from None
+
+    def _character(self, npc_id: str) -> Character:
+        """Return a character, brought to life on first use. Raises UnknownNpc."""
+        self.card(npc_id)
+        if npc_id not in self._characters:
+            character = Character(npc_id, self, self._house.rooms, self.outlet, self._intercom)
+            self._characters[npc_id] = character
+            character.start()
+        return self._characters[npc_id]

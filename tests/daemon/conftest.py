@@ -1,0 +1,34 @@
+"""One daemon for all tests that leave it as they found it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from mythicd.client import DaemonClient
+from tests.daemon import process
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[process.DaemonProcess]:
+    """A running daemon with the sample world; it must be alive and well after every test."""
+    running = process.start(tmp_path_factory.mktemp("mythic") / "data")
+    yield running
+    assert running.process.poll() is None, "the daemon died during the tests"
+    running.stop()
+
+
+@pytest.fixture
+async def client(daemon: process.DaemonProcess, request: pytest.FixtureRequest) -> AsyncIterator[DaemonClient]:
+    """A client with a playthrough of its own."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:60]
+    async with await DaemonClient.connect(daemon.data, process.hello(name)) as connected:
+        yield connected
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """A copy of the sample world."""
+    return process.own_world(tmp_path / "world")

@@ -1,0 +1,166 @@
+"""Starting, stopping, and everything that can be wrong with where the daemon is put."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mythicd import messages as m
+from mythicd.client import DaemonClient
+from mythicd.discovery import discover
+from mythicd.errors import DaemonUnreachable
+from tests.daemon import process
+
+
+def run_daemon(*arguments: str, data: Path, timeout: float = 60) -> tuple[int, str]:
+    """Run `mythicd run` until it ends by itself; return exit code and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mythicd", "run", "--headless", "--data", str(data), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_within_two_seconds_and_leaves_only_its_data(tmp_path: Path, number: int) -> None:
+    daemon = process.start(tmp_path / "data")
+    assert (daemon.data / "run" / "daemon.json").stat().st_mode & 0o777 == 0o600
+    assert daemon.stop(number) < 2.0
+    assert daemon.process.returncode == 0
+    left = {str(path.relative_to(daemon.data)) for path in daemon.data.rglob("*") if path.is_file()}
+    assert {name for name in left if not name.startswith("models/")} == {"memory.db"}, left
+    with pytest.raises(DaemonUnreachable):
+        discover(daemon.data)
+
+
+async def test_it_stops_within_two_seconds_in_the_middle_of_a_turn(tmp_path: Path) -> None:
+    daemon = process.start(tmp_path / "data")
+    async with await DaemonClient.connect(daemon.data, process.hello("stop")) as client:
+        await client.send(m.TextInput(npc_id="barkeep_01", text="Tell me about the tavern."))
+        async for message in client.events():
+            if isinstance(message, m.StreamStart):
+                break
+        assert daemon.stop() < 2.0
+    assert daemon.process.returncode == 0
+
+
+def test_two_daemons_of_one_data_dir(tmp_path: Path) -> None:
+    daemon = process.start(tmp_path / "data")
+    code, output = run_daemon("--port", "0", data=daemon.data)
+    assert code == 1
+    assert f"pid {daemon.process.pid}" in output and "AlreadyRunning" in output
+    assert discover(daemon.data).pid == daemon.process.pid
+    daemon.stop()
+
+
+def test_a_daemon_that_was_killed_is_no_obstacle(tmp_path: Path) -> None:
+    daemon = process.start(tmp_path / "data")
+    daemon.process.kill()
+    daemon.process.wait()
+    again = process.start(tmp_path / "data")
+    assert again.where.token != daemon.where.token
+    again.stop()
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, output = run_daemon("--port", str(port), data=tmp_path / "data")
+    assert code == 1
+    assert f"Port {port}" in output and "server.port" in output
+    assert not (tmp_path / "data" / "run" / "daemon.json").exists()
+
+
+def test_a_data_dir_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, output = run_daemon(data=tmp_path / "file" / "data")
+    assert code == 1
+    assert "cannot be written" in output and "MYTHIC_HOME" in output
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "starter-x.gguf"),
+        (b"%PDF-1.7 not a model", "GGUF"),
+        (b"GGUF" + os.urandom(64), "starter-x.gguf"),
+    ],
+    ids=["missing", "a PDF", "corrupt"],
+)
+def test_a_language_model_that_is_none(tmp_path: Path, content: bytes | None, says: str) -> None:
+    model = tmp_path / "starter-x.gguf"
+    if content is not None:
+        model.write_bytes(content)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "config.yaml").write_text(f"gpu: {{llm_model: {model}}}\n")
+    code, output = run_daemon("--port", "0", data=data)
+    assert code == 1, output
+    assert says in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("npcs/barkeep_01.yaml", lambda text: text.replace("name:", "nmae:"), "Did you mean 'name'"),
+        ("npcs/barkeep_01.yaml", lambda text: text + "\nrules: 7\n", "rules"),
+        ("npcs/barkeep_01.yaml", lambda text: "name:\tMarla\n\tstyle: x\n", "tabs"),
+        ("npcs/barkeep_01.yaml", lambda text: "", "barkeep_01.yaml"),
+        ("world.yaml", lambda text: "title: [", "world.yaml"),
+    ],
+    ids=["misspelt key", "wrong type", "tab", "empty", "no YAML"],
+)
+def test_a_world_that_is_wrong(tmp_path: Path, world: Path, file: str, change: object, says: str) -> None:
+    assert callable(change)
+    (world / file).write_text(change((world / file).read_text()))
+    code, output = run_daemon("--port", "0", "--world", str(world), data=tmp_path / "data")
+    assert code == 1
+    assert says in output and file.split("/")[-1] in output and "Traceback" not in output
+
+
+async def test_a_world_without_lore_runs_and_says_so(tmp_path: Path, world: Path) -> None:
+    for file in (world / "lore").glob("*.yaml"):
+        file.unlink()
+    daemon = process.start(tmp_path / "data", world)
+    async with await DaemonClient.connect(daemon.data, process.hello("no-lore")) as client:
+        await client.send(m.TextInput(npc_id="barkeep_01", text="When does the tavern close?"))
+        turn = await client.turn()
+        status = next(message for message in turn if isinstance(message, m.Status))
+        assert any("no lore" in notice for notice in status.notices)
+        assert isinstance(turn[-1], m.TurnTimeline)
+    daemon.stop()
+
+
+def test_unknown_profile_and_world(tmp_path: Path) -> None:
+    code, output = run_daemon("--profile", "gpu-99gb", data=tmp_path / "data")
+    assert code == 1 and "gpu-99gb" in output
+    code, output = run_daemon("--world", "atlantis", data=tmp_path / "data")
+    assert code == 1 and "atlantis" in output
+
+
+async def test_fifty_turns_leak_no_memory(tmp_path: Path) -> None:
+    daemon = process.start(tmp_path / "data")
+    measured = psutil.Process(daemon.process.pid)
+
+    async def turns(client: DaemonClient, count: int) -> None:
+        for index in range(count):
+            question = ("When does the tavern close?", "Where is the market?", "Who are you?")[index % 3]
+            await client.send(m.TextInput(npc_id="barkeep_01", text=question))
+            assert isinstance((await client.turn())[-1], m.TurnTimeline)
+
+    async with await DaemonClient.connect(daemon.data, process.hello("leak"), speed=20.0) as client:
+        await turns(client, 10)
+        before = measured.memory_info().rss
+        await turns(client, 50)
+        grown = (measured.memory_info().rss - before) / 1e6
+    daemon.stop()
+    assert grown < 20, f"{grown:.1f} MB in 50 turns"

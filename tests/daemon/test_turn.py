@@ -1,0 +1,206 @@
+"""The main job, whole: a spoken question in, a spoken answer from lore out, with visemes, tools and a timeline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mythicd import messages as m
+from mythicd.asr.transcript import word_error_rate
+from mythicd.audio import rms_dbfs
+from mythicd.client import DaemonClient, VoiceStream
+from mythicd.timeline import Mark
+from mythicd.wire import OVR15
+from tests.daemon import process
+from tests.daemon.process import DaemonProcess, say
+
+BARKEEP = "barkeep_01"
+
+
+def timeline_of(turn: list[m.ServerMessage]) -> m.TurnTimeline:
+    assert isinstance(turn[-1], m.TurnTimeline), turn
+    return turn[-1]
+
+
+def voice_of(client: DaemonClient, turn: list[m.ServerMessage]) -> VoiceStream:
+    starts = [message for message in turn if isinstance(message, m.StreamStart)]
+    assert len(starts) == 1
+    return client.streams[starts[0].stream]
+
+
+async def ask(client: DaemonClient, text: str, npc_id: str = BARKEEP) -> m.TurnTimeline:
+    """Type a question; return how the turn went."""
+    await client.send(m.TextInput(npc_id=npc_id, text=text))
+    return timeline_of(await client.turn())
+
+
+async def test_a_spoken_question_is_answered_aloud_from_lore(client: DaemonClient) -> None:
+    question = "When does the tavern close?"
+    await client.send(m.Attend(npc_id=BARKEEP))
+    await client.speak(BARKEEP, say(question))
+    turn = await client.turn()
+    heard = next(message for message in turn if isinstance(message, m.ASRFinal))
+    assert word_error_rate(question, heard.text) <= 0.2
+    assert any(isinstance(message, m.ASRPartial) for message in turn), "partials come while the player speaks"
+    done = timeline_of(turn)
+    assert "two in the morning" in done.reply.lower()
+    assert done.played == done.reply
+
+    marks = [mark.value for mark in Mark]
+    present = [name for name in done.marks if name in marks]
+    assert set(present) == set(marks), f"missing: {set(marks) - set(present)}"
+    assert list(done.marks.values()) == sorted(done.marks.values())
+    chain = [
+        Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.HARD_END, Mark.ASR_FINAL, Mark.CONTEXT_READY,
+        Mark.PREFILL_DONE, Mark.LLM_FIRST_TOKEN, Mark.FIRST_PHRASE, Mark.TTS_FIRST_CHUNK, Mark.FIRST_AUDIO_SENT,
+        Mark.PLAYBACK_STARTED, Mark.FIRST_AUDIBLE, Mark.PLAYBACK_STOPPED,
+    ]  # fmt: skip
+    times = [done.marks[mark] for mark in chain]
+    assert times == sorted(times), done.marks
+
+    voice = voice_of(client, turn)
+    assert rms_dbfs(voice.clip.pcm) > -40
+    assert voice.end is not None and voice.end.samples == sum(samples for _, samples in voice.frames)
+    at = 0
+    for timestamp, samples in voice.frames:
+        assert timestamp == at, "PCM frames are gapless"
+        assert 1 <= samples <= voice.start.sample_rate * 0.080
+        at += samples
+
+    visemes = voice.visemes
+    assert visemes[0].start <= voice.start.sample_rate * 0.040
+    assert all(a.start + a.duration <= b.start for a, b in zip(visemes, visemes[1:], strict=False))
+    assert all(
+        b.start - (a.start + a.duration) <= voice.start.sample_rate * 0.040
+        for a, b in zip(visemes, visemes[1:], strict=False)
+    )
+    assert abs(visemes[-1].start + visemes[-1].duration - at) <= voice.start.sample_rate * 0.040
+    assert OVR15[visemes[-1].code] == "sil"
+    assert len({event.code for event in visemes}) >= 5
+
+
+async def test_audio_leaves_before_the_reply_is_whole(client: DaemonClient) -> None:
+    """Nothing waits for a whole reply: the first frame leaves while the model still writes."""
+    done = await ask(client, "Tell me about the tavern.")
+    assert done.marks["first_audio_sent"] < done.marks["llm_done"], done.marks
+
+
+async def test_what_is_in_no_lore_is_not_known(client: DaemonClient) -> None:
+    done = await ask(client, "How much does a dragon saddle cost?")
+    assert re.search(r"(don't|do not|no idea|can't say|couldn't say|wouldn't know|not know|never heard)", done.reply, re.I)
+
+
+async def test_the_way_to_the_market_is_a_tool_call(client: DaemonClient) -> None:
+    await client.send(m.Attend(npc_id=BARKEEP))
+    await client.send(m.TextInput(npc_id=BARKEEP, text="Can you show me the way to the market?"))
+    turn = await client.turn()
+    calls = [message for message in turn if isinstance(message, m.ToolCall)]
+    assert [call.name for call in calls] == ["set_waypoint"]
+    assert set(calls[0].arguments) == {"x", "y", "z"}
+    assert all(isinstance(value, float | int) for value in calls[0].arguments.values())
+    assert timeline_of(turn).reply.strip(), "she goes on speaking"
+    assert "<" not in timeline_of(turn).reply
+
+
+async def test_a_call_comes_once_the_words_before_it_were_heard(client: DaemonClient) -> None:
+    await client.send(m.TextInput(npc_id=BARKEEP, text="Please show me the way to the market."))
+    played = 0
+    async for message in client.events():
+        if isinstance(message, m.StreamStart):
+            playback = client.streams[message.stream].playback
+        if isinstance(message, m.ToolCall):
+            played = playback.played
+        if isinstance(message, m.TurnTimeline):
+            break
+    assert played > 0
+
+
+QUESTIONS = [
+    ("When does the tavern close?", "two in the morning", "en-us+f4", 150),
+    ("When does the tavern open?", "sunset", "en-us+m7", 150),
+    ("When does the tavern close?", "two in the morning", "en-gb+f2", 130),
+    ("Where is the market?", "market", "en-us+f4", 130),
+    ("Who is the harbor master?", "harbor", "en-us+m7", 150),
+]
+
+
+async def test_five_spoken_questions_in_noise(client: DaemonClient, record_property: pytest.RecordProperty) -> None:
+    """Three voices, two speeds, white noise at 20 dB: the right fact for at least four of five."""
+    right = 0
+    errors = []
+    for question, fact, voice, rate in QUESTIONS:
+        await client.speak(BARKEEP, say(question, voice, rate, noise_db=20))
+        turn = await client.turn()
+        heard = next(message for message in turn if isinstance(message, m.ASRFinal))
+        errors.append(word_error_rate(question, heard.text))
+        right += fact in timeline_of(turn).reply.lower()
+        print(f"{voice} {rate}: {question!r} -> {heard.text!r} -> {timeline_of(turn).reply!r}")
+    print(f"WER {sum(errors) / len(errors):.3f}, right {right} of {len(QUESTIONS)}")
+    record_property("word_error_rate", sum(errors) / len(errors))
+    assert right >= 4
+
+
+async def test_an_open_microphone_ends_the_turn_by_silence(client: DaemonClient) -> None:
+    await client.speak(BARKEEP, say("When does the tavern close?"), mode="open", tail_ms=1500)
+    done = timeline_of(await client.turn())
+    assert "two in the morning" in done.reply.lower()
+    assert done.marks["soft_end"] < done.marks["hard_end"]
+
+
+async def test_silence_in_push_to_talk_is_no_question(client: DaemonClient) -> None:
+    from mythicd.audio import Clip
+
+    await client.speak(BARKEEP, Clip(bytes(32000), 16000))
+    await client.send(m.TextInput(npc_id=BARKEEP, text="When does the tavern close?"))
+    assert "two in the morning" in timeline_of(await client.turn()).reply.lower()
+
+
+async def test_talking_over_her_cuts_her_off_at_the_word_that_was_heard(client: DaemonClient) -> None:
+    await client.send(m.TextInput(npc_id=BARKEEP, text="When does the tavern close?"))
+    async for message in client.events():
+        if isinstance(message, m.StreamStart):
+            break
+    await client.speak(BARKEEP, say("Where is the market?"))
+    first = timeline_of(await client.turn())
+    second = timeline_of(await client.turn())
+    assert len(first.played) < len(first.reply)
+    assert first.played.endswith("—")
+    assert first.reply.startswith(first.played.rstrip("—").rstrip()[:-1] if first.played != "—" else "")
+    assert "market" in second.reply.lower()
+
+
+@pytest.fixture
+def edited(tmp_path: Path, world: Path) -> Iterator[DaemonProcess]:
+    """A daemon whose world a test may edit."""
+    running = process.start(tmp_path / "data", world)
+    yield running
+    running.stop()
+
+
+async def test_edited_lore_is_spoken_on_the_next_turn(edited: DaemonProcess) -> None:
+    async with await DaemonClient.connect(edited.data, process.hello("lore")) as client:
+        assert "two in the morning" in (await ask(client, "When does the tavern close?")).reply.lower()
+        file = next(file for file in (edited.world / "lore").glob("*.yaml") if "two in the morning" in file.read_text())
+        file.write_text(file.read_text().replace("two in the morning", "midnight"))
+        reply = (await ask(client, "When does the tavern close?")).reply.lower()
+        assert "midnight" in reply and "two in the morning" not in reply
+
+        whole = file.read_text()
+        file.write_text(whole.replace("entries:", "entires:"))
+        assert "midnight" in (await ask(client, "When does the tavern close?")).reply.lower(), "a broken edit changes nothing"
+        file.write_text(whole)
+
+
+async def test_what_was_said_is_kept_and_scoped(client: DaemonClient, daemon: DaemonProcess) -> None:
+    """The history of a playthrough is its own."""
+    await ask(client, "When does the tavern close?")
+    import apsw
+
+    db = apsw.Connection(str(daemon.data / "memory.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = list(db.execute("select speaker_kind, heard_text from utterance where playthrough like ? order by id", ("test-what%",)))
+    db.close()
+    assert [kind for kind, _ in rows] == ["player", "npc"]
+    assert all(text for _, text in rows)

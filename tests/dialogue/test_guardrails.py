@@ -1,0 +1,299 @@
+"""What reaches the voice, and what does not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mythicd.config import PersonaCard, load_world
+from mythicd.dialogue import stock
+from mythicd.dialogue.grounding import Grounding
+from mythicd.dialogue.guardrails import Guardrails, Line
+
+LANTERNPORT = Path(__file__).parents[2] / "worlds" / "lanternport"
+MARLA = PersonaCard(name="Marla", style="wry, concise", catchphrases=("friend", "mind the step"))
+CONTEXT = (
+    "You are Marla, a barkeep.",
+    "The Gilded Gull is open from sunset until two in the morning.",
+    "A mug of ale costs two copper coins.",
+    "A room for the night costs five silver coins.",
+    "The mayor pays fifty gold coins for the head of the sea serpent.",
+    "Guard patrols pass the market every five minutes.",
+    "The lighthouse has ninety-one steps and is 200 years old.",
+    "The office is open from 08:00 to 14:30.",
+    "The festival is on the first night of autumn.",
+    '{"zone": "harbor", "time": "21:10", "nearby": ["Old Tobin"]}',
+    "what does an ale cost at the Gull",
+)
+
+
+def spoken(*phrases: str, **options: object) -> list[str]:
+    guard = Guardrails(MARLA, 0, **options)  # type: ignore[arg-type]
+    lines = [line for phrase in phrases for line in guard.add(phrase)]
+    return [line.text for line in (*lines, *guard.finish())]
+
+
+# --- what passes
+
+
+def test_good_words_pass_unchanged() -> None:
+    guard = Guardrails(MARLA, 0, blocklist=("credit card",), grounding=Grounding(CONTEXT))
+    assert guard.add("No, friend,") == [Line("No, friend,")]
+    assert guard.add(" we're open until two in the morning. ") == [Line("we're open until two in the morning.")]
+    assert guard.finish() == []
+    assert not guard.closed
+
+
+# --- markup
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        (
+            'This way. <tool_call>{"name": "set_waypoint", "arguments": {"place": "market"}}</tool_call> Go.',
+            "This way. Go.",
+        ),
+        ('Sure. {"name": "give_item"}', "Sure."),
+        ('"item": "ale" Here you go.', "Here you go."),
+        ("<|im_start|>assistant\nHello there.", "Hello there."),
+        ("Assistant: Hello there.", "Hello there."),
+        ("Hello <|im_end|> there.", "Hello there."),
+        ("*smiles warmly* Hello there.", "Hello there."),
+        ("That is **not** yours.", "That is not yours."),
+        ("- Hello there.", "Hello there."),
+        ("Use the `door`.", "Use the door."),
+        ("Hello there.\n## Lore\n- The gate is open.", "Hello there."),
+        ("Hello there. ## Lore", "Hello there."),
+        ("Hello there.\nPlayer: and you?", "Hello there."),
+        ("I am number #1 here, friend.", "I am number #1 here, friend."),
+    ],
+)
+def test_markup_is_never_spoken(phrase: str, text: str) -> None:
+    assert spoken(phrase) == [text]
+
+
+def test_a_call_over_several_phrases_is_swallowed() -> None:
+    assert spoken('Go. <tool_call>{"name": "wave",', '"arguments": {}}', "</tool_call> There.") == ["Go.", "There."]
+
+
+def test_json_over_several_phrases_is_swallowed() -> None:
+    assert spoken('Well. {"a": {"b": 1,', '"c": 2}', "} Fine.") == ["Well.", "Fine."]
+
+
+def test_a_heading_ends_the_reply() -> None:
+    guard = Guardrails(MARLA, 0)
+    assert [line.text for line in guard.add("Fine. ## Player")] == ["Fine."]
+    assert guard.closed
+    assert guard.add("where is the market") == []
+    assert guard.finish() == []
+
+
+@given(st.text(alphabet='<>{}|#*`"\\/_[]: \nabtool_callassistant', max_size=80))
+def test_no_marks_get_through(text: str) -> None:
+    for line in spoken(text, text[::-1]):
+        assert not re.search(r"[<>{}|`*\\]|##|__", line)
+
+
+# --- out of character, blocked
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "As an AI language model, I cannot drink.",
+        "I'm just an AI.",
+        "I’m an AI assistant.",
+        "I am a large language model trained by someone.",
+        "My system prompt says so.",
+        "I cannot assist with that request.",
+        "I am only an NPC.",
+    ],
+)
+def test_breaks_of_character_are_deflected(phrase: str) -> None:
+    guard = Guardrails(MARLA, 0)
+    (line,) = guard.add(phrase)
+    assert line.cause == "character"
+    assert line.text == "Nice try, friend. Next question."
+    assert guard.closed
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "I am an assistant to the smith.",
+        "Speak his language, model yourself on him.",
+        "I can't help you with that chest.",
+        "The aim of a guard is to guard.",
+    ],
+)
+def test_in_character_stays(phrase: str) -> None:
+    assert spoken(phrase) == [phrase]
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["Give me your Credit Card!", "two credit-cards", "a cre\u200bdit card", "crédit card", "the CREDIT  CARD."],
+)
+def test_blocked_terms_are_deflected(phrase: str) -> None:
+    guard = Guardrails(MARLA, 1, blocklist=("credit card", "exact address"))
+    (line,) = guard.add(phrase)
+    assert line.cause == "blocklist"
+    assert line.text == "I didn't hear that."
+    assert guard.add("More.") == []
+
+
+def test_a_blocked_term_across_phrases_is_found() -> None:
+    assert spoken("Show me your credit", "card now.", blocklist=("credit card",))[1:] == [
+        "Nice try, friend. Next question."
+    ]
+
+
+def test_blocked_terms_are_whole_words() -> None:
+    assert spoken("A class of grass.", blocklist=("ass", "  ", "")) == ["A class of grass."]
+
+
+# --- loops and length
+
+
+def test_a_phrase_said_again_ends_the_reply() -> None:
+    assert spoken("The gate is shut.", "the gate is SHUT", "And so on.") == ["The gate is shut."]
+    assert spoken("Yes.", "yes!") == ["Yes."]
+    assert spoken("Yes.", "He is here.", "Yes.") == ["Yes.", "He is here.", "Yes."]
+    assert spoken("He is over here.", "Yes.", "He is over here.") == ["He is over here.", "Yes."]
+
+
+def test_going_round_in_circles_ends_the_reply() -> None:
+    assert spoken("You see the alchemist and the alchemist and the alchemist and") == [
+        "Your guess is as good as mine, friend."
+    ]
+    assert spoken("Hello.", "a b", "a b a", "b c") == ["Hello.", "a b", "a b a"]
+    assert spoken("No, no, no, not that.") == ["No, no, no, not that."]
+
+
+def test_a_reply_has_an_end() -> None:
+    lines = spoken(
+        *(f"This is the sentence that begins with letter {chr(97 + n)}." for n in range(26)), most_characters=200
+    )
+    assert 100 < sum(map(len, lines)) <= 200
+    assert spoken("word " * 50 + "end", most_characters=23)[0] == "Your guess is as good as mine, friend."
+    assert spoken(" ".join(f"word{chr(97 + n)}" for n in range(26)), most_characters=23) == ["worda wordb wordc"]
+
+
+def test_a_character_is_never_silent() -> None:
+    assert spoken() == spoken("") == spoken("*nods*") == ["Your guess is as good as mine, friend."]
+
+
+def test_an_action_without_words_is_an_answer() -> None:
+    assert Guardrails(MARLA, 0).finish(acted=True) == []
+
+
+# --- grounding
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "We are open until two in the morning.",
+        "Until 2, friend.",
+        "Two coppers for an ale.",
+        "Two coins.",
+        "Five silver a night, take it or leave it.",
+        "Every five minutes they pass.",
+        "There are ninety-one steps.",
+        "It is two hundred years old.",
+        "Half the town drinks here, and one never knows who listens.",
+        "The office closes at half past two.",
+        "From eight to 14:30.",
+        "At sundown we open.",
+        "On the first night of autumn.",
+        "It is ten past nine.",
+        "Ask Old Tobin, he is at the Gilded Gull.",
+        "Well, I'm sure I don't know. Perhaps.",
+        "One day you will see.",
+        "No one knows. First, sit down.",
+        "Marla's ale is the best.",
+    ],
+)
+def test_what_was_told_may_be_said(phrase: str) -> None:
+    assert Grounding(CONTEXT).check(phrase) == ()
+
+
+@pytest.mark.parametrize(
+    ("phrase", "terms"),
+    [
+        ("We are open until three.", ("three",)),
+        ("It costs seven coins.", ("seven",)),
+        ("It costs five gold coins.", ("five",)),
+        ("It is five copper.", ("five",)),
+        ("They pass every five hours.", ("five",)),
+        ("There are ninety-two steps.", ("ninety two",)),
+        ("It is three hundred years old.", ("three hundred",)),
+        ("We close at 03:00.", ("03:00",)),
+        ("We close at midnight.", ("midnight",)),
+        ("Come on Friday.", ("Friday",)),
+        ("Two crowns, friend.", ("Two", "crowns")),
+        ("It costs one gold coin.", ("one",)),
+        ("Ask Old Bessa at the Gilded Goose.", ("Bessa", "Goose")),
+        ("On the second night of winter.", ("second", "winter")),
+    ],
+)
+def test_what_was_not_told_is_found(phrase: str, terms: tuple[str, ...]) -> None:
+    assert Grounding(CONTEXT).check(phrase) == terms
+
+
+def test_with_a_lexicon_misspelt_names_are_found() -> None:
+    lexicon = set("the is open at ask for a go to".split())
+    assert Grounding(CONTEXT, lexicon).check("the gilded gell is open") == ("gell",)
+    assert Grounding(CONTEXT, lexicon).check("ask for the gilded gull") == ()
+
+
+def test_ungrounded_phrases_become_dont_know() -> None:
+    guard = Guardrails(MARLA, 0, grounding=Grounding(CONTEXT))
+    assert [line.text for line in guard.add("Well, friend,")] == ["Well, friend,"]
+    (line,) = guard.add("that is nine crowns.")
+    assert (line.cause, line.terms) == ("grounding", ("nine", "crowns"))
+    assert line.text == "Your guess is as good as mine, friend."
+    assert guard.add("And cheap.") == guard.finish() == []
+
+
+def test_every_line_of_the_sample_world_may_be_quoted() -> None:
+    world = load_world(LANTERNPORT)
+    texts = [placed.entry.text for placed in world.lore]
+    for text in texts:
+        assert Grounding([text]).check(text) == ()
+        assert spoken(text, grounding=Grounding([text])) == [text]
+
+
+@given(st.text(max_size=120))
+def test_any_text_can_be_checked_and_grounds_itself(text: str) -> None:
+    assert Grounding([text]).check(text) == ()
+    Grounding(CONTEXT, {"the"}).check(text)
+
+
+# --- stock lines
+
+
+@pytest.mark.parametrize("occasion", ["dont_know", "say_again", "busy", "deflect"])
+def test_stock_lines_pass_the_guardrails_they_serve(occasion: stock.Occasion) -> None:
+    world = load_world(LANTERNPORT)
+    for card in (*world.characters.values(), PersonaCard(name="X"), PersonaCard(name="Y", tone="dry, guarded")):
+        lines = [stock.line(card, occasion, turn) for turn in range(12)]
+        assert len(set(lines)) >= 3, "not the same words every time"
+        assert all(a != b for a, b in zip(lines, lines[1:], strict=False))
+        for line in lines:
+            guard = Guardrails(card, 0, grounding=Grounding(()))
+            assert guard.add(line) == [Line(line)]
+
+
+def test_the_manner_is_the_cards() -> None:
+    gruff = PersonaCard(name="R", style="gruff, tired")
+    warm = PersonaCard(name="T", style="gentle, dreamy", catchphrases=("bless the light", "my dear"))
+    assert stock.line(gruff, "dont_know", 0) == "Don't know."
+    assert stock.line(warm, "dont_know", 0) == "I wish I knew, my dear."
+    assert stock.line(warm, "dont_know", 1) == "I'm afraid I don't know."
+    assert stock.line(PersonaCard(name="P"), "say_again", 0) == "Say that again?"

@@ -1,0 +1,179 @@
+"""The dialogue table: every row exercised, and what must hold over any run of events."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mythicd.dialogue.state import TABLE, Command, Event, IllegalEvent, State, advance, diagram
+
+LEGAL = [(state, event) for state, row in TABLE.items() for event in row]
+ILLEGAL = [pair for pair in itertools.product(State, Event) if pair not in LEGAL]
+
+runs = st.lists(st.sampled_from(Event), max_size=60)
+"""Events in any order; those that are illegal where they fall are passed over."""
+
+
+class Turns:
+    """What a character keeps of its turns, and what its commands may assume."""
+
+    def __init__(self) -> None:
+        self.current: str | None = None
+        """`new`, or `replied` once it is being answered."""
+        self.cut = False
+        """Whether another turn was cut and not yet settled."""
+
+    @property
+    def open(self) -> int:
+        return (self.current is not None) + self.cut
+
+    def obey(self, command: Command) -> None:
+        match command:
+            case Command.OPEN_TURN:
+                assert self.current is None, "a turn opens while another one is current"
+                self.current = "new"
+            case Command.RESPOND:
+                assert self.current == "new", "only a fresh turn can be answered, and only once"
+                self.current = "replied"
+            case Command.CUT:
+                assert self.current == "replied", "there is no reply to cut"
+                assert not self.cut, "a third turn would be open"
+                self.current, self.cut = None, True
+            case Command.SETTLE if self.cut:
+                self.cut = False
+            case Command.SETTLE:
+                assert self.current == "replied", "nothing was said that could be settled"
+                self.current = None
+            case Command.DROP_TURN:
+                assert self.current == "new", "a reply is dropped: what was heard of it is lost"
+                self.current = None
+
+
+def run(events: list[Event]) -> tuple[State, Turns]:
+    """Run the table from Idle over the legal ones among these events, and hold the turns to their rules."""
+    state, turns = State.IDLE, Turns()
+    for event in events:
+        if event in TABLE[state]:
+            state, commands = advance(state, event)
+            for command in commands:
+                turns.obey(command)
+            assert (turns.current, turns.cut) in OPEN_IN[state], f"{turns.current}, cut: {turns.cut} while {state}"
+    return state, turns
+
+
+OPEN_IN: dict[State, list[tuple[str | None, bool]]] = {
+    State.IDLE: [(None, False)],
+    State.LISTENING: [("new", False)],
+    State.THINKING: [("replied", False)],
+    State.SPEAKING: [("replied", False)],
+    State.BARGE_IN: [("new", True)],
+}
+"""The turns that are open in each state: the current one, and whether one that was cut awaits its settling."""
+
+
+def test_every_state_has_its_row() -> None:
+    assert set(TABLE) == set(State)
+
+
+@pytest.mark.parametrize(("state", "event"), LEGAL, ids=str)
+def test_every_row_leads_to_a_state_and_says_what_to_do(state: State, event: Event) -> None:
+    target, commands = advance(state, event)
+    assert target in State
+    assert len(set(commands)) == len(commands)
+    # An old turn is closed before a new one opens, and a reply is made of a turn that is open.
+    order = [Command.CUT, Command.SETTLE, Command.DROP_TURN, Command.OPEN_TURN, Command.RESPOND]
+    assert list(commands) == sorted(commands, key=order.index)
+
+
+@pytest.mark.parametrize(("state", "event"), ILLEGAL, ids=str)
+def test_everything_else_is_refused_and_changes_nothing(state: State, event: Event) -> None:
+    before = {state: dict(row) for state, row in TABLE.items()}
+    with pytest.raises(IllegalEvent, match=f"{event} cannot happen while {state}"):
+        advance(state, event)
+    assert before == TABLE
+
+
+def test_a_spoken_turn() -> None:
+    state, given = State.IDLE, []
+    for event in (Event.SPEECH_START, Event.SPEECH_END, Event.VOICE, Event.REPLIED, Event.PLAYBACK_STOPPED):
+        state, commands = advance(state, event)
+        given.append((state.value, [command.value for command in commands]))
+    assert given == [
+        ("Listening", ["OpenTurn"]),
+        ("Thinking", ["Respond"]),
+        ("Speaking", []),
+        ("Speaking", []),
+        ("Idle", ["Settle"]),
+    ]
+
+
+def test_a_barge_in_is_cut_at_once_and_settled_when_the_client_is_silent() -> None:
+    state, commands = advance(State.SPEAKING, Event.SPEECH_START)
+    assert (state, commands) == (State.BARGE_IN, (Command.CUT, Command.OPEN_TURN))
+    state, commands = advance(state, Event.PLAYBACK_STOPPED)
+    assert (state, commands) == (State.LISTENING, (Command.SETTLE,))
+
+
+def test_the_client_may_fall_silent_or_leave_at_any_time() -> None:
+    for state in State:
+        assert Event.PLAYBACK_STOPPED in TABLE[state]
+        assert advance(state, Event.LEAVE)[0] is State.IDLE
+
+
+def test_a_player_can_always_type() -> None:
+    for state in State:
+        target, commands = advance(state, Event.TEXT)
+        assert target is State.THINKING
+        assert commands[-2:] == (Command.OPEN_TURN, Command.RESPOND)
+
+
+def test_from_every_state_idle_is_reached_and_every_state_from_idle() -> None:
+    reached = {State.IDLE}
+    while True:
+        more = reached | {target for state in reached for target, _ in TABLE[state].values()}
+        if more == reached:
+            break
+        reached = more
+    assert reached == set(State)
+    assert all(State.IDLE in {target for target, _ in TABLE[state].values()} for state in State)
+
+
+@given(runs)
+def test_turns_are_opened_answered_and_closed_in_order(events: list[Event]) -> None:
+    run(events)
+
+
+@given(runs)
+def test_after_the_client_left_nothing_is_open(events: list[Event]) -> None:
+    state, turns = run([*events, Event.LEAVE])
+    assert state is State.IDLE
+    assert turns.open == 0
+
+
+def test_every_turn_can_come_to_its_end_without_the_player() -> None:
+    """However far a conversation came: if the player says no more, finitely many events of the daemon lead to Idle."""
+    daemon = [Event.SPEECH_LOST, Event.VOICE, Event.REPLIED, Event.PLAYBACK_STOPPED]
+    for start in State:
+        state = start
+        for event in daemon:
+            if event in TABLE[state]:
+                state, _ = advance(state, event)
+        assert state is State.IDLE, f"stuck in {state}, from {start}"
+
+
+def test_events_that_race_with_a_cut_do_nothing_afterwards() -> None:
+    for state in (State.IDLE, State.LISTENING, State.BARGE_IN):
+        for late in (Event.REPLIED, Event.FAILED):
+            assert advance(state, late) == (state, ())
+
+
+def test_the_diagram_shows_every_row_that_does_something() -> None:
+    text = diagram()
+    assert text.startswith("stateDiagram-v2\n    [*] --> Idle\n")
+    shown = [(state, event) for state, event in LEGAL if advance(state, event) != (state, ())]
+    assert len(text.splitlines()) == 2 + len(shown)
+    for state, event in shown:
+        assert f"    {state} --> {advance(state, event)[0]} : {event}" in text

@@ -1,0 +1,200 @@
+"""Words and tool calls in a stream of text that may be cut anywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mythicd.engines import InlineCall, TextDelta, ToolSpec
+from mythicd.errors import ConfigError
+from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser, ReplyPart
+from mythicd.llm.grammar import call_grammar, rest_of_opening
+from mythicd.llm.schema import Tool, misfit, read_tool
+
+WAYPOINT = ToolSpec(
+    "set_waypoint",
+    "Shows the way to a place.",
+    {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
+)
+GIVE = ToolSpec(
+    "give_item",
+    "Hands something over.",
+    {
+        "type": "object",
+        "properties": {
+            "item": {"type": "string", "maxLength": 40},
+            "count": {"type": "integer", "minimum": 1, "maximum": 9},
+            "gift": {"type": "boolean"},
+            "mood": {"enum": ["warm", "cold"]},
+        },
+        "required": ["item"],
+    },
+)
+TOOLS = (read_tool(WAYPOINT), read_tool(GIVE))
+CALL = '<tool_call>{"name": "set_waypoint", "arguments": {"place": " market"}}</tool_call>'
+
+
+def parse(chunks: list[bytes], stop: tuple[str, ...] = (), tools: tuple[Tool, ...] = TOOLS) -> list[ReplyPart]:
+    """Run a whole reply through the parser; neighbouring words are joined."""
+    parser = ReplyParser(tools, stop)
+    parts = [part for chunk in chunks for part in parser.add(chunk)] + parser.finish()
+    joined: list[ReplyPart] = []
+    for part in parts:
+        if isinstance(part, TextDelta) and joined and isinstance(joined[-1], TextDelta):
+            joined[-1] = TextDelta(joined[-1].text + part.text)
+        else:
+            joined.append(part)
+    return joined
+
+
+def cuts(data: bytes, places: list[int]) -> list[bytes]:
+    ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+
+
+def test_a_call_stands_where_it_was_written() -> None:
+    assert parse([f"East, friend. {CALL} Mind the steps.".encode()]) == [
+        TextDelta("East, friend. "),
+        InlineCall("set_waypoint", {"place": "market"}),
+        TextDelta(" Mind the steps."),
+    ]
+
+
+@given(places=st.lists(st.integers(0, 200), max_size=40))
+def test_it_does_not_matter_where_the_text_is_cut(places: list[int]) -> None:
+    text = f"  3 < 4, <b>señor</b> <tool{CALL}… dann 🍺 {CALL}<tool_cal".encode()
+    assert parse(cuts(text, places)) == [
+        TextDelta("3 < 4, <b>señor</b> <tool"),
+        InlineCall("set_waypoint", {"place": "market"}),
+        TextDelta("… dann 🍺 "),
+        InlineCall("set_waypoint", {"place": "market"}),
+        TextDelta("<tool_cal"),
+    ]
+
+
+@given(text=st.text(st.characters(codec="utf-8"), max_size=60), places=st.lists(st.integers(0, 60), max_size=20))
+def test_plain_words_come_through_whole(text: str, places: list[int]) -> None:
+    parts = parse(cuts(text.encode(), places))
+    assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == text.lstrip()
+
+
+def test_words_are_held_back_only_as_long_as_they_may_be_a_tag() -> None:
+    parser = ReplyParser(TOOLS)
+    assert parser.add(b"Go east") == [TextDelta("Go east")]
+    assert parser.add(b" <tool_") == [TextDelta(" ")]
+    assert parser.add(b"box>") == [TextDelta("<tool_box>")]
+
+
+def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
+    parser = ReplyParser()
+    assert parser.add("é".encode()[:1]) == []
+    assert parser.add("é".encode()[1:]) == [TextDelta("é")]
+    assert parser.add(b"\xff") == [TextDelta("\ufffd")]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{not json", "not JSON"),
+        ("[" * 5000, "not JSON"),
+        ("[]", "no object"),
+        ('{"name": 3}', "no object"),
+        ('{"name": "burn_down"}', "no tool"),
+        ('{"name": "set_waypoint"}', "lacks 'place'"),
+        ('{"name": "set_waypoint", "arguments": []}', "not an object"),
+        ('{"name": "set_waypoint", "arguments": {"place": 3}}', "not a string"),
+        ('{"name": "set_waypoint", "arguments": {"place": "x", "speed": 3}}', "no 'speed'"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "count": 12}}', "out of range"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "count": true}}', "not an integer"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "mood": "hot"}}', "none of the allowed"),
+    ],
+)
+def test_what_is_no_call_is_reported_and_the_reply_goes_on(body: str, reason: str) -> None:
+    first, bad, last = parse([f"One <tool_call>{body}</tool_call> two".encode()])
+    assert (first, last) == (TextDelta("One "), TextDelta(" two"))
+    assert isinstance(bad, BadCall) and reason in bad.reason
+
+
+def test_a_call_without_an_end_is_reported() -> None:
+    assert [type(part) for part in parse([b'Hm. <tool_call>{"name": "set_waypoint"'])] == [TextDelta, BadCall]
+    endless = parse([b"<tool_call>" + b"x" * (MAX_CALL + 1), b" after"])
+    assert [type(part) for part in endless] == [BadCall, TextDelta]
+
+
+def test_a_closing_tag_that_closes_nothing_is_not_spoken() -> None:
+    assert parse([b"One</tool_call> two"]) == [TextDelta("One two")]
+
+
+def test_without_tools_any_call_is_reported() -> None:
+    assert [type(part) for part in parse([CALL.encode()], tools=())] == [BadCall]
+
+
+@given(places=st.lists(st.integers(0, 60), max_size=20))
+def test_a_stop_string_ends_the_reply(places: list[int]) -> None:
+    text = b"Aye.\nMarla: aye.\nPlayer: and then?"
+    assert parse(cuts(text, places), stop=("\nPlayer:", "END")) == [TextDelta("Aye.\nMarla: aye.")]
+
+
+def test_a_stop_string_within_a_call_is_part_of_the_call() -> None:
+    assert parse([CALL.encode()], stop=("market",)) == [InlineCall("set_waypoint", {"place": "market"})]
+
+
+# --- schemas ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "place", "complaint"),
+    [
+        ({"properties": {"a": {"type": "string", "pattern": "x"}}}, "parameters.properties.a", "'pattern'"),
+        ({"properties": {"a": {"type": ["string", "null"]}}}, "parameters.properties.a", "type"),
+        ({"properties": {"a": {"anyOf": []}}}, "parameters.properties.a", "type None"),
+        ({"properties": {"a": {"enum": []}}}, "parameters.properties.a.enum", "at least one"),
+        ({"properties": {"a": {"enum": [None]}}}, "parameters.properties.a.enum", "strings, numbers"),
+        ({"properties": {"a": {"type": "array"}}}, "parameters.properties.a.items", "JSON object"),
+        ({"properties": {"a": {"type": "string", "maxLength": -1}}}, "a.maxLength", "above 0"),
+        ({"properties": {"a": {"type": "number", "minimum": "low"}}}, "a.minimum", "number"),
+        ({"properties": {}, "required": ["a"]}, "parameters.required", "'a'"),
+        ({"properties": []}, "parameters.properties", "JSON object"),
+        ({"type": "string"}, "parameters", "object"),
+        ({"oneOf": []}, "parameters", "'oneOf'"),
+    ],
+)
+def test_a_schema_that_cannot_be_kept_is_refused_by_tool_and_place(
+    parameters: dict[str, Any], place: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_tool(ToolSpec("open_door", "", parameters))
+    assert "'open_door'" in caught.value.what and place in caught.value.what and complaint in caught.value.what
+
+
+def test_a_tool_without_arguments_needs_no_schema() -> None:
+    tool = read_tool(ToolSpec("wave", "", {}))
+    assert misfit(tool.arguments, {}) is None and misfit(tool.arguments, {"a": 1})
+
+
+# --- where the grammar begins ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spaces", ["", " "])
+def test_the_grammar_goes_on_from_wherever_the_tags_token_ended(spaces: str) -> None:
+    opening = f'{spaces}{{{spaces}"name"{spaces}:{spaces}"'
+    for length in range(len(opening) + 1):
+        rest = rest_of_opening(opening[:length])
+        assert rest is not None
+        literal = "".join(
+            json.loads(f'"{part[1:-1]}"') for part in rest.split(" ") if part.startswith('"') and part != '""'
+        )
+        assert (opening[:length] + literal).replace(" ", "") == '{"name":"'
+
+
+@pytest.mark.parametrize("written", [",", "{,", '{"nom', ">", '{"name": "x', "  x", "[\n"])
+def test_what_cannot_begin_a_call_is_told(written: str) -> None:
+    assert rest_of_opening(written) is None and call_grammar(TOOLS, written) is None
+
+
+def test_no_tools_no_grammar() -> None:
+    assert call_grammar(()) is None

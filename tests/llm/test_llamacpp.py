@@ -1,0 +1,104 @@
+"""The native library itself: where it is safe, and that it says nothing by itself."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_gguf
+
+from mythicd import llamacpp
+from mythicd.llm.kv import Share, Trim
+from mythicd.llm.llama import BatchPart, Context, LlamaOptions, Model
+
+NATIVE = "CPU : SSE3 = 1 | AVX512 = 1 | AMX_INT8 = 1 | REPACK = 1 | "
+PORTABLE = "CPU : SSE3 = 1 | AVX2 = 1 | REPACK = 1 | "
+XEON = frozenset({"avx2", "amx_int8", "amx_tile"})
+OLDER = frozenset({"avx2"})
+
+
+@pytest.mark.parametrize(
+    ("info", "flags", "machine", "expected"),
+    [
+        (NATIVE, XEON, "x86_64", True),
+        (NATIVE, OLDER, "x86_64", False),
+        (NATIVE, None, "AMD64", True),
+        (PORTABLE, XEON, "x86_64", False),
+        (PORTABLE, None, "AMD64", False),
+        ("", XEON, "x86_64", True),
+        ("", None, "AMD64", True),
+        ("", None, "arm64", False),
+    ],
+)
+def test_amx_is_avoided_wherever_it_might_be_used(
+    info: str, flags: frozenset[str] | None, machine: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert llamacpp.amx_in_use(info, flags) is expected
+
+
+@pytest.mark.engine
+def test_the_parameters_follow_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llamacpp, "cpu_flags", lambda: XEON)
+    for info, extra in ((NATIVE, False), (PORTABLE, True)):
+        monkeypatch.setattr(llamacpp, "system_info", lambda info=info: info)
+        assert llamacpp.model_params().use_extra_bufts is extra
+
+
+@pytest.mark.engine
+def test_the_native_log_goes_to_pythons_log_and_nowhere_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tiny_gguf.write(tmp_path / "tiny.gguf")
+    caplog.set_level(logging.DEBUG, logger="mythicd.llamacpp")
+    capfd.readouterr()
+    Model(path, LlamaOptions()).close()
+    assert capfd.readouterr() == ("", "")
+    assert any("llama" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.engine
+def test_a_shared_front_gives_the_logits_of_one_evaluated_alone(tmp_path: Path) -> None:
+    """Shared, trimmed and chunked differently, a sequence's logits differ by rounding only.
+
+    With 40 models of noise, whose logits have a deviation of 1, the largest difference of any logit was 0.013 (median
+    of the models 0.006), and 3 to 5 for another prompt. Hence the bounds.
+    """
+    options = LlamaOptions(n_ctx=512, n_seq_max=8)
+    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf"), options)
+    context = Context(model, options)
+    dice = np.random.default_rng(3)
+    world, tail, other = (dice.integers(0, 256, size).tolist() for size in (90, 25, 40))
+
+    def logits(sequence: int, position: int, tokens: list[int]) -> np.ndarray:
+        [row] = context.evaluate([BatchPart(sequence, position, tokens, True)])
+        return context.logits(row).copy()
+
+    alone = logits(0, 0, world + tail)
+    context.clear()
+    context.evaluate([BatchPart(1, 0, world[:50], False)])
+    context.evaluate([BatchPart(1, 50, world[50:] + other, False)])
+    context.apply([Share(1, 2, len(world)), Trim(1, 10)])
+    shared = logits(2, len(world), tail)
+    context.apply([Trim(2, len(world))])
+    context.evaluate([BatchPart(3, 0, other, False), BatchPart(2, len(world), tail[:7], False)])
+    mixed = logits(2, len(world) + 7, tail[7:])
+    assert np.abs(shared - alone).max() < 0.05 and np.abs(mixed - alone).max() < 0.05
+    assert np.abs(alone - logits(4, 0, world + other)).max() > 1
+    context.close()
+    model.close()
+
+
+@pytest.mark.engine
+def test_texts_of_tokens(tmp_path: Path) -> None:
+    tags = ("<tool_call>", "</tool_call>")
+    specials = (*tiny_gguf.SPECIALS, "<|1|>", *tags)  # tags that are control tokens are part of the text all the same
+    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(specials=specials)), LlamaOptions())
+    vocabulary = model.vocabulary
+    tokens = vocabulary.tokenise("<|1|>Où? 🍺<tool_call>\n</tool_call><|im_end|>")
+    assert b"".join(map(vocabulary.piece, tokens)).decode() == "Où? 🍺<tool_call>\n</tool_call>"
+    assert vocabulary.control["<|1|>"] == tokens[0] and tokens[-1] in vocabulary.ends
+    assert vocabulary.tokenise("") == []
+    model.close()

@@ -1,0 +1,168 @@
+"""Training batches of fixed shape, a pure function of (seed, step): resuming needs no saved position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from training.chat import CONTROL_TOKENS
+from training.corpus.dialogue import conversation
+
+POINTER_WEIGHT = 4.0
+"""Loss weight of a reply's first token, which decides everything, against 1 for a copied one."""
+ARGUMENT_WEIGHT = 2.0
+"""Loss weight of tool-call tokens."""
+DRILL = "drill"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """Sizes of a batch."""
+
+    rows: int = 6
+    time: int = 768
+    targets: int = 1088
+    """Places where a loss is taken; more are cut, fewer are padded with weight 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's input."""
+
+    ids: NDArray[np.int64]
+    """[rows, time] tokens."""
+    positions: NDArray[np.int64]
+    """[rows, time] rotary positions: each question starts where what it can see ends."""
+    segments: NDArray[np.int64]
+    """[rows, time] 0 for the system message, else the episode's number."""
+    branches: NDArray[np.int64]
+    """[rows, time] 0 for what an episode's questions share, else the question's number."""
+    places: NDArray[np.int64]
+    """[targets] flat indices whose next token is trained."""
+    labels: NDArray[np.int64]
+    """[targets] those next tokens."""
+    weights: NDArray[np.float32]
+    """[targets] loss weights."""
+    firsts: list[tuple[int, str]]
+    """(index into targets, sort of turn) of each reply's first token."""
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """What the loss takes, in its order."""
+        return (self.ids, self.positions, self.segments, self.branches, self.places, self.labels, self.weights)
+
+
+class _Writer:
+    """Collects rows and targets."""
+
+    def __init__(self, shape: BatchShape) -> None:
+        self.shape = shape
+        self.ids = np.zeros((shape.rows, shape.time), np.int64)
+        self.positions = np.zeros((shape.rows, shape.time), np.int64)
+        self.segments = np.zeros((shape.rows, shape.time), np.int64)
+        self.branches = np.zeros((shape.rows, shape.time), np.int64)
+        self.targets: list[tuple[int, int, float]] = []
+        self.firsts: list[tuple[int, str]] = []
+
+    def write(self, row: int, start: int, ids: list[int], segment: int, branch: int, position: int) -> None:
+        stop = min(self.shape.time, start + len(ids))
+        count = max(0, stop - start)
+        stop = start + count
+        self.ids[row, start:stop] = ids[:count]
+        self.positions[row, start:stop] = np.arange(position, position + count)
+        self.segments[row, start:stop] = segment
+        self.branches[row, start:stop] = branch
+
+    def target(self, row: int, at: int, label: int, weight: float) -> None:
+        """Train the token at `at` (absolute in the row) from the position before it."""
+        if at < self.shape.time:
+            self.targets.append((row * self.shape.time + at - 1, label, weight))
+
+    def finish(self) -> Batch:
+        kept = self.targets[: self.shape.targets]
+        padded = kept + [(0, 0, 0.0)] * (self.shape.targets - len(kept))
+        places, labels, weights = zip(*padded, strict=True)
+        return Batch(
+            self.ids,
+            self.positions,
+            self.segments,
+            self.branches,
+            np.array(places, np.int64),
+            np.array(labels, np.int64),
+            np.array(weights, np.float32),
+            [(at, sort) for at, sort in self.firsts if at < len(kept)],
+        )
+
+
+def _drill_row(writer: _Writer, row: int, vocabulary: int, rng: Random) -> None:
+    """Random tokens, parts of which come again: pure copying."""
+    time = writer.shape.time
+    ids: list[int] = []
+    spans: list[list[int]] = []
+    lowest = len(CONTROL_TOKENS)
+    budget = writer.shape.targets // writer.shape.rows
+    while len(ids) < time:
+        if spans and rng.random() < 0.5:
+            span = rng.choice(spans)
+            for offset, token in enumerate(span):
+                if offset and budget:
+                    writer.target(row, len(ids) + offset, token, 0.5)
+                    budget -= 1
+        else:
+            span = [rng.randrange(lowest, vocabulary) for _ in range(rng.choice((3, 4, 6, 8, 12, 16)))]
+            spans.append(span)
+        ids += span
+    writer.write(row, 0, ids, 0, 0, rng.randint(0, 400))
+
+
+def _dialogue_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) -> None:
+    """A system message and as many episodes as fit behind it.
+
+    Episodes do not see one another, nor do the questions of one episode: each reads as if it stood alone.
+    """
+    system, episodes = conversation(rng)
+    head = tokenizer.encode(system).ids
+    writer.write(row, 0, head, 0, 0, 0)
+    at, segment = len(head), 0
+    for made in episodes:
+        segment += 1
+        front = tokenizer.encode(made.front).ids
+        writer.write(row, at, front, segment, 0, len(head))
+        at += len(front)
+        for branch, question in enumerate(made.questions, 1):
+            encoded = tokenizer.encode_batch([question.prompt, question.reply])
+            prompt, reply = encoded[0].ids, encoded[1].ids
+            writer.write(row, at, prompt + reply, segment, branch, len(head) + len(front))
+            at += len(prompt)
+            if at + len(reply) <= writer.shape.time:  # a reply that is cut off trains nothing
+                _reply_targets(writer, row, at, reply, question.turn.sort, tokenizer)
+            at += len(reply)
+        if at >= writer.shape.time:
+            return
+
+
+def _reply_targets(writer: _Writer, row: int, at: int, reply: list[int], sort: str, tokenizer: Tokenizer) -> None:
+    call, close = tokenizer.token_to_id("<tool_call>"), tokenizer.token_to_id("</tool_call>")
+    writer.firsts.append((len(writer.targets), sort))
+    calling = False
+    for offset, token in enumerate(reply):
+        calling = (calling or token == call) and token != close
+        weight = POINTER_WEIGHT if offset == 0 else ARGUMENT_WEIGHT if calling else 1.0
+        writer.target(row, at + offset, token, weight)
+
+
+def make_batch(tokenizer: Tokenizer, shape: BatchShape, seed: int, step: int, drill_share: float) -> Batch:
+    """The batch of a step."""
+    rng = Random(f"{seed}:{step}")
+    writer = _Writer(shape)
+    vocabulary = tokenizer.get_vocab_size()
+    for row in range(shape.rows):
+        if rng.random() < drill_share:
+            _drill_row(writer, row, vocabulary, rng)
+        else:
+            _dialogue_row(writer, row, tokenizer, rng)
+    return writer.finish()

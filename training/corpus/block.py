@@ -1,0 +1,263 @@
+"""What surrounds a question: lore, memory, scene and earlier exchanges, made together so that several questions fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from training.corpus import facts, randomlore
+from training.corpus.cast import Cast
+from training.corpus.expand import alternatives, fill
+from training.corpus.facts import Fact
+from training.corpus.names import Entity, entity, first_name
+from training.corpus.randomlore import Happening
+from training.corpus.words import word
+
+
+@dataclass(slots=True)
+class Line:
+    """One `- ` line of lore: its sentences, and what each of them tells."""
+
+    sentences: list[str]
+    told: list[Fact | Happening]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Something the character remembers of the player."""
+
+    line: str
+    """As the memory section has it."""
+    retold: str
+    """To the player: `you bought a lamp`."""
+    verb: str
+
+
+@dataclass(slots=True)
+class Block:
+    """Surroundings shared by several questions."""
+
+    lore: list[Line] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+    scene: Scene | None = None
+    history: list[tuple[str, str]] = field(default_factory=list)
+    """Earlier (player, character) exchanges, bare words."""
+    spoken_of: Entity | None = None
+    """What the last of them was about: a pronoun may stand for it."""
+    spoken_class: str = ""
+
+    def facts(self) -> list[tuple[int, Fact]]:
+        """(pointer number, fact) of every sentence that tells one."""
+        return [(n, told) for n, told in self._numbered() if isinstance(told, Fact)]
+
+    def happenings(self) -> list[tuple[int, Happening]]:
+        """(pointer number, happening) of every sentence of random lore."""
+        return [(n, told) for n, told in self._numbered() if isinstance(told, Happening)]
+
+    def sentence(self, number: int) -> str:
+        """The text behind a pointer."""
+        return [text for line in self.lore for text in line.sentences][number - 1]
+
+    def memory_number(self, index: int) -> int:
+        """Pointer number of a memory line."""
+        return sum(len(line.sentences) for line in self.lore) + index + 1
+
+    def mentions(self, name: str) -> bool:
+        """Whether any line of lore has the name."""
+        return any(name in text for line in self.lore for text in line.sentences)
+
+    def _numbered(self) -> list[tuple[int, Fact | Happening]]:
+        every = [told for line in self.lore for told in line.told]
+        return list(enumerate(every, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where and when the talk takes place."""
+
+    zone: str
+    time: str
+    nearby: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The scene section's content."""
+        return {"zone": self.zone, "time": self.time, "nearby": list(self.nearby)}
+
+
+_PRONOUNS = {
+    "place": "it", "thing": "it", "dish": "it", "goods": "it", "event": "it", "carrier": "it", "container": "it",
+    "group": "they",
+}  # fmt: skip
+
+
+def pronoun(cls: str, rng: Random) -> str:
+    """What may stand for a thing of a class; empty where nothing does."""
+    return _PRONOUNS.get(cls) or (rng.choice(("he", "she")) if cls == "person" else "")
+
+
+def _related(known: list[Fact], rng: Random) -> Fact:
+    """A fact that shares its kind, or a thing, with one that is there."""
+    model = rng.choice(known)
+    if rng.random() < 0.5:
+        kept: dict[str, Entity] = {}
+        if len(model.values) > 2 and rng.random() < 0.35:
+            slot = rng.choice(list(model.values))
+            kept = {slot: model.values[slot]}
+        return facts.make_fact(model.kind, rng, kept)
+    return _about_the_same(model, rng)
+
+
+def _about_the_same(model: Fact, rng: Random) -> Fact:
+    slots = list(model.values)
+    slot = slots[0] if rng.random() < 0.6 else rng.choice(slots)
+    kind, where = rng.choice(facts.kinds_about(base_class(model.kind.slots[slot])))
+    return facts.make_fact(kind, rng, {where: model.values[slot]})
+
+
+def base_class(cls: str) -> str:
+    """`person2` is a person too."""
+    return "person" if cls == "person2" else cls
+
+
+def _any_fact(rng: Random) -> Fact:
+    return facts.make_fact(rng.choice(list(facts.kinds().values())), rng)
+
+
+def _append_second(line: Line, rng: Random) -> None:
+    """Give a line a second sentence, mostly about the same thing, perhaps by pronoun."""
+    first = line.told[0]
+    second: Fact | Happening = randomlore.happening(rng)
+    text = ""
+    if isinstance(first, Fact) and rng.random() < 0.8:
+        slot = next(iter(first.values))
+        cls = first.kind.slots[slot]
+        kind, where = rng.choice(facts.kinds_about(base_class(cls)))
+        name = first.values[slot].full
+        second = facts.make_fact(kind, rng, {where: first.values[slot]})
+        text = second.sentence
+        if f"{name}'s" not in text and rng.random() < 0.6 and pronoun(cls, rng):
+            text = text.replace(name, pronoun(cls, rng), 1)
+    elif isinstance(second, Happening):
+        text = second.sentence(rng)
+    line.sentences.append(text)
+    line.told.append(second)
+
+
+def add_lore(block: Block, told: Fact | Happening, rng: Random) -> None:
+    """Put one more line somewhere."""
+    text = told.sentence if isinstance(told, Fact) else told.sentence(rng)
+    block.lore.insert(rng.randint(0, len(block.lore)), Line([text], [told]))
+
+
+def make_block(cast: Cast, rng: Random) -> Block:
+    """Fresh surroundings for a character."""
+    block = Block()
+    known: list[Fact] = []
+    for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7))):
+        if rng.random() < 0.18:
+            other = randomlore.happening(rng)
+            previous = block.happenings()
+            if previous and rng.random() < 0.5:
+                model = rng.choice(previous)[1]
+                if rng.random() < 0.5:
+                    other = Happening(other.subject, model.verb, other.thing, other.spot, other.when, model.past)
+                else:
+                    other = Happening(model.subject, other.verb, other.thing, other.spot, other.when, other.past)
+            add_lore(block, other, rng)
+        else:
+            fact = _related(known, rng) if known and rng.random() < 0.75 else _any_fact(rng)
+            known.append(fact)
+            add_lore(block, fact, rng)
+    for line in block.lore:
+        if rng.random() < 0.1:
+            _append_second(line, rng)
+    if cast.topics and rng.random() < 0.2:
+        topic = rng.choice(cast.topics)
+        cls = "person" if topic.family == "kin" else rng.choice(("thing", "place"))
+        kind, slot = rng.choice(facts.kinds_about(cls))
+        add_lore(block, facts.make_fact(kind, rng, {slot: Entity(topic.names["x"])}), rng)
+    if cast.topics and rng.random() < 0.3:
+        near = alike(rng.choice(cast.topics).subject.full, rng)
+        if not any(near.full in topic.text for topic in cast.topics):
+            kind, slot = rng.choice(facts.kinds_about(rng.choice(("place", "thing", "person"))))
+            add_lore(block, facts.make_fact(kind, rng, {slot: near}), rng)
+    if rng.random() < 0.2:
+        block.memory = [make_memory(cast, rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
+    if rng.random() < 0.35:
+        block.scene = make_scene(rng)
+    if rng.random() < 0.16:
+        _earlier(block, cast, rng)
+    return block
+
+
+def alike(text: str, rng: Random) -> Entity:
+    """A name that shares a word with a forbidden one."""
+    shared = rng.choice([w for w in text.replace("'s", "").split() if w not in ("the", "of")])
+    own = entity(rng.choice(("place", "thing", "person")), rng).full.removeprefix("the ").split()
+    return Entity(
+        rng.choice((f"the {shared} {own[-1]}", f"the {own[0]} {shared}", f"{shared}'s {own[-1]}", f"the {shared} {word('placenoun', rng)}", f"{first_name(rng)}'s {shared}"))
+    )
+
+
+def _earlier(block: Block, cast: Cast, rng: Random) -> None:
+    """One or two earlier exchanges, the last one often about a thing that lore is about."""
+    for _ in range(rng.choice((1, 1, 2))):
+        fact = _any_fact(rng)
+        here = block.facts()
+        block.spoken_of = None
+        if here and rng.random() < 0.7:
+            model = rng.choice(here)[1]
+            slot = next(iter(model.values))
+            fact = _about(model.values[slot], model.kind.slots[slot], rng)
+            block.spoken_of, block.spoken_class = model.values[slot], base_class(model.kind.slots[slot])
+        naming = [w for w in fact.kind.wordings if any(fact.values[s] is block.spoken_of for s in w.slots)]
+        wording = rng.choice(naming) if naming else facts.pick_wording(fact.kind, rng)
+        if not naming:
+            block.spoken_of = None
+        asked = facts.question(wording, fact.values, rng)
+        other = cast.phrase(rng.choice(("unknown", "unknown", "refuse", "greet", "chat")), rng)
+        block.history.append((asked, f"{fact.sentence}." if rng.random() < 0.7 else f"{other}."))
+
+
+def _about(name: Entity, cls: str, rng: Random) -> Fact:
+    kind, slot = rng.choice(facts.kinds_about(base_class(cls)))
+    return facts.make_fact(kind, rng, {slot: name})
+
+
+def make_scene(rng: Random) -> Scene:
+    """What is around: zone, time of day, people and things nearby."""
+    zone = word("placenoun", rng) if rng.random() < 0.7 else f"{word('adjective', rng)} {word('placenoun', rng)}"
+    if rng.random() < 0.15:
+        zone = zone.replace(" ", "_")
+    nearby = tuple(
+        rng.choice(
+            (word("trade", rng), word("thingnoun", rng), word("animal", rng), entity("person", rng).full, "guard", "stall", "lamp")
+        )
+        for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5)))
+    )
+    return Scene(zone, f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}", nearby)
+
+
+_DEEDS = (
+    "asked (about|for|after) {x}", "asked (where|when|why) {x} (was|is|opens|came here)", "bought {g}", "sold {g}", "promised to {t}",
+    "helped to {t}", "gave (you|{n}|{name}) {g}", "lost {x}", "found {x}", "told (you|{name}) about {x}", "paid for {g}",
+    "was looking for {x}", "said (something|nothing|a lot) about {x}", "stole {x}", "spoke with {p}", "insulted {p}", "saved {p}",
+    "broke {x}", "wanted to go to {l}", "came from {l}", "is a friend of {p}", "likes {f}", "is called {n}", "comes from {l}",
+)  # fmt: skip
+
+
+def make_memory(cast: Cast, rng: Random) -> Memory:
+    """Something the player once did."""
+    pattern = rng.choice(_DEEDS)
+    deed = fill(
+        alternatives(pattern, rng),
+        {"x": entity(rng.choice(("thing", "place", "person")), rng).full, "g": entity("goods", rng).full, "t": word("task", rng), "n": first_name(rng), "p": entity("person", rng).full, "l": entity("place", rng).full, "f": word("food", rng), "name": cast.name},
+    )  # fmt: skip
+    when = rng.choice(("", "", "", "yesterday", "last time", "this morning", "two days ago", "last night", "earlier", "an hour ago"))
+    who = rng.choice(("the player", "the player", "the player", "player", "you"))
+    line = f"{who} {deed} {when}".strip()
+    verb = deed.split(" ")[0]
+    told = f"you {deed} {when}".strip()
+    for wrong, right in (("you was", "you were"), ("you is", "you are"), ("you likes", "you like"), ("you comes", "you come")):
+        told = told.replace(wrong, right, 1) if told.startswith(wrong) else told
+    return Memory(line, told, verb)

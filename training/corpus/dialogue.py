@@ -1,0 +1,76 @@
+"""A training sequence: one system message, and behind it blocks of surroundings with several questions each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from training.chat import GENERATION_PROMPT, TURN_END, Message, native_reply, render
+from training.corpus.block import Block, make_block
+from training.corpus.cast import Cast, make_cast
+from training.corpus.turns import Turn, make_turn
+
+_HEADING = "## Player\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One way that a block goes on: the player's words, and what the model is to write."""
+
+    prompt: str
+    """The words, the end of the message, and the header behind which the model writes."""
+    reply: str
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Surroundings as text, up to where the player's words begin, and several questions in them."""
+
+    front: str
+    questions: tuple[Question, ...]
+
+
+def user_front(block: Block, rng: Random) -> str:
+    """The current turn's user message without the words, as the daemon's prompt module writes it."""
+    parts: list[str] = []
+    if block.lore:
+        parts.append("## Lore")
+        parts += [f"- {'. '.join(line.sentences)}{'.' if rng.random() < 0.75 else ''}" for line in block.lore]
+    if block.memory:
+        parts.append("## Recent Memory")
+        parts += [f"- {memory.line}{'.' if rng.random() < 0.5 else ''}" for memory in block.memory]
+    if block.scene is not None:
+        parts += ["## Scene", json.dumps(block.scene.as_json())]
+    return "\n".join([*parts, _HEADING])
+
+
+def episode(cast: Cast, rng: Random) -> Episode:
+    """A fresh block and its questions."""
+    block = make_block(cast, rng)
+    front = user_front(block, rng)
+    past = "".join(
+        render(Message("user", said)) + render(Message("assistant", answered)) for said, answered in block.history
+    )
+    empty = render(Message("user", front))
+    shared = len(empty) - len(f" \n{TURN_END}\n")
+    questions = []
+    for _ in range(rng.choice((2, 3, 3, 4, 4, 5))):
+        turn = make_turn(cast, block, rng)
+        whole = render(Message("user", front + turn.words))
+        prompt = whole[shared:] + GENERATION_PROMPT
+        questions.append(Question(prompt, native_reply(turn.reply).lstrip() + TURN_END, turn))
+    return Episode(past + empty[:shared], tuple(questions))
+
+
+def conversation(rng: Random) -> tuple[str, Iterator[Episode]]:
+    """A system message as text, and endless episodes behind it."""
+    cast = make_cast(rng)
+
+    def endless() -> Iterator[Episode]:
+        while True:
+            yield episode(cast, rng)
+
+    return render(Message("system", cast.system)), endless()
