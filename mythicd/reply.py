@@ -209,8 +209,7 @@ class Reply:
                 self._on_anchor()
         for phrase in [*buffer.add(self._recaser.finish(), self._clock()), *buffer.finish()]:
             await self._say_approved(phrase.text)
-        # After a call silence is an answer; otherwise a character always says something.
-        for line in [] if self._acted else self._guard.finish():
+        for line in self._guard.finish(acted=self._acted):
             await self._say(line.text)
         self._timeline.mark(Mark.TTS_DONE, self._clock())
         self._spoken = True

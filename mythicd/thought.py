@@ -24,6 +24,7 @@ from mythicd.dialogue.history import History
 from mythicd.engines import (
     Asr,
     ChatMessage,
+    Embedder,
     Finished,
     InlineCall,
     Llm,
@@ -44,7 +45,6 @@ from mythicd.memory.packing import Surroundings as Around
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope
 from mythicd.memory.store import Store
-from mythicd.memory.vectors import NamedEmbedder
 from mythicd.reply import Reply
 from mythicd.timeline import Mark, Timeline
 
@@ -61,7 +61,7 @@ class Rooms:
     llm: Llm
     tts: Tts
     store: Store
-    embedder: NamedEmbedder | None
+    embedder: Embedder | None
     vectors: QueryVectors | None
     """The embedder's last answers: what was embedded while the player spoke is there when the turn begins."""
 

@@ -17,6 +17,7 @@ from mythicd import messages as m
 from mythicd.config import PersonaCard, Settings, Thing, ToolDefinition, World, load_world
 from mythicd.dialogue import prompt
 from mythicd.dialogue.casing import Names
+from mythicd.dialogue.tools import check
 from mythicd.engines import MIC_RATE, VoiceSpec
 from mythicd.errors import BadMessage, ConfigError, UnknownNpc, UnknownStream
 from mythicd.intercom import Intercom
@@ -36,7 +37,7 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.world: World = load_world(path)
+        self.world = _load(path)
         self._seen = self._look()
 
     def refresh(self) -> bool:
@@ -46,7 +47,7 @@ class Library:
         if seen == self._seen:
             return False
         self._seen = seen
-        self.world = load_world(self.path)
+        self.world = _load(self.path)
         return True
 
     def _look(self) -> tuple[tuple[str, int, int], ...]:
@@ -313,3 +314,10 @@ class Stage:
             self._characters[npc_id] = character
             character.start()
         return self._characters[npc_id]
+
+
+def _load(path: Path) -> World:
+    """Read a world, and prove that every tool can be pointed at everything it takes. Raises ConfigError."""
+    world = load_world(path)
+    check(world.tools, world.things)
+    return world

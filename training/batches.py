@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -10,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from training.chat import CONTROL_TOKENS
+from training.chat import CONTROL_TOKENS, GENERATION_PROMPT, TURN_END, TURN_START, UNKNOWN, line_pointer, persona_pointer, tool_pointer
 from training.corpus.dialogue import conversation
 
 POINTER_WEIGHT = 4.0
 """Loss weight of a reply's first token, which decides everything, against 1 for a copied one."""
 ARGUMENT_WEIGHT = 2.0
 """Loss weight of tool-call tokens."""
-DRILL = "drill"
+MATCHING = "matching"
+"""Sort of a pointing drill's questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class _Writer:
         )
 
 
-def _drill_row(writer: _Writer, row: int, vocabulary: int, rng: Random) -> None:
+def _copying_row(writer: _Writer, row: int, vocabulary: int, rng: Random) -> None:
     """Random tokens, parts of which come again: pure copying."""
     time = writer.shape.time
     ids: list[int] = []
@@ -117,6 +119,65 @@ def _drill_row(writer: _Writer, row: int, vocabulary: int, rng: Random) -> None:
             spans.append(span)
         ids += span
     writer.write(row, 0, ids, 0, 0, rng.randint(0, 400))
+
+
+def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) -> None:
+    """Lines of random tokens, and many questions of a few tokens of one of them: pure pointing.
+
+    What a dialogue asks of the model in one place in a hundred, this asks in one of ten, without any wording to learn.
+    """
+    vocabulary, lowest = tokenizer.get_vocab_size(), len(CONTROL_TOKENS) + 260
+    newline = tokenizer.encode("\n").ids
+    pointers: list[int] = []
+    lines: list[list[int]] = []
+    ids: list[int] = []
+
+    def add_lines(pointer: Callable[[int], str], count: int) -> None:
+        for number in range(1, count + 1):
+            line = [rng.randrange(lowest, vocabulary) for _ in range(rng.randint(3, 12))]
+            if lines and rng.random() < 0.5:  # shared words do not tell lines apart
+                line[: len(line) // 2] = rng.sample(lines[-1], min(len(lines[-1]), len(line) // 2))
+            lines.append(line)
+            pointers.append(tokenizer.token_to_id(pointer(number)))
+            ids.extend([pointers[-1], *line, *newline])
+
+    if rng.random() < 0.6:
+        ids += tokenizer.encode(f"{TURN_START}system\n").ids
+        if rng.random() < 0.5:
+            ids += tokenizer.encode(" ## tools\n").ids
+            add_lines(tool_pointer, rng.randint(1, 6))
+        ids += tokenizer.encode(" ## persona\n").ids
+        add_lines(persona_pointer, rng.randint(1, 5))
+        ids += tokenizer.encode(f"{TURN_END}\n").ids
+    ids += tokenizer.encode(f"{TURN_START}user\n ## lore\n").ids
+    add_lines(line_pointer, rng.randint(1, 8))
+    ids += tokenizer.encode(" ## player\n").ids
+    ending = tokenizer.encode(f"\n{TURN_END}\n{GENERATION_PROMPT}").ids
+    nothing = tokenizer.token_to_id(UNKNOWN)
+    writer.write(row, 0, ids, 1, 0, rng.randint(0, 200))
+    at, branch = len(ids), 0
+    everywhere = {token for line in lines for token in line}
+    while at < writer.shape.time:
+        branch += 1
+        number = rng.randrange(len(lines))
+        own = [t for t in lines[number] if sum(t in line for line in lines) == 1]
+        strange = [t for t in (rng.randrange(lowest, vocabulary) for _ in range(rng.randint(0, 3))) if t not in everywhere]
+        present = bool(own) and rng.random() < 0.8
+        asked = rng.sample(own, min(len(own), rng.randint(1, 4))) if present else strange or [lowest]
+        if present:
+            asked += strange
+            rng.shuffle(asked)
+        elif asked[0] in everywhere:
+            return
+        reply = [pointers[number], *lines[number][:2]] if present else [nothing]
+        writer.write(row, at, asked + ending + reply, 1, branch, len(ids))
+        at += len(asked) + len(ending)
+        if at + len(reply) > writer.shape.time:
+            return
+        writer.firsts.append((len(writer.targets), MATCHING))
+        for offset, token in enumerate(reply):
+            writer.target(row, at + offset, token, 0.5 if offset else 2.0)
+        at += len(reply)
 
 
 def _dialogue_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) -> None:
@@ -155,14 +216,19 @@ def _reply_targets(writer: _Writer, row: int, at: int, reply: list[int], sort: s
         writer.target(row, at + offset, token, weight)
 
 
-def make_batch(tokenizer: Tokenizer, shape: BatchShape, seed: int, step: int, drill_share: float) -> Batch:
-    """The batch of a step."""
+def make_batch(
+    tokenizer: Tokenizer, shape: BatchShape, seed: int, step: int, copying: float, matching: float
+) -> Batch:
+    """The batch of a step; `copying` and `matching` are the shares of rows that are drills."""
     rng = Random(f"{seed}:{step}")
     writer = _Writer(shape)
     vocabulary = tokenizer.get_vocab_size()
     for row in range(shape.rows):
-        if rng.random() < drill_share:
-            _drill_row(writer, row, vocabulary, rng)
+        roll = rng.random()
+        if roll < copying:
+            _copying_row(writer, row, vocabulary, rng)
+        elif roll < copying + matching:
+            _matching_row(writer, row, tokenizer, rng)
         else:
             _dialogue_row(writer, row, tokenizer, rng)
     return writer.finish()

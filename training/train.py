@@ -1,5 +1,7 @@
 """Train the starter model: `python -m training.train --run first`; the same command resumes.
 
+SIGINT and SIGTERM end it with a checkpoint.
+
 The learning rate is held and then falls linearly to nothing over the last `--cooldown` steps, so a run may be extended,
 or its data mended, at any checkpoint before that.
 """
@@ -9,6 +11,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import signal
+import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -18,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.batches import Batch, BatchShape, make_batch
+from training.batches import MATCHING, Batch, BatchShape, make_batch
 from training.circuit import set_induction
 from training.model import Shape, StarterModel
 from training.tokenizer import load
@@ -26,7 +30,7 @@ from training.tokenizer import load
 RUNS = Path(__file__).parent / "runs"
 _LOG_EVERY = 50
 _WARMUP = 100
-_SORTS = ("fact", "unknown", "refuse", "harmless", "tool", "talk", "scene", "memory", "past", "self")
+_SORTS = ("fact", "unknown", "refuse", "harmless", "tool", "talk", "scene", "memory", "past", "self", MATCHING)
 
 
 def learning_rate_share(step: int, steps: int, cooldown: int) -> float:
@@ -121,7 +125,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--muon-rate", type=float, default=0.01)
     parser.add_argument("--adam-rate", type=float, default=2e-3)
-    parser.add_argument("--drills", type=float, default=0.07, help="share of rows that are copy drills")
+    parser.add_argument("--copying", type=float, default=0.06, help="share of rows that are copy drills")
+    parser.add_argument("--matching", type=float, default=0.06, help="share of rows that are pointing drills")
     parser.add_argument("--save-every", type=float, default=150.0, help="seconds between checkpoints")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -141,14 +146,17 @@ def main() -> None:
     meter = Meter()
     log = folder / "log.csv"
     fresh_log = not log.exists()
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
     began = saved = time.monotonic()
     before = trainer.seconds
     with log.open("a", newline="") as file:
         writer = csv.writer(file)
         if fresh_log:
             writer.writerow(["step", "tokens", "seconds", "rate", "loss", "accuracy", *_SORTS])
-        while trainer.step < options.steps:
-            batch = make_batch(tokenizer, batch_shape, options.seed, trainer.step, options.drills)
+        while trainer.step < options.steps and not stopping.is_set():
+            batch = make_batch(tokenizer, batch_shape, options.seed, trainer.step, options.copying, options.matching)
             trainer.set_share(learning_rate_share(trainer.step, options.steps, options.cooldown))
             tensors = [
                 torch.from_numpy(array)

@@ -46,6 +46,8 @@ class ReplyParser:
         self._held = ""
         """Outside a call: text that may begin a tag or stop string. Inside: the call so far."""
         self._spoke = False
+        self._after_space = False
+        self._after_silence = False
         self.in_call = False
         """Whether an opening tag has come and its closing tag has not."""
         self.stopped = False
@@ -59,6 +61,10 @@ class ReplyParser:
     def add(self, chunk: bytes) -> list[ReplyPart]:
         """Take the bytes of one or more tokens, cut anywhere; return what they completed."""
         return self._take(self._decoder.decode(chunk))
+
+    def add_silence(self) -> None:
+        """Take a token that stands for no text: where it stood between two spaces, one of them goes."""
+        self._after_silence = True
 
     def restart_call(self) -> None:
         """Forget what was written behind the opening tag: the call begins afresh with the next bytes."""
@@ -124,9 +130,11 @@ class ReplyParser:
     def _say(self, text: str) -> list[ReplyPart]:
         if not self._spoke:
             text = text.lstrip()
+        elif self._after_silence and self._after_space:
+            text = text.removeprefix(" ")
         if not text:
             return []
-        self._spoke = True
+        self._spoke, self._after_silence, self._after_space = True, False, text.endswith(" ")
         return [TextDelta(text)]
 
     def _call(self, body: str) -> InlineCall | BadCall:

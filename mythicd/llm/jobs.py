@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 from mythicd.engines import LlmEvent, LlmRequest, Prompt, Sampling
 from mythicd.errors import ConfigError
-from mythicd.llm.calls import ReplyParser
-from mythicd.llm.sampling import Sampler
 from mythicd.llm.scheduler import Work
 from mythicd.llm.schema import Tool, read_tool
+from mythicd.llm.writing import Writer
 
 Delivery = LlmEvent | Exception | None
 """What comes to a mailbox: an event, what went wrong, or None when no more will come."""
@@ -66,13 +65,8 @@ class Job:
     """Tokens of the prompt that were in the KV cache already."""
     done: int = 0
     """Tokens in the sequence."""
-    most: int = 0
-    """Tokens it may write."""
-    written: int = 0
-    pending: int = -1
-    """The token chosen last, still to be evaluated."""
-    sampler: Sampler | None = None
-    parser: ReplyParser = field(default_factory=ReplyParser)
+    writer: Writer | None = None
+    """Of a reply; a warm-up writes nothing."""
 
     @classmethod
     def reply(cls, request: LlmRequest, mailbox: Mailbox) -> Job:
@@ -83,8 +77,7 @@ class Job:
                 remedy="max_tokens must be at least 1, and repeat_penalty above 0 (1 for none).",
             )
         tools = tuple(read_tool(spec) for spec in request.tools)
-        parser = ReplyParser(tools, request.sampling.stop)
-        return cls(request.npc_id, request.prompt, mailbox, "reply", tools, request.sampling, parser=parser)
+        return cls(request.npc_id, request.prompt, mailbox, "reply", tools, request.sampling)
 
 
 @dataclass(frozen=True, slots=True)

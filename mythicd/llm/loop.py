@@ -22,15 +22,13 @@ from pathlib import Path
 
 from mythicd.engines import Finished, PrefillDone
 from mythicd.errors import Busy, ConfigError, EngineError, MythicError
-from mythicd.llm.calls import BadCall
-from mythicd.llm.grammar import call_grammar
 from mythicd.llm.jobs import Delivery, Forget, Job, Mailbox
 from mythicd.llm.kv import Ledger
 from mythicd.llm.llama import BatchPart, Context, LlamaOptions, Model
 from mythicd.llm.prompts import PromptTokens
-from mythicd.llm.sampling import Sampler
 from mythicd.llm.scheduler import Scheduler, Slice
 from mythicd.llm.template import ChatTemplate
+from mythicd.llm.writing import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +143,7 @@ class Pump(threading.Thread):
                     except MythicError as error:
                         self._outbox.append((command.mailbox, [error]))
                     except Exception as error:  # one request's trouble must not end the thread
-                        logger.exception("A request for the language model failed.")
-                        self._outbox.append((command.mailbox, [EngineError(f"The request failed: {error!r}.")]))
+                        self._outbox.append((command.mailbox, [_as_engine_error(error)]))
                 case Forget(npc_id, mailbox):
                     self._forget(npc_id)
                     self._outbox.append((mailbox, [None]))
@@ -170,15 +167,18 @@ class Pump(threading.Thread):
                 " in one conversation.",
                 remedy="Raise n_ctx if the model was trained for more, or shorten persona, lore or history.",
             )
-        for other in list(self._jobs.values()):
-            if other.npc_id == job.npc_id and other.work == "warm-up":  # the reply goes on from where that got
-                self._end(other, None)
+        self._end_warm_ups(job.npc_id)  # the reply goes on from where that got
         growth = 0 if warm_up else min(job.sampling.max_tokens, room) - 1
-        admission = self._ledger.admit(job.npc_id, tokens, growth)
+        try:
+            admission = self._ledger.admit(job.npc_id, tokens, growth)
+        except Busy:
+            if warm_up or not self._end_warm_ups():
+                raise
+            admission = self._ledger.admit(job.npc_id, tokens, growth)
         try:
             self._context.apply(admission.operations)
             if not warm_up:
-                job.sampler = Sampler(self._vocabulary, job.sampling, self._banned)
+                job.writer = Writer(self._vocabulary, job.tools, job.sampling, growth + 1, self._banned)
             self._count += 1
             self._scheduler.add(self._count, job.work, len(tokens) - admission.kept)
         except BaseException:
@@ -187,8 +187,14 @@ class Pump(threading.Thread):
             raise
         job.number, job.sequence, job.tokens, job.stable = self._count, admission.sequence, tokens, stable
         job.kept = job.done = admission.kept
-        job.most = growth + 1
         self._jobs[job.number] = job
+
+    def _end_warm_ups(self, npc_id: str | None = None) -> bool:
+        """End the warm-ups of this character, or all; what they have done stays. Tell whether there were any."""
+        found = [job for job in self._jobs.values() if job.work == "warm-up" and npc_id in (None, job.npc_id)]
+        for job in found:
+            self._end(job, None)
+        return bool(found)
 
     def _forget(self, npc_id: str) -> None:
         assert self._context is not None
@@ -212,79 +218,43 @@ class Pump(threading.Thread):
         jobs = [self._jobs[part.stream] for part in batch]
         parts = []
         for job, part in zip(jobs, batch, strict=True):
-            prefill = job.done < len(job.tokens)
-            tokens = job.tokens[job.done : job.done + part.tokens] if prefill else [job.pending]
-            wanted = job.work == "reply" and job.done + len(tokens) >= len(job.tokens)
+            tokens = job.tokens[job.done : job.done + part.tokens]
+            if not tokens and job.writer is not None:
+                tokens = [job.writer.pending]
+            wanted = job.writer is not None and job.done + len(tokens) >= len(job.tokens)
             parts.append(BatchPart(job.sequence, job.done, tokens, wanted))
         try:
             rows = iter(self._context.evaluate(parts))
-        except EngineError as error:
+        except Exception as error:  # whatever it was: the streams in this batch fail, and the thread goes on
             for job in jobs:
-                self._end(job, _stopped() if self._stopping else EngineError(error.what))
+                self._end(job, _stopped() if self._stopping else _as_engine_error(error))
                 self._context.apply(self._ledger.forget(job.npc_id))
             return
         self._scheduler.evaluated(batch)
         for job, fed in zip(jobs, parts, strict=True):
             self._ledger.append(job.npc_id, fed.tokens)
             job.done += len(fed.tokens)
-            if fed.logits:
-                self._choose(job, next(rows))
+            if job.writer is not None and fed.logits:
+                self._write(job, job.writer, next(rows))
             elif job.work == "warm-up" and job.done == len(job.tokens):
                 self._end(job, None)
 
-    def _choose(self, job: Job, row: int) -> None:
-        """Choose the stream's next token, and pass on what it completes."""
+    def _write(self, job: Job, writer: Writer, row: int) -> None:
+        """Have the stream's next token chosen, and pass on what it completes."""
+        assert self._context is not None
+        evaluated = len(job.tokens) - job.kept
+        events: list[Delivery] = [] if writer.written else [PrefillDone(evaluated)]
         try:
-            events, reason = self._write(job, row)
-        except EngineError as error:
-            self._end(job, error)
-            return
+            events += writer.write(self._context, row)
         except Exception as error:  # one stream's trouble must not end the others'
-            logger.exception("A reply failed.")
-            self._end(job, EngineError(f"The reply failed: {error!r}."))
+            self._end(job, _as_engine_error(error))
             return
+        if writer.over:
+            events.append(Finished(writer.over, len(job.tokens), evaluated, writer.written))
         if events:
             self._outbox.append((job.mailbox, events))
-        if reason is not None:
+        if writer.over:
             self._end(job, None)
-
-    def _write(self, job: Job, row: int) -> tuple[list[Delivery], str | None]:
-        assert self._context is not None and job.sampler is not None
-        events: list[Delivery] = []
-        evaluated = len(job.tokens) - job.kept
-        if not job.written:
-            events.append(PrefillDone(evaluated))
-        token = job.sampler.sample(self._context, row)
-        job.pending = token
-        job.written += 1
-        ended = token in self._vocabulary.ends
-        parts = [] if ended else job.parser.add(self._vocabulary.piece(token))
-        stop = ended or job.parser.stopped
-        over = stop or job.written == job.most
-        if over:
-            parts += job.parser.finish()
-        for part in parts:
-            if isinstance(part, BadCall):
-                logger.warning("A tool call was dropped: %s.", part.reason, extra={"npc_id": job.npc_id})
-            else:
-                events.append(part)
-        if over:
-            events.append(Finished("stop" if stop else "length", len(job.tokens), evaluated, job.written))
-            return events, "over"
-        self._hold_to_grammar(job, job.sampler)
-        return events, None
-
-    def _hold_to_grammar(self, job: Job, sampler: Sampler) -> None:
-        """Switch the grammar on behind an opening tag, and off behind the closing one."""
-        if not job.parser.in_call:
-            sampler.release()
-        elif job.tools and not sampler.constrained:
-            grammar = call_grammar(job.tools, job.parser.written)
-            if grammar is None:
-                job.parser.restart_call()
-                grammar = call_grammar(job.tools)
-            assert grammar is not None
-            sampler.constrain(grammar)
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
@@ -297,8 +267,8 @@ class Pump(threading.Thread):
         del self._jobs[job.number]
         self._scheduler.remove(job.number)
         self._ledger.release(job.npc_id, job.stable)
-        if job.sampler is not None:
-            job.sampler.close()
+        if job.writer is not None:
+            job.writer.close()
         self._outbox.append((job.mailbox, [error]))
 
     def _deliver(self) -> None:
@@ -318,6 +288,14 @@ class Pump(threading.Thread):
 def _put_all(outbox: Sequence[tuple[Mailbox, Sequence[Delivery]]]) -> None:
     for mailbox, events in outbox:
         mailbox.put(events)
+
+
+def _as_engine_error(error: Exception) -> EngineError:
+    """Return a fresh error for one reader; what nobody expected goes to the log with its traceback."""
+    if isinstance(error, EngineError):
+        return EngineError(error.what, remedy=error.remedy)
+    logger.error("The language model met with an unexpected error.", exc_info=error)
+    return EngineError(f"The language model met with an unexpected error: {error!r}.")
 
 
 def _stopped() -> EngineError:

@@ -20,7 +20,8 @@ import numpy as np
 from mythicd import llamacpp
 from mythicd.engines import Sampling
 from mythicd.errors import EngineError
-from mythicd.llm.llama import Context, Vocabulary
+from mythicd.llm.llama import Context
+from mythicd.llm.vocabulary import Vocabulary
 
 PENALTY_WINDOW = 64
 """Tokens that the repeat penalty looks back on; llama.cpp's own default."""

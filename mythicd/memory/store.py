@@ -18,20 +18,21 @@ from typing import Concatenate, ParamSpec, TypeVar
 import apsw
 
 from mythicd.config import RagSettings, World
+from mythicd.engines import Embedder
 from mythicd.errors import StoreError
 from mythicd.memory import conversation, lore, vectors
 from mythicd.memory.database import complaints, open_database
 from mythicd.memory.query import Query
 from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utterance
 from mythicd.memory.retrieval import ScoredLine, rank
-from mythicd.memory.vectors import NamedEmbedder, Vector
+from mythicd.memory.vectors import Vector
 from mythicd.worker import Worker
 
 MAX_PENDING = 64
 """Most calls that wait for the thread or run on it."""
 
 EMBED_BATCH = 8
-"""Lines that are embedded at once, in idle time: about 50 ms in which no question can be."""
+"""Lines that are embedded at once, in idle time: a question that comes meanwhile waits up to 0.1 s."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class Store:
     # --- lore ---
 
     async def sync_lore(
-        self, scope: Scope, world: World, rag: RagSettings, embedder: NamedEmbedder | None = None
+        self, scope: Scope, world: World, rag: RagSettings, embedder: Embedder | None = None
     ) -> SyncCounts:
         """Make the stored lore equal to the world's; only what changed is cut and embedded again.
 
@@ -134,7 +135,7 @@ class Store:
             return lines
         return await self._call(conversation.latest, scope, npc_id, rag.topk_final, now, called, skip)
 
-    async def embed_heard(self, embedder: NamedEmbedder, limit: int = EMBED_BATCH) -> int:
+    async def embed_heard(self, embedder: Embedder, limit: int = EMBED_BATCH) -> int:
         """Give up to `limit` heard utterances their vectors; return how many. For idle time."""
         async with self._embedding:
             await self._call(vectors.use_source, embedder.name, embedder.dimensions)

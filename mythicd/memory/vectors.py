@@ -12,25 +12,17 @@ the tables emptied and everything marked as not embedded, and fills them again i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.engines import Embedder
 from mythicd.memory.records import Scope
 
 Vector = NDArray[np.float32]
 
 _LORE_TEXT = "line || iif(tags = '', '', ' (' || tags || ')')"
 """What is embedded of a lore row. With its tags in it, the right line is found for 3 to 7 in 100 more questions."""
-
-
-class NamedEmbedder(Embedder, Protocol):
-    """An embedder that says which model and precision it is."""
-
-    name: str
 
 
 def dimensions(db: apsw.Connection) -> int:

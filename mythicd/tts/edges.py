@@ -87,12 +87,12 @@ class PhraseEdges:
         dropped = max(0, first - self._lead)
         self.cut = self._received - len(self._held) + dropped
         self.audible_start = first - dropped
-        kept = self._held[dropped:].astype(np.float64)
-        fade = min(self._fade, len(kept))
-        kept[:fade] *= np.arange(fade) / fade
-        self._held = np.rint(kept).astype("<i2")
+        self._held = self._held[dropped:]
 
     def _release(self, samples: int) -> bytes:
         ready, self._held = self._held[:samples], self._held[samples:]
+        if self.released < self._fade:
+            gain = np.minimum(1.0, np.arange(self.released, self.released + len(ready)) / self._fade)
+            ready = np.rint(ready * gain).astype("<i2")
         self.released += len(ready)
         return ready.tobytes()

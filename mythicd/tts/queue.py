@@ -126,9 +126,10 @@ class SpeechQueue:
 
     def add(self, chunk: VoiceChunk) -> None:
         """Take the next chunk of the phrase. Raises EngineError when far too much waits here."""
-        spoken, edges = self._phrases[-1], self._edges
+        edges = self._edges
         if edges is None:
             raise ValueError("A chunk belongs to a phrase: call begin() first.")
+        spoken = self._phrases[-1]
         if self.left(self._sent) + len(chunk.pcm) // SAMPLE_BYTES > samples_of(self._pacing.buffered_ms, self._rate):
             raise EngineError(
                 f"The voice made more than {self._pacing.buffered_ms / 1000:.0f} s of speech that was not yet sent.",
@@ -146,9 +147,10 @@ class SpeechQueue:
 
     def end(self) -> None:
         """The phrase is whole."""
-        spoken, edges = self._phrases[-1], self._edges
+        edges = self._edges
         if edges is None:
             raise ValueError("No phrase is being said.")
+        spoken = self._phrases[-1]
         if self._is_audible:
             self._pcm += edges.finish()
             # A frame is never shorter than half a first one; what is missing is silence.

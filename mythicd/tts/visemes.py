@@ -45,7 +45,7 @@ _SHAPES: Final[dict[str, str]] = {
     "SS": "szɬɮ",
     "nn": "nlɲɳɭʎʟɫɺ",
     "RR": "rɹɻʀɚɝ",
-    "aa": "aɑɐʌæɶä",
+    "aa": "aɑɐʌæɶ",
     "E": "eɛəɜɘ",
     "ih": "iɪɨᵻj",
     "oh": "oɔɒɤøœɵɞ",
@@ -106,7 +106,9 @@ class _Shape:
 def shapes(ipa: str, stress: int) -> list[_Shape]:
     """Return the shapes of a symbol, in order; an empty symbol is silence."""
     found: list[_Shape] = []
-    for letter in unicodedata.normalize("NFD", ipa):
+    for symbol in unicodedata.normalize("NFC", ipa):
+        # ç is a letter of its own, ã an a with a mark.
+        letter = symbol if symbol in _CODE_OF else unicodedata.normalize("NFD", symbol)[0]
         if letter in _LONG_MARKS:
             if found:
                 found[-1] = replace(found[-1], share=2, flags=found[-1].flags | LONG)
@@ -154,6 +156,10 @@ class VisemeTrack:
             if onset.sample > self._since:
                 events += self._close(onset.sample)
             self._parts = shapes(onset.ipa, onset.stress)
+        held, following = self._held, self._parts[0].code
+        if held is not None and not self._undecided and following not in (None, _SIL, held.code):
+            # What follows cannot merge with it any more. Something must follow, though: the mouth closes at the end.
+            events += self._flush(held.end) if held.end < samples_total else []
         if samples_total - max(self._since, self._sent_to) > self._longest_wait:
             # Not quite to the end: `finish` may need room to close the mouth.
             events += self._close(samples_total - self._closing)

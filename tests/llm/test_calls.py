@@ -89,6 +89,14 @@ def test_words_are_held_back_only_as_long_as_they_may_be_a_tag() -> None:
     assert parser.add(b"box>") == [TextDelta("<tool_box>")]
 
 
+def test_a_token_without_text_leaves_no_second_space() -> None:
+    parser = ReplyParser()
+    parser.add(b"Aye. ")
+    parser.add_silence()
+    assert parser.add(b" At dawn. ") == [TextDelta("At dawn. ")]
+    assert parser.add(b" ") == [TextDelta(" ")]
+
+
 def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
     parser = ReplyParser()
     assert parser.add("é".encode()[:1]) == []

@@ -41,6 +41,7 @@ class Tiny:
     specials: tuple[str, ...] = SPECIALS
     tags: tuple[str, ...] = ()
     """Texts that get one token each, whatever they hold; not control tokens."""
+    adds_bos: bool = False
     vocabulary: int = 0
     """Pad the vocabulary with made-up words to this many tokens."""
 
@@ -94,7 +95,7 @@ def write(path: Path, tiny: Tiny = Tiny()) -> Path:  # noqa: B008  (frozen)
     writer.add_token_merges(merges)
     writer.add_eos_token_id(tokens.index("<|im_end|>"))
     writer.add_bos_token_id(tokens.index("<|endoftext|>"))
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(tiny.adds_bos)
     if tiny.template is not None:
         writer.add_chat_template(tiny.template)
 

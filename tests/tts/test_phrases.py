@@ -98,7 +98,7 @@ def test_later_sentences_wait_for_one_another() -> None:
 def test_hurry_gives_the_clauses_that_are_there() -> None:
     buffer = PhraseBuffer()
     buffer.add("Well met, friend. Past the mill, over the bridge, and then", 0.0)
-    assert [phrase.text for phrase in buffer.hurry(0.1)] == [" Past the mill, over the bridge,"]
+    assert [phrase.text for phrase in buffer.hurry(0.1)] == [" friend. Past the mill, over the bridge,"]
     assert buffer.hurry(0.2) == []
     assert [phrase.text for phrase in buffer.finish()] == [" and then"]
 
@@ -175,15 +175,8 @@ def test_much_text_at_once_is_no_trouble() -> None:
     assert len(phrases) > 190
 
 
-TEXT = st.one_of(
-    st.text(max_size=200),
-    st.lists(
-        st.sampled_from(
-            ["No,", " friend", ".", " ", "\n", "Mr.", " 3", ".5", "*smiles*", "*", "(", ")", '"', "”", "...", "…", " —", "!", "?", "I", " e.g."]
-        ),
-        max_size=60,
-    ).map("".join),
-)  # fmt: skip
+TOKENS = 'No,| friend|.| |\n|Mr.| 3|.5|*smiles*|*|(|)|"|”|...|…| —|!|?|I| e.g.'.split("|")
+TEXT = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(TOKENS), max_size=60).map("".join))
 PIECES = st.lists(st.tuples(TEXT, st.floats(0, 1)), max_size=12)
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mythicd.engines import PhonemeOnset
 from mythicd.espeakng import EspeakNg
-from mythicd.tts.visemes import LONG, OVR15, PRIMARY, SECONDARY, VisemeEvent, VisemeTrack, shapes
+from mythicd.tts import visemes
+from mythicd.tts.visemes import LONG, OVR15, PRIMARY, SECONDARY, VisemeEvent, VisemeTrack
 
 RATE = 22050
 MS = RATE / 1000
@@ -49,7 +50,7 @@ def test_the_order_is_that_of_the_reference() -> None:
         ("", "sil"), ("p", "PP"), ("b", "PP"), ("m", "PP"), ("f", "FF"), ("v", "FF"), ("θ", "TH"), ("ð", "TH"),
         ("t", "DD"), ("d", "DD"), ("ɾ", "DD"), ("k", "kk"), ("ɡ", "kk"), ("g", "kk"), ("ŋ", "kk"), ("x", "kk"),
         ("ʃ", "CH"), ("ʒ", "CH"), ("tʃ", "DD CH"), ("dʒ", "DD CH"), ("s", "SS"), ("z", "SS"), ("n", "nn"), ("l", "nn"),
-        ("ɬ", "nn"), ("ɹ", "RR"), ("ɚ", "RR"), ("ɑː", "aa"), ("æ", "aa"), ("ʌ", "aa"), ("ɛ", "E"), ("ə", "E"),
+        ("ɬ", "SS"), ("ɹ", "RR"), ("ɚ", "RR"), ("ɑː", "aa"), ("æ", "aa"), ("ʌ", "aa"), ("ɛ", "E"), ("ə", "E"),
         ("ɪ", "ih"), ("iː", "ih"), ("j", "ih"), ("ɔː", "oh"), ("ɒ", "oh"), ("uː", "ou"), ("ʊ", "ou"), ("w", "ou"),
         ("aɪ", "aa ih"), ("eɪ", "E ih"), ("ɔɪ", "oh ih"), ("aʊ", "aa ou"), ("oʊ", "oh ou"), ("əʊ", "E ou"),
         ("ɔːɹ", "oh RR"), ("aɪɚ", "aa ih RR"), ("n̩", "nn"), ("t̪", "DD"), ("ɑ̃", "aa"), ("əl", "E nn"), ("ç", "CH"),
@@ -69,19 +70,13 @@ def test_every_sound_that_espeak_makes_in_english_is_known() -> None:
         "Poor royal players fire for an hour. Bottle, button, little rhythm. Thin this bath, bathe. Uh-oh! Loch, Bach. "
         "Boys enjoy the cow town house. Hello, idea, cure, square, near, nurse, goose, thought, strut, foot, lot, kit."
     )
-    unknown: set[str] = set()
     heard: set[str] = set()
     for voice in ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029"):
         for chunk in espeak.synthesize(pangrams, voice):
-            for onset in chunk.phonemes:
-                heard.add(onset.ipa)
-                for letter in onset.ipa:
-                    if unicodedata.category(letter).startswith("L") and shapes(letter, 0)[0].code is None:
-                        assert letter in "hɦʔ"
-                    elif unicodedata.category(letter) == "Ll" and shapes(letter, 0)[0].weight == 150:
-                        unknown |= {letter} - set("əɐᵻɚ")
+            heard |= {onset.ipa for onset in chunk.phonemes}
+    letters = {letter for ipa in heard for letter in ipa if unicodedata.category(letter) in ("Ll", "Lo")}
     assert len(heard) > 50
-    assert not unknown
+    assert letters - set(visemes._CODE_OF) <= set("hɦʔ")
 
 
 def test_any_other_ipa_letter_has_a_shape() -> None:
@@ -122,9 +117,9 @@ def test_a_stop_closure_is_no_closed_mouth_but_a_pause_is() -> None:
 def test_an_event_comes_when_its_end_is_known() -> None:
     viseme = VisemeTrack(RATE)
     assert viseme.add([PhonemeOnset(0, "p")], 1000) == []
-    assert viseme.add([PhonemeOnset(1500, "ɛ")], 2000) == []
-    [event] = viseme.add([PhonemeOnset(4000, "s")], 4000)
+    [event] = viseme.add([PhonemeOnset(1500, "ɛ")], 2000)
     assert (event.start, event.end, viseme.known_until) == (0, 1500, 1500)
+    assert viseme.add([PhonemeOnset(4000, "")], 4000) == [], "a short silence would belong to it"
 
 
 def test_an_engine_without_timings_does_not_hold_audio_back() -> None:

@@ -110,6 +110,12 @@ def make_tool(concept: str, rng: Random) -> Tool:
     return Tool(concept, name, argument, one("what"), one("does"))
 
 
+def make_forbidden(rng: Random, about: Entity) -> tuple[str, Topic]:
+    """A card's line that forbids a given topic, and the topic."""
+    line = fill(expand(rng.choice(sections("cast.txt")["forbid"]), rng), {"topic": about.full})
+    return line, Topic(about.full, 1, "thing", {"x": about.full}, about)
+
+
 def _topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
     """Text, family, names for the family's questions, and subject of a fresh forbidden topic."""
     roll = rng.random()

@@ -82,7 +82,7 @@ _STORIES = (
 )  # fmt: skip
 
 
-def _ambiguous(block: Block, asked: Fact, wording: Wording, number: int | None) -> bool:
+def is_ambiguous(block: Block, asked: Fact, wording: Wording, number: int | None) -> bool:
     """Whether another sentence than `number` could pass for the answer."""
     if any(facts.tells_the_same(other, asked, wording) for n, other in block.facts() if n != number):
         return True
@@ -121,7 +121,7 @@ def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
             wording = Wording(rng.choice(_ABOUT), "about", frozenset("e"))
             if sum(asked.values["e"].full in block.sentence(n) for n, _ in here) > 1:
                 continue
-        if not _ambiguous(block, asked, wording, number):
+        if not is_ambiguous(block, asked, wording, number):
             words = _words(block, asked, wording, cast, rng)
             return Turn("fact", words, _quote(block, number, cast, rng), block.sentence(number))
     return None
@@ -147,7 +147,7 @@ def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
             wording = Wording(rng.choice(_ABOUT), "about", frozenset("e"))
         if _touchy(cast, (asked.values[slot].full for slot in wording.slots)):
             continue
-        if not _ambiguous(block, asked, wording, None):
+        if not is_ambiguous(block, asked, wording, None):
             return Turn("unknown", _words(block, asked, wording, cast, rng), _unknown(cast, rng))
     return None
 
@@ -215,7 +215,7 @@ def harmless_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     if not naming:
         return None
     wording = rng.choice(naming)
-    if _ambiguous(block, asked, wording, None):
+    if is_ambiguous(block, asked, wording, None):
         return None
     return Turn("harmless", _words(block, asked, wording, cast, rng), _unknown(cast, rng))
 

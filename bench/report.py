@@ -1,0 +1,27 @@
+"""What every benchmark ends with: a table, what the machine was doing meanwhile, and one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+
+def finish(name: str, table: Table, figures: Mapping[str, float | int | str | None], *, ok: bool) -> int:
+    """Print the table, then the JSON line; return the exit code.
+
+    `ok` says whether the targets set for this benchmark hold; a benchmark without targets is always ok.
+    """
+    console = Console(highlight=False, width=110)
+    console.print(table)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    console.print(
+        f"[dim]{psutil.cpu_count()} CPUs, load {load:.1f}: compare ratios, not milliseconds, between machines[/]"
+    )
+    line = {"bench": name, "ok": ok, "figures": {**figures, "load_average": round(load, 2)}}
+    print(json.dumps(line))
+    return 0 if ok else 1

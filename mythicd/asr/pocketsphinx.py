@@ -1,0 +1,394 @@
+"""pocketsphinx as an Asr: nothing to download, a language model of the world's own words, a small part of one core.
+
+It understands what the world makes likely (`corpus.py`) and is deaf to the rest: a command-grade recogniser. What makes
+it work on single short utterances is the cepstral mean. The acoustic model expects features from which the mean over
+the utterance is taken; a live decoder can only guess that mean, and learns it over several utterances, so that the
+first are misheard and no result can be repeated. Decoding costs 0.04 s per second of audio, so here
+
+1. while the player speaks, the *live* search (first pass only) gives partials; at a few points in time it starts over
+   from the utterance's beginning with the mean of what has been heard by then, and catches up within a few frames;
+2. once enough has been heard for a good mean, the *final* search (all passes) takes over in the same way;
+3. an utterance that ends before that is simply decoded again, with the true mean.
+
+The outcome depends on nothing but the utterance's samples: not on what was said before, nor on how it was chunked.
+White noise of −64 dBFS is added, as no microphone is without: models trained on recordings mishear digital silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mythicd.asr import corpus, language
+from mythicd.asr.confidence import HeardWord, confidence
+from mythicd.asr.lexicon import pronounce
+from mythicd.asr.wordings import WORDINGS
+from mythicd.audio import Reframer, to_array
+from mythicd.engines import MIC_RATE, Recognition, Vocabulary
+from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
+from mythicd.espeakng import EspeakNg
+from mythicd.worker import Worker
+
+log = logging.getLogger(__name__)
+
+FRAME: Final = 320
+"""Samples decoded at a time: 20 ms. Decisions are made on whole frames, so that chunking doesn't matter."""
+LONGEST_S: Final = 60.0
+"""Longest utterance, in seconds."""
+_SHORTEST_FRAMES: Final = 10
+"""An utterance of less than 200 ms holds no word."""
+_RESTARTS: Final = (20, 40, 80)
+"""Frames after which the live search starts over with a better mean: 0.4, 0.8 and 1.6 s; the last time as the final search."""
+_CATCH_UP: Final = 8
+"""Frames decoded for each new one while behind: 160 ms of audio cost about 6 ms."""
+_TRUE_MEAN_BELOW: Final = 100
+"""Utterances of fewer frames (2 s) are decoded again from the start: it is quick, and their mean is still uncertain."""
+_FIRST_MEAN: Final = np.array([50.0, *[0.0] * 12])
+"""Cepstral mean before anything has been heard: loud enough for speech at a usual level."""
+_PRIOR_FRAMES: Final = 500
+"""Feature frames as which pocketsphinx counts the mean it was given (CMN_WIN in its cmn.h)."""
+_FEATURE_FRAME: Final = 160
+"""Samples between two feature frames: 10 ms."""
+_NOISE: Final = 20.0
+"""Standard deviation of the added noise, in sample steps."""
+_NOTHING_BELOW: Final = 0.1
+"""Confidence below which the words are noise and better not shown to anybody."""
+_SETTINGS: Final[dict[str, object]] = {"samprate": MIC_RATE, "lw": 9.0, "bestpathlw": 12.0, "loglevel": "FATAL"}
+"""Language weights above the defaults (6.5, 9.5): the model is of the world's own words and deserves more trust."""
+_FORMAT: Final = b"mythic-lm-1"
+_KEPT_MODELS: Final = 8
+"""Language models that stay in the cache directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A language model and its dictionary on disk."""
+
+    directory: Path
+
+    @property
+    def arpa(self) -> Path:
+        return self.directory / "world.lm"
+
+    @property
+    def dictionary(self) -> Path:
+        return self.directory / "world.dict"
+
+
+class PocketSphinxAsr:
+    """The starter profile's recogniser."""
+
+    def __init__(self, *, cache_dir: Path | None = None, max_streams: int = 4) -> None:
+        """`cache_dir` keeps language models from one start to the next; without it they are temporary."""
+        self._cache_dir = cache_dir
+        self._max_streams = max_streams
+        self._worker: Worker | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._model: _Model | None = None
+        self._idle: list[tuple[_Model, Any]] = []
+        """Decoders that wait for an utterance, with the model each was loaded for. Touched on the worker only."""
+        self._open = 0
+
+    async def start(self) -> None:
+        """Load the acoustic model. Raises EngineUnavailable without the package, ModelError without its model."""
+        self._worker = Worker("asr-pocketsphinx")
+        try:
+            await self._worker.call(_acoustic_model)
+            await self.learn(Vocabulary())
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def learn(self, vocabulary: Vocabulary) -> None:
+        """Expect the names and lore of this world from now on. Streams already open keep what they had."""
+        await self._thread().call(self._learn, vocabulary)
+
+    async def open(self) -> PocketSphinxStream:
+        """Begin an utterance. Raises Busy when `max_streams` are open."""
+        worker = self._thread()
+        if self._open >= self._max_streams:
+            raise Busy(
+                f"All {self._max_streams} recognisers are listening.", remedy="Finish or abandon an utterance first."
+            )
+        self._open += 1
+        try:
+            model, decoder = await worker.call(self._take)
+        except BaseException:
+            self._open -= 1
+            raise
+        return PocketSphinxStream(worker, _Utterance(decoder), lambda: self._give_back(model, decoder))
+
+    async def stop(self) -> None:
+        """Free the models and the thread."""
+        if self._worker is not None:
+            await self._worker.close()
+            self._worker = None
+        self._idle.clear()
+        self._model = None
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def _thread(self) -> Worker:
+        if self._worker is None:
+            raise EngineError("The recogniser is not running.", remedy="Call start() first.")
+        return self._worker
+
+    # --- on the worker's thread ---
+
+    def _learn(self, vocabulary: Vocabulary) -> None:
+        if self._cache_dir is None and self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="mythic-asr-")
+        root = self._cache_dir or Path(self._temporary.name if self._temporary is not None else "")
+        model = _build(vocabulary, root)
+        self._model = model
+        self._idle = [(model, _load(model))]
+
+    def _take(self) -> tuple[_Model, Any]:
+        if self._idle:
+            return self._idle.pop()
+        if self._model is None:
+            raise EngineError("The recogniser has no language model.", remedy="Call start() first.")
+        return self._model, _load(self._model)
+
+    def _give_back(self, model: _Model, decoder: Any) -> None:
+        self._open -= 1
+        if model == self._model:
+            self._idle.append((model, decoder))
+
+
+class PocketSphinxStream:
+    """One utterance on its way through a decoder of its own."""
+
+    def __init__(self, worker: Worker, utterance: _Utterance, release: Callable[[], None]) -> None:
+        self._worker = worker
+        self._utterance: _Utterance | None = utterance
+        self._release = release
+
+    async def push(self, pcm: bytes) -> str:
+        """Take s16le 16 kHz audio; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
+        utterance = self._utterance
+        if utterance is None:
+            raise EngineError("This utterance is over.", remedy="Open another one.")
+        to_array(pcm)
+        return await self._worker.call(utterance.push, pcm)
+
+    async def finish(self) -> Recognition:
+        """Return the final words; the text is empty when nothing was understood."""
+        utterance, self._utterance = self._utterance, None
+        if utterance is None:
+            raise EngineError("This utterance is over.", remedy="Open another one.")
+        return await self._worker.call(self._end, utterance.finish)
+
+    async def abandon(self) -> None:
+        """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
+        utterance, self._utterance = self._utterance, None
+        if utterance is not None:
+            await self._worker.call(self._end, utterance.abandon)
+
+    def _end(self, end: Callable[[], Any]) -> Any:
+        try:
+            return end()
+        finally:
+            self._release()
+
+
+class _Utterance:
+    """The blocking half of a stream."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+        self._reframer = Reframer(FRAME)
+        self._random = np.random.default_rng(0)
+        self._frames: list[bytes] = []
+        self._decoded = 0
+        """Frames that the current search has had."""
+        self._restarts = list(_RESTARTS)
+        self._mean = _FIRST_MEAN
+        self._text = ""
+        self._begin("live")
+
+    def push(self, pcm: bytes) -> str:
+        for frame in self._reframer.add(pcm):
+            if len(self._frames) * FRAME >= LONGEST_S * MIC_RATE:
+                raise AudioError(
+                    f"The utterance is longer than {LONGEST_S:.0f} s.", remedy="Finish it and open another one."
+                )
+            self._frames.append(self._with_noise(frame))
+            self._decode(_CATCH_UP)
+            if self._decoded < len(self._frames):
+                continue
+            self._text = _hypothesis(self._decoder)
+            if self._restarts and len(self._frames) >= self._restarts[0]:
+                self._restart()
+        return self._text
+
+    def finish(self) -> Recognition:
+        if len(self._frames) < _SHORTEST_FRAMES:
+            self._decoder.end_utt()
+            return Recognition("", 0.0)
+        if self._restarts or len(self._frames) < _TRUE_MEAN_BELOW:
+            self._decoder.end_utt()
+            self._decoder.activate_search("final")
+            self._decoder.start_utt()
+            self._decoder.process_raw(b"".join(self._frames), False, True)
+        else:
+            self._decode(len(self._frames))
+        first_pass = _hypothesis(self._decoder)
+        self._decoder.end_utt()
+        return _recognition(self._decoder, first_pass)
+
+    def abandon(self) -> None:
+        # Ending the live search costs nothing; the final one would run its later passes for nobody, but only there is
+        # no other way to leave an utterance.
+        self._decoder.end_utt()
+
+    def _restart(self) -> None:
+        """Start over with the mean of what has been heard by now."""
+        self._restarts.pop(0)
+        self._mean = self._heard_mean()
+        self._decoder.end_utt()
+        self._begin("live" if self._restarts else "final")
+
+    def _begin(self, search: str) -> None:
+        self._decoder.activate_search(search)
+        self._decoder.set_cmn(",".join(f"{value:.4f}" for value in self._mean))
+        self._decoder.start_utt()
+        self._decoded = 0
+
+    def _decode(self, frames: int) -> None:
+        """Decode up to so many frames of the backlog."""
+        chunk = b"".join(self._frames[self._decoded : self._decoded + frames])
+        if chunk:
+            self._decoder.process_raw(chunk, False, False)
+            self._decoded = min(len(self._frames), self._decoded + frames)
+
+    def _heard_mean(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the cepstral mean of the audio so far.
+
+        pocketsphinx tells m = (500·m₀ + Σ) / (500 + n), the given mean m₀ counting as 500 frames; solve for Σ/n.
+        """
+        told = np.array([float(value) for value in self._decoder.get_cmn(True).split(",")])
+        frames = max(1, self._decoded * FRAME // _FEATURE_FRAME - 2)
+        return ((_PRIOR_FRAMES + frames) * told - _PRIOR_FRAMES * self._mean) / frames
+
+    def _with_noise(self, frame: bytes) -> bytes:
+        noisy = to_array(frame) + self._random.normal(0.0, _NOISE, FRAME)
+        return bytes(np.clip(np.rint(noisy), -32768, 32767).astype("<i2").tobytes())
+
+
+def _hypothesis(decoder: Any) -> str:
+    found = decoder.hyp()
+    return str(found.hypstr) if found is not None else ""
+
+
+def _recognition(decoder: Any, first_pass: str) -> Recognition:
+    """Read the decoder's result, and judge it."""
+    found = decoder.hyp()
+    if found is None:
+        return Recognition("", 0.0)
+    words = [
+        # `when(3)` is the third pronunciation of "when"; <sil> and [NOISE] are no words.
+        HeardWord(part.word.partition("(")[0], part.end_frame - part.start_frame + 1, part.ascore, part.lscore)
+        for part in decoder.seg()
+        if not part.word.startswith(("<", "["))
+    ]
+    trust = confidence(words, found.prob, first_pass)
+    return Recognition(str(found.hypstr), trust) if trust >= _NOTHING_BELOW else Recognition("", 0.0)
+
+
+def _package() -> Any:
+    try:
+        import pocketsphinx
+    except ImportError as error:
+        raise EngineUnavailable(
+            f"The speech recogniser pocketsphinx is not installed ({error}).",
+            remedy="Install it: pip install 'mythicd[starter]'",
+        ) from error
+    return pocketsphinx
+
+
+def _acoustic_model() -> tuple[Path, Path]:
+    """Return the acoustic model's directory and the pronouncing dictionary, both inside the package."""
+    root = Path(_package().get_model_path()) / "en-us"
+    acoustic, dictionary = root / "en-us", root / "cmudict-en-us.dict"
+    for path in (acoustic / "mdef", acoustic / "means", acoustic / "sendump", dictionary):
+        if not path.is_file():
+            raise ModelError(
+                f"pocketsphinx's acoustic model is incomplete: {path} is missing.",
+                remedy="Reinstall it: pip install --force-reinstall pocketsphinx",
+            )
+    return acoustic, dictionary
+
+
+def _load(model: _Model) -> Any:
+    """Load a decoder with its two searches, which share the acoustic model, the dictionary and the language model."""
+    package = _package()
+    acoustic, _ = _acoustic_model()
+    try:
+        config = package.Config(
+            hmm=str(acoustic), dict=str(model.dictionary), lm=None, fwdflat=False, bestpath=False, **_SETTINGS
+        )
+        decoder = package.Decoder(config)
+        words = package.NGramModel.readfile(str(model.arpa))
+        decoder.add_lm("live", words)
+        decoder.config["fwdflat"] = True
+        decoder.config["bestpath"] = True
+        decoder.add_lm("final", words)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"pocketsphinx cannot load the language model in {model.directory}: {error}.",
+            remedy="Delete that directory; it is made again at the next start.",
+        ) from error
+    return decoder
+
+
+def _build(vocabulary: Vocabulary, root: Path) -> _Model:
+    """Build the world's language model and dictionary, or find them in the cache."""
+    try:
+        espeak: EspeakNg | None = EspeakNg.load()
+    except EngineUnavailable as error:
+        log.warning("No espeak-ng: invented names get their pronunciation by spelling rules. %s", error)
+        espeak = None
+    key = hashlib.sha256(_FORMAT + repr((WORDINGS, vocabulary, espeak is not None)).encode()).hexdigest()[:32]
+    model = _Model(root / key)
+    if model.arpa.is_file() and model.dictionary.is_file():
+        os.utime(model.directory)
+        return model
+    trigram = language.estimate(corpus.triples(vocabulary))
+    _, dictionary = _acoustic_model()
+    lexicon = pronounce(trigram.words, dictionary, espeak)
+    if lexicon.guessed:
+        log.warning("Pronounced by spelling rules, so perhaps misheard: %s", ", ".join(lexicon.guessed))
+    if lexicon.unspeakable:
+        log.warning("No pronunciation found, so never heard: %s", ", ".join(lexicon.unspeakable))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix="new-", dir=root))
+        (fresh / "world.lm").write_text(trigram.arpa(), encoding="utf-8")
+        (fresh / "world.dict").write_text(lexicon.cmu(), encoding="utf-8")
+        if model.directory.exists():
+            shutil.rmtree(model.directory)
+        fresh.rename(model.directory)
+    except OSError as error:
+        raise ModelError(
+            f"The language model cannot be written to {root}: {error}.", remedy="Free space, or check its permissions."
+        ) from error
+    _prune(root)
+    return model
+
+
+def _prune(root: Path) -> None:
+    """Delete all but the most recently used models."""
+    models = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in models[:-_KEPT_MODELS]:
+        shutil.rmtree(path, ignore_errors=True)

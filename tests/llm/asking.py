@@ -1,0 +1,82 @@
+"""Words that the tests of the engine share: who is asked what, and what lies in the engine afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from mythicd.engines import (
+    ChatMessage,
+    Finished,
+    LlmEvent,
+    LlmRequest,
+    Prompt,
+    Sampling,
+    TextDelta,
+    ToolSpec,
+)
+from mythicd.llm.engine import LlamaLlm
+from mythicd.llm.loop import Pump
+
+GREEDY = Sampling(temperature=0, max_tokens=24)
+WORLD = "You are a character in Lanternport.\n## Rules\n- Never name the Keeper.\n- Stay polite."
+MARLA = "\n\nYou are Marla, barkeep of the Blue Lantern. Style: warm."
+ODO = "\n\nYou are Odo, smuggler and friend of cats. Style: terse."
+
+Start = Callable[..., Awaitable[LlamaLlm]]
+
+
+def user(words: str) -> ChatMessage:
+    return ChatMessage("user", words)
+
+
+def said(words: str) -> ChatMessage:
+    return ChatMessage("assistant", words)
+
+
+def ask(character: str, words: str, history: tuple[ChatMessage, ...] = ()) -> Prompt:
+    return Prompt(WORLD, character, history, (user(f"## Lore\n- The market is east.\n## Player\n{words}"),))
+
+
+def request(npc_id: str, prompt: Prompt, sampling: Sampling = GREEDY, tools: tuple[ToolSpec, ...] = ()) -> LlmRequest:
+    return LlmRequest(npc_id, "turn", prompt, tools, sampling)
+
+
+async def read(engine: LlamaLlm, wanted: LlmRequest) -> list[LlmEvent]:
+    return [event async for event in engine.generate(wanted)]
+
+
+def words(events: list[LlmEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def finished(events: list[LlmEvent]) -> Finished:
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def pump(engine: LlamaLlm) -> Pump:
+    assert engine._pump is not None
+    return engine._pump
+
+
+async def settle(engine: LlamaLlm) -> None:
+    """Wait until the pump has taken note of every cancellation, and check its books against llama.cpp's."""
+    await engine.forget("nobody")
+    inside = pump(engine)
+    assert not inside._jobs and not len(inside._scheduler)
+    inside._ledger.check()
+    assert inside._context is not None
+    held = inside._ledger.sequences()
+    for sequence, size in held.values():
+        assert inside._context.last_position(sequence) == size - 1
+    free = set(range(inside._options.n_seq_max)) - {sequence for sequence, _ in held.values()}
+    assert all(inside._context.last_position(sequence) == -1 for sequence in free)
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Give way until something has happened in the pump's thread."""
+    async with asyncio.timeout(10):
+        while not happened():  # noqa: ASYNC110  (the pump has no event for what it does inside)
+            await asyncio.sleep(0)

@@ -1,0 +1,230 @@
+"""The engine on real llama.cpp, with models of noise: what stays in the KV cache, and that it is exact."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+import tiny_gguf
+from asking import (
+    GREEDY,
+    MARLA,
+    ODO,
+    WORLD,
+    Start,
+    ask,
+    finished,
+    pump,
+    read,
+    request,
+    said,
+    settle,
+    until,
+    user,
+    words,
+)
+
+from mythicd.engines import (
+    Finished,
+    PrefillDone,
+    Prompt,
+    Sampling,
+    TextDelta,
+)
+from mythicd.llm.engine import LlamaLlm
+from mythicd.llm.scheduler import Limits
+
+pytestmark = pytest.mark.engine
+
+
+async def test_a_reply_is_prefill_words_end(start: Start) -> None:
+    events = await read(await start(), request("marla", ask(MARLA, "hello")))
+    assert isinstance(events[0], PrefillDone) and isinstance(events[-1], Finished)
+    assert all(isinstance(event, TextDelta) for event in events[1:-1]) and words(events)
+    assert finished(events) == Finished(
+        "length", events[0].evaluated_tokens, events[0].evaluated_tokens, GREEDY.max_tokens
+    )
+
+
+async def test_the_same_prompt_again_evaluates_one_token_and_says_the_same(start: Start) -> None:
+    engine = await start()
+    first = await read(engine, request("marla", ask(MARLA, "hello")))
+    second = await read(engine, request("marla", ask(MARLA, "hello")))
+    assert finished(second).evaluated_tokens == 1
+    assert words(second) == words(first)
+
+
+async def test_a_later_turn_evaluates_what_is_new_and_says_what_it_would_have_said_anew(start: Start) -> None:
+    engine = await start()
+    first = await read(engine, request("marla", ask(MARLA, "hello")))
+    later = ask(MARLA, "and the market?", (user("hello"), said(words(first))))
+    events = await read(engine, request("marla", later))
+    tokens = pump(engine)._prompts
+    new = len(tokens.whole(later)[0]) - len(tokens.front(ask(MARLA, ""))[0])
+    assert finished(events).evaluated_tokens <= new + 1
+    await engine.forget("marla")
+    anew = await read(engine, request("marla", later))
+    assert finished(anew).evaluated_tokens == finished(anew).prompt_tokens
+    assert words(anew) == words(events)
+
+
+async def test_a_warm_up_leaves_only_the_turn_to_be_evaluated(start: Start) -> None:
+    engine = await start()
+    prompt = ask(MARLA, "hello", (user("good evening"), said("evening, friend")))
+    await engine.attend("marla", prompt)
+    await engine.attend("marla", prompt)
+    front, whole = (pump(engine)._prompts.front(prompt)[0], pump(engine)._prompts.whole(prompt)[0])
+    assert pump(engine)._ledger.tokens("marla") == tuple(front)
+    events = await read(engine, request("marla", prompt))
+    assert finished(events).evaluated_tokens == len(whole) - len(front)
+    await settle(engine)
+
+
+async def test_a_reply_goes_on_from_where_its_warm_up_got(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_alone=4))
+    prompt = replace(ask(MARLA, "hello"), character=MARLA + "\n- Likes rain." * 60)
+    warming = asyncio.ensure_future(engine.attend("marla", prompt))
+    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    events = await read(engine, request("marla", prompt))
+    await warming
+    assert 0 < finished(events).evaluated_tokens < finished(events).prompt_tokens
+    await settle(engine)
+
+
+async def test_a_reply_takes_the_room_of_warm_ups(start: Start) -> None:
+    engine = await start(n_ctx=512, limits=Limits(chunk=1, chunk_alone=1))
+    warming = asyncio.ensure_future(engine.attend("marla", Prompt("", "m" * 300)))
+    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    events = await read(engine, request("odo", Prompt("", "o" * 300, (), (user("hello"),))))
+    await warming
+    assert isinstance(events[-1], Finished)
+    await settle(engine)
+
+
+async def test_the_event_loop_is_woken_once_a_step(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = await start()
+    loop, inside = asyncio.get_running_loop(), pump(engine)
+    real_call, real_step = loop.call_soon_threadsafe, inside._step
+    count = {"wake-ups": 0, "steps": 0}
+
+    def waking(*args: Any, **kwargs: Any) -> asyncio.Handle:
+        count["wake-ups"] += threading.current_thread() is inside
+        return real_call(*args, **kwargs)
+
+    def stepping() -> None:
+        count["steps"] += 1
+        real_step()
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", waking)
+    monkeypatch.setattr(inside, "_step", stepping)
+    await asyncio.gather(*(read(engine, request(name, ask(name, "hi"))) for name in ("Marla", "Odo", "Wren")))
+    assert GREEDY.max_tokens <= count["wake-ups"] <= count["steps"]
+
+
+async def test_the_world_is_evaluated_once_for_all_characters(start: Start) -> None:
+    engine = await start()
+    marla = finished(await read(engine, request("marla", ask(MARLA, "hello"))))
+    odo = finished(await read(engine, request("odo", ask(ODO, "hello"))))
+    world = len(pump(engine)._vocabulary.tokenise(f"<|im_start|>system\n{WORLD}"))
+    assert marla.evaluated_tokens == marla.prompt_tokens
+    assert odo.evaluated_tokens <= odo.prompt_tokens - world + 1
+    await settle(engine)
+
+
+async def test_two_characters_turn_by_turn_say_what_each_says_alone(start: Start) -> None:
+    """The batches are the same in both runs; only what else lies in the cache differs."""
+
+    async def evening(engine: LlamaLlm, names: list[str]) -> dict[str, list[str]]:
+        said_by: dict[str, list[str]] = {name: [] for name in names}
+        for turn in range(4):
+            for name in names:
+                history = tuple(m for line in said_by[name] for m in (user("so?"), said(line)))
+                prompt = replace(ask(name, f"question {turn}", history), world="Each has a world of its own. " + name)
+                said_by[name].append(words(await read(engine, request(name, prompt))))
+        return said_by
+
+    together = await evening(await start(), ["Marla", "Odo"])
+    for name in ("Marla", "Odo"):
+        alone = await evening(await start(), [name])
+        assert together[name] == alone[name]
+        assert len(set(alone[name])) == 4
+
+
+async def test_many_at_once_keep_their_books(start: Start) -> None:
+    engine = await start(n_ctx=2048)
+    requests = [request(f"npc{n}", ask(f"\n\nYou are number {n}.", f"question {n}")) for n in range(8)]
+    for events in await asyncio.gather(*(read(engine, wanted) for wanted in requests)):
+        assert finished(events).generated_tokens == GREEDY.max_tokens or finished(events).reason == "stop"
+    await settle(engine)
+
+
+async def test_sampling_follows_its_seed(start: Start) -> None:
+    engine = await start()
+    warm = Sampling(temperature=1.0, top_p=0.95, max_tokens=20)
+    said_with = {
+        seed: [words(await read(engine, request("marla", ask(MARLA, "hello"), replace(warm, seed=seed)))) for _ in "ab"]
+        for seed in (1, 2)
+    }
+    assert said_with[1][0] == said_with[1][1] and said_with[2][0] == said_with[2][1]
+    assert said_with[1][0] != said_with[2][0]
+
+
+async def test_a_stop_string_ends_the_reply(start: Start) -> None:
+    engine = await start()
+    whole = words(await read(engine, request("marla", ask(MARLA, "hello"))))
+    stop = whole[6:9]
+    events = await read(engine, request("marla", ask(MARLA, "hello"), replace(GREEDY, stop=(stop,))))
+    assert finished(events).reason == "stop" and words(events) == whole[: whole.index(stop)]
+
+
+@pytest.mark.parametrize("quant", ["Q8_0", "Q4_0"])
+@pytest.mark.parametrize("options", [{}, {"kv_unified": False, "n_seq_max": 8, "n_ctx": 4096}, {"kv_q8": True}])
+async def test_quantised_weights_and_other_caches(
+    start: Start, tmp_path: Path, quant: str, options: dict[str, Any]
+) -> None:
+    """On a CPU with AMX these are the models that end the process unless they are loaded with care."""
+    tiny = tiny_gguf.Tiny(quant=gguf.GGMLQuantizationType[quant])
+    engine = await start(tiny_gguf.write(tmp_path / "tiny.gguf", tiny), **options)
+    first = await read(engine, request("marla", ask(MARLA, "hello")))
+    await read(engine, request("odo", ask(ODO, "hello")))
+    again = await read(engine, request("marla", ask(MARLA, "hello")))
+    assert words(again) == words(first) and finished(again).evaluated_tokens == 1
+    await settle(engine)
+
+
+async def test_the_tokens_of_the_segments_are_those_of_the_whole_text(start: Start) -> None:
+    inside = pump(await start())
+    prompt = ask(MARLA, "où est «Odo»? 🍺", (user("a\n\nb"), said(' c "d". ')))
+    text = "".join(segment.text for segment in inside._prompts._template.render(prompt))
+    assert inside._prompts.whole(prompt)[0] == inside._vocabulary.tokenise(text)
+    ends = [inside._vocabulary.control[marker] for marker in ("<|im_start|>", "<|im_end|>")]
+    assert sum(token in ends for token in inside._prompts.whole(prompt)[0]) == 9
+
+
+async def test_nobody_begins_anothers_turn(start: Start) -> None:
+    """At this temperature every token is about as likely as any: one that opens a message would come up."""
+    engine = await start(n_ctx=2048)
+    inside = pump(engine)
+    opener = inside._vocabulary.control["<|im_start|>"]
+    written = 0
+    for seed in range(30):
+        hot = Sampling(temperature=50.0, top_p=1.0, repeat_penalty=1.0, max_tokens=900, seed=seed)
+        events = await read(engine, request("marla", ask(MARLA, "hi"), hot))
+        tokens = inside._ledger.tokens("marla")[finished(events).prompt_tokens :]
+        written += len(tokens)
+        assert opener not in tokens
+    assert written > 2000
+
+
+@pytest.mark.parametrize("template", [tiny_gguf.CHATML, "{{ bos_token }}" + tiny_gguf.CHATML])
+async def test_a_prompt_begins_with_one_bos_whoever_writes_it(start: Start, tmp_path: Path, template: str) -> None:
+    tiny = tiny_gguf.Tiny(adds_bos=True, template=template)
+    inside = pump(await start(tiny_gguf.write(tmp_path / "bos.gguf", tiny)))
+    bos = inside._vocabulary.control["<|endoftext|>"]
+    tokens = inside._prompts.whole(ask(MARLA, "hi"))[0]
+    assert tokens[0] == bos and tokens.count(bos) == 1
