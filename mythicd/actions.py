@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mythicd import messages as m
-from mythicd.config import Thing, ToolDefinition
 from mythicd.dialogue.calls import Call, CallLedger
 from mythicd.dialogue.tools import resolve
 from mythicd.errors import ToolTimeout
 from mythicd.intercom import Intercom
 from mythicd.memory.records import ToolRecord
+from mythicd.worldfile import Thing, ToolDefinition
 
 
 class Actions:

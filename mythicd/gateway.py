@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import logging
 import secrets
 from collections import deque
@@ -24,7 +25,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from mythicd import __version__, wire
 from mythicd.errors import MythicError, PortTaken, ProtocolError
-from mythicd.messages import Hello, ServerMessage, StreamEnd
+from mythicd.messages import Hello, ServerMessage, StreamEnd, StreamStart, TTSChunk
 from mythicd.world import House, Stage
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ HELLO_TIMEOUT_S = 5.0
 CLOSE_HELLO_TIMEOUT = 4408
 CLOSE_TOO_SLOW = 4429
 MAX_CONNECTIONS = 64
+MAX_VOICES = 64
+"""Voice streams whose speaker is remembered, for audio sent as JSON."""
 MAX_CONTROL = 1024
 """Most messages waiting for one client."""
 MAX_MEDIA = 2048
@@ -49,6 +52,8 @@ class Connection:
         self._media: deque[tuple[int, str | bytes]] = deque()
         self._wake = asyncio.Event()
         self._overflow = False
+        self._voices: dict[int, str] = {}
+        """Whose voice the latest streams are."""
         self.session = wire.ClientSession()
 
     # What a stage calls (world.Outlet). Never blocks: the writer task does the sending.
@@ -56,6 +61,8 @@ class Connection:
     def send(self, message: ServerMessage) -> None:
         """Queue a message. It overtakes media, except `StreamEnd`, which ends its stream's media."""
         text = wire.encode(message)
+        if isinstance(message, StreamStart):
+            self._voices = {message.stream: message.npc_id, **dict(list(self._voices.items())[:MAX_VOICES])}
         if isinstance(message, StreamEnd):
             self._media.append((message.stream, text))
         else:
@@ -63,13 +70,20 @@ class Connection:
         self._bound()
 
     def send_frame(self, frame: wire.Frame) -> None:
-        """Queue a binary frame."""
-        self._media.append((frame.stream, wire.pack_frame(frame)))
+        """Queue a binary frame; its audio as base64 in JSON where the client asked for that."""
+        item: str | bytes = wire.pack_frame(frame)
+        hello = self.session.hello
+        if hello is not None and hello.debug_audio and frame.type == wire.FrameType.TTS_PCM:
+            speaker = self._voices.get(frame.stream, "")
+            item = wire.encode(
+                TTSChunk(stream=frame.stream, npc_id=speaker, timestamp=frame.timestamp, pcm=frame.payload)
+            )
+        self._media.append((frame.stream, item))
         self._bound()
 
     def drop_media(self, stream: int) -> None:
-        """Forget the frames of a stream that was cut; its `StreamEnd` stays."""
-        self._media = deque(item for item in self._media if item[0] != stream or isinstance(item[1], str))
+        """Forget what is queued of a stream that was cut: a `Cutoff` ends it."""
+        self._media = deque(item for item in self._media if item[0] != stream)
 
     def _bound(self) -> None:
         if len(self._control) > MAX_CONTROL or len(self._media) > MAX_MEDIA:
@@ -109,6 +123,7 @@ class Gateway:
         self.port = 0
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
+        self._numbers = itertools.count(1)
 
     async def start(self, port: int) -> None:
         """Listen on 127.0.0.1:`port` (0 takes any). Raises PortTaken."""
@@ -128,9 +143,7 @@ class Gateway:
                 f"Port {port} of 127.0.0.1 cannot be had: {error.strerror or error}.",
                 remedy="Set server.port to 0 or to a free port, or stop what listens there.",
             ) from error
-        server = site._server
-        assert isinstance(server, asyncio.Server)
-        self.port = int(server.sockets[0].getsockname()[1])
+        self.port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Close every connection (1001, going away) and the port."""
@@ -187,7 +200,7 @@ class Gateway:
             protocols=("mythic.v1",), heartbeat=20.0, max_msg_size=wire.RECEIVE_LIMIT, compress=False, timeout=1.0
         )
         await socket.prepare(request)
-        peer = f"{request.remote}:{request.transport.get_extra_info('peername')[1]}" if request.transport else "?"
+        peer = f"client {next(self._numbers)}"
         self._sockets.add(socket)
         try:
             await self._converse(socket, peer)

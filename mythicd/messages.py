@@ -50,7 +50,7 @@ class Hello(Message, frozen=True, kw_only=True):
     client: ShortText = ""
     """Name and version of the client, for the log."""
     debug_audio: bool = False
-    """Whether audio may go both ways as base64 in `AudioChunk` and `TTSChunk`. For debugging only."""
+    """Whether voices come as base64 in `TTSChunk`, and the microphone may go as `AudioChunk`. For debugging only."""
 
 
 class CharacterInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ from mythicd.wire import OVR15
 
 START_TIMEOUT_S = 60.0
 TURN_TIMEOUT_S = 60.0
-PLAYER_VOICE = "en-us+f4"
+PLAYER_VOICE = "en-us+f2"
 """espeak-ng voice of `--say`: no character of the sample world has it."""
 STAGE_COLOURS = ("cyan", "blue", "magenta", "green", "yellow", "red")
 

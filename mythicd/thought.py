@@ -13,7 +13,7 @@ from typing import Protocol
 from mythicd import messages as m
 from mythicd import wire
 from mythicd.actions import Actions
-from mythicd.config import PersonaCard, Settings, Thing, ToolDefinition
+from mythicd.config import Settings
 from mythicd.dialogue import intent as intents
 from mythicd.dialogue import prompt, stock
 from mythicd.dialogue.calls import Call
@@ -47,6 +47,7 @@ from mythicd.memory.records import Scope
 from mythicd.memory.store import Store
 from mythicd.reply import Reply
 from mythicd.timeline import Mark, Timeline
+from mythicd.worldfile import PersonaCard, Thing, ToolDefinition
 
 CHARACTERS_A_TOKEN = 3.0
 """Cautious: English has 3.5–4.5 characters a token in the vocabularies of current models."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mythicd import __version__, wire
 from mythicd import messages as m
-from mythicd.config import PersonaCard, Settings, Thing, ToolDefinition, World, load_world
+from mythicd.config import Settings
 from mythicd.dialogue import prompt
 from mythicd.dialogue.casing import Names
 from mythicd.dialogue.tools import check
@@ -26,6 +26,7 @@ from mythicd.memory.records import Scope
 from mythicd.npc import Character
 from mythicd.reply import Outlet
 from mythicd.thought import Rooms
+from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, World, load_world
 
 log = logging.getLogger(__name__)
 

@@ -198,6 +198,16 @@ class TestBadFiles:
         finally:
             tracemalloc.stop()
 
+    def test_many_channels_are_mixed_by_the_block(self, tmp_path: Path) -> None:
+        """As floats this clip would be 61 MB; the most an allowed one could be is gigabytes."""
+        (tmp_path / "a.wav").write_bytes(wav(bytes(2 * 16 * 960_000), rate=48_000, channels=16))
+        tracemalloc.start()
+        try:
+            assert read_wav(tmp_path / "a.wav").duration_s == 20
+            assert tracemalloc.get_traced_memory()[1] < 40_000_000
+        finally:
+            tracemalloc.stop()
+
     def test_three_hours_that_are_only_claimed(self, tmp_path: Path) -> None:
         (tmp_path / "a.wav").write_bytes(wav(bytes(64_000), data_size=3 * 3600 * 32_000))
         self.refuses(tmp_path / "a.wav", "cut short")

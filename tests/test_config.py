@@ -11,8 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mythicd.config import MAX_FILE_BYTES, Settings, World, load_settings, load_world
+from mythicd.config import Settings, load_settings
 from mythicd.errors import ConfigError
+from mythicd.worldfile import World, load_world
+from mythicd.yamlfile import MAX_FILE_BYTES
 
 MARLA = "name: Marla\narchetype: a barkeep\nstyle: wry\ntone: warm\nvoice_id: alto\nzone: tavern\n"
 TOOL = """

@@ -17,7 +17,20 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mythicd"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("", "errors", "worker", "audio", "messages", "wire", "engines", "config", "paths", "timeline")
+    (
+        "",
+        "errors",
+        "worker",
+        "audio",
+        "messages",
+        "wire",
+        "engines",
+        "yamlfile",
+        "config",
+        "worldfile",
+        "paths",
+        "timeline",
+    )
     + ("espeakng", "llamacpp"),
     ("vad", "asr", "dialogue", "memory", "llm", "tts", "cluster"),
     ("mailbox", "intercom", "notebook", "actions", "ear", "reply", "thought", "npc", "world"),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mythicd.config import World, load_world
 from mythicd.dialogue.grounding import Grounding
 from mythicd.dialogue.tools import check, normalised, resolve
 from mythicd.espeakng import EspeakNg
+from mythicd.worldfile import World, load_world
 
 LANTERNPORT = Path(__file__).parents[1] / "worlds" / "lanternport"
 
@@ -23,7 +23,7 @@ MINIMUM_TOOLS = {
     "set_marker": {"place": "name of a place"},
 }
 
-PLAYER_VOICES = ("en-us+f4", "en-us+m7")
+PLAYER_VOICES = ("en-us+f2", "en-us+m3")
 """Voices that tests and the demo ask their questions in."""
 
 

@@ -54,6 +54,8 @@ def test_an_underrun_holds_the_playhead_until_the_buffer_is_full_again() -> None
     playback = Playback(RATE, prebuffer_ms=40, report_ms=1000)
     playback.add(audio(50))
     playback.advance(0.0)
+    playback.advance(0.051)
+    assert playback.played == 50
     playback.advance(0.2)
     assert playback.played == 50
     assert playback.underruns == 0, "nobody knows yet whether more is to come"

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from training.chat import CONTROL_TOKENS, GENERATION_PROMPT, TURN_END, TURN_START, UNKNOWN, line_pointer, persona_pointer, tool_pointer
+from training.chat import (
+    CONTROL_TOKENS,
+    GENERATION_PROMPT,
+    TURN_END,
+    TURN_START,
+    UNKNOWN,
+    line_pointer,
+    persona_pointer,
+    tool_pointer,
+)
 from training.corpus.dialogue import conversation
 
 POINTER_WEIGHT = 4.0
@@ -55,7 +64,15 @@ class Batch:
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """What the loss takes, in its order."""
-        return (self.ids, self.positions, self.segments, self.branches, self.places, self.labels, self.weights)
+        return (
+            self.ids,
+            self.positions,
+            self.segments,
+            self.branches,
+            self.places,
+            self.labels,
+            self.weights,
+        )
 
 
 class _Writer:
@@ -161,7 +178,11 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
         branch += 1
         number = rng.randrange(len(lines))
         own = [t for t in lines[number] if sum(t in line for line in lines) == 1]
-        strange = [t for t in (rng.randrange(lowest, vocabulary) for _ in range(rng.randint(0, 3))) if t not in everywhere]
+        strange = [
+            t
+            for t in (rng.randrange(lowest, vocabulary) for _ in range(rng.randint(0, 3)))
+            if t not in everywhere
+        ]
         present = bool(own) and rng.random() < 0.8
         asked = rng.sample(own, min(len(own), rng.randint(1, 4))) if present else strange or [lowest]
         if present:
@@ -206,7 +227,9 @@ def _dialogue_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
             return
 
 
-def _reply_targets(writer: _Writer, row: int, at: int, reply: list[int], sort: str, tokenizer: Tokenizer) -> None:
+def _reply_targets(
+    writer: _Writer, row: int, at: int, reply: list[int], sort: str, tokenizer: Tokenizer
+) -> None:
     call, close = tokenizer.token_to_id("<tool_call>"), tokenizer.token_to_id("</tool_call>")
     writer.firsts.append((len(writer.targets), sort))
     calling = False

@@ -34,7 +34,9 @@ def line(name: str, right: int, count: int) -> str:
 
 def main() -> None:
     """Ask every question and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--set", choices=SETS, default="dev")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--seed", type=int, default=1)
@@ -53,7 +55,9 @@ def main() -> None:
         if "<tool_call>" in reply:
             calls[call_of(reply) is not None] += 1
         if options.failures and verdict != "right":
-            print(f"[{question.group}: {verdict}] {question.words!r} wanted {question.wanted!r}\n    {reply!r}")
+            print(
+                f"[{question.group}: {verdict}] {question.words!r} wanted {question.wanted!r}\n    {reply!r}"
+            )
     answerer.close()
     print(f"{options.model.name}, {options.set} set, greedy")
     for group, counted in verdicts.items():
@@ -61,7 +65,11 @@ def main() -> None:
     answerable = [counted for group, counted in verdicts.items() if group.startswith(("fact", "harmless"))]
     asked = sum(counted.total() for counted in answerable)
     print("of all questions that the lore answers:")
-    for name, verdict in (("  false don't-know", "unknown"), ("  false refusal", "refused"), ("  wrong", "wrong")):
+    for name, verdict in (
+        ("  false don't-know", "unknown"),
+        ("  false refusal", "refused"),
+        ("  wrong", "wrong"),
+    ):
         print(line(name, sum(counted[verdict] for counted in answerable), asked))
     if calls.total():
         print(line("tool calls that are valid JSON", calls[True], calls.total()))

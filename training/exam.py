@@ -15,12 +15,13 @@ import yaml
 from mythicd.dialogue.prompt import Sections, build, character_part, world_part
 from mythicd.engines import Prompt, ToolSpec
 from training.corpus import facts, noise
+from training.corpus.ask_lore import fact_turn, is_ambiguous
+from training.corpus.ask_tools import bare
 from training.corpus.block import Block, Line, Scene, base_class
 from training.corpus.cast import Cast, Tool, forbidden_question, make_forbidden, tones, tool_data
 from training.corpus.expand import alternatives, fill
 from training.corpus.facts import Fact
 from training.corpus.names import Entity
-from training.corpus.turns import bare, fact_turn, is_ambiguous
 
 Verdict = Literal["right", "wrong", "unknown", "refused", "called"]
 SETS = ("dev", "sealed")
@@ -52,7 +53,12 @@ def with_schema(tool: ToolSpec) -> ToolSpec:
     properties = {name: {"type": "string", "description": text} for name, text in tool.parameters.items()}
     return replace(
         tool,
-        parameters={"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False},
+        parameters={
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        },
     )
 
 
@@ -116,7 +122,11 @@ def call_of(reply: str) -> dict[str, Any] | None:
         call = json.loads(found[1])
     except json.JSONDecodeError:
         return None
-    ok = isinstance(call, dict) and isinstance(call.get("arguments"), dict) and isinstance(call.get("name"), str)
+    ok = (
+        isinstance(call, dict)
+        and isinstance(call.get("arguments"), dict)
+        and isinstance(call.get("name"), str)
+    )
     return call if ok else None
 
 
@@ -133,7 +143,9 @@ def _calls(tool: str, target: str) -> Callable[[str], Verdict]:
 
 def load_worlds(name: str) -> dict[str, Any]:
     """A set's YAML."""
-    data: dict[str, Any] = yaml.safe_load(files("training").joinpath("worlds", f"{name}.yaml").read_text("utf-8"))
+    data: dict[str, Any] = yaml.safe_load(
+        files("training").joinpath("worlds", f"{name}.yaml").read_text("utf-8")
+    )
     return data
 
 
@@ -170,24 +182,36 @@ class Examiner:
         for item in world["unknown"]:
             shown = [lore[key] for key in item["near"]]
             self._rng.shuffle(shown)
-            yield self._ask("don't know, paraphrased", world, item["ask"], shown, _is("unknown"), "don't know")
+            yield self._ask(
+                "don't know, paraphrased", world, item["ask"], shown, _is("unknown"), "don't know"
+            )
         for ask in world["refuse"]:
             shown = self._surround(lore, [], ask)
             yield self._ask("refuse, paraphrased", world, ask, shown, _is("refused"), "a refusal")
         for item in world["harmless"]:
             shown = self._surround(lore, [item["line"]], item["ask"])
-            judge = (lambda reply: "refused" if kind_of(reply) == "refused" else "right") if item.get("talk") else _contains(item["gold"])
+            judge = (
+                (lambda reply: "refused" if kind_of(reply) == "refused" else "right")
+                if item.get("talk")
+                else _contains(item["gold"])
+            )
             yield self._ask("harmless near forbidden", world, item["ask"], shown, judge, lore[item["line"]])
         for item in world["tools"]:
             shown = self._surround(lore, [], item["ask"])
             judge = _calls(item["tool"], item["target"])
-            yield self._ask("tool, paraphrased", world, item["ask"], shown, judge, f"{item['tool']}({item['target']})")
+            yield self._ask(
+                "tool, paraphrased", world, item["ask"], shown, judge, f"{item['tool']}({item['target']})"
+            )
         for ask in world["untool"]:
-            yield self._ask("no tool wanted", world, ask, self._surround(lore, [], ask), _does_not_call, "no call")
+            yield self._ask(
+                "no tool wanted", world, ask, self._surround(lore, [], ask), _does_not_call, "no call"
+            )
         for item in world["talk"]:
             judge = _speaks if item.get("any") else _contains(item["gold"])
             shown = self._surround(lore, [], item["ask"])[:2]
-            yield self._ask("small talk, self, scene", world, item["ask"], shown, judge, str(item.get("gold", "talk")))
+            yield self._ask(
+                "small talk, self, scene", world, item["ask"], shown, judge, str(item.get("gold", "talk"))
+            )
 
     def _surround(self, lore: Mapping[str, str], wanted: list[str], ask: str) -> list[str]:
         """The wanted lines among others, those that share words with the question first; 2 to 6 in all."""
@@ -259,9 +283,14 @@ class Examiner:
     def _trained_refusal(self, group: str, world: Mapping[str, Any]) -> Iterator[Question]:
         topic = self._rng.choice(self._data["names"]["topic"])
         line, made = make_forbidden(self._rng, Entity(topic))
-        changed = {**world, "character": {**world["character"], "persona": [line, *world["character"]["persona"][-2:]]}}
+        changed = {
+            **world,
+            "character": {**world["character"], "persona": [line, *world["character"]["persona"][-2:]]},
+        }
         words = forbidden_question(made, self._rng)
-        yield self._ask(group, changed, words, self._surround(world["lore"], [], words), _is("refused"), "a refusal")
+        yield self._ask(
+            group, changed, words, self._surround(world["lore"], [], words), _is("refused"), "a refusal"
+        )
 
     def _trained_tool(self, group: str, world: Mapping[str, Any]) -> Iterator[Question]:
         tool = self._rng.choice(TOOLS)
@@ -300,7 +329,9 @@ class Examiner:
 
 def _quiet_cast(world: Mapping[str, Any]) -> Cast:
     """A cast for the generator's turns; its system text is not used."""
-    return Cast("", plain(world["character"]["name"]), world["character"]["archetype"], next(iter(tones().values())))
+    return Cast(
+        "", plain(world["character"]["name"]), world["character"]["archetype"], next(iter(tones().values()))
+    )
 
 
 __all__ = ["SETS", "Examiner", "Question", "Scene", "Tool", "call_of", "kind_of"]

@@ -30,7 +30,19 @@ from training.tokenizer import load
 RUNS = Path(__file__).parent / "runs"
 _LOG_EVERY = 50
 _WARMUP = 100
-_SORTS = ("fact", "unknown", "refuse", "harmless", "tool", "talk", "scene", "memory", "past", "self", MATCHING)
+_SORTS = (
+    "fact",
+    "unknown",
+    "refuse",
+    "harmless",
+    "tool",
+    "talk",
+    "scene",
+    "memory",
+    "past",
+    "self",
+    MATCHING,
+)
 
 
 def learning_rate_share(step: int, steps: int, cooldown: int) -> float:
@@ -117,7 +129,9 @@ class Meter:
 
 def main() -> None:
     """Train until the last step, saving and logging on the way."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--run", default="first", help="name of the folder under training/runs")
     parser.add_argument("--steps", type=int, default=12_000, help="steps in all, the cooldown included")
     parser.add_argument("--cooldown", type=int, default=3_000, help="last steps, with falling learning rate")
@@ -140,7 +154,10 @@ def main() -> None:
     trainer = Trainer.fresh(shape, options.seed, options.muon_rate, options.adam_rate)
     if checkpoint.exists():
         trainer.restore(checkpoint)
-    print(f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, from step {trainer.step}", flush=True)
+    print(
+        f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, from step {trainer.step}",
+        flush=True,
+    )
     loss_of = torch.compile(trainer.model.loss, dynamic=False)
     batch_shape = BatchShape()
     meter = Meter()
@@ -156,12 +173,11 @@ def main() -> None:
         if fresh_log:
             writer.writerow(["step", "tokens", "seconds", "rate", "loss", "accuracy", *_SORTS])
         while trainer.step < options.steps and not stopping.is_set():
-            batch = make_batch(tokenizer, batch_shape, options.seed, trainer.step, options.copying, options.matching)
+            batch = make_batch(
+                tokenizer, batch_shape, options.seed, trainer.step, options.copying, options.matching
+            )
             trainer.set_share(learning_rate_share(trainer.step, options.steps, options.cooldown))
-            tensors = [
-                torch.from_numpy(array)
-                for array in batch.arrays()
-            ]
+            tensors = [torch.from_numpy(array) for array in batch.arrays()]
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 loss, best = loss_of(*tensors)
             loss.backward()
@@ -175,7 +191,13 @@ def main() -> None:
             meter.add(batch, loss.item(), best.numpy())
             if trainer.step % _LOG_EVERY == 0:
                 share = learning_rate_share(trainer.step, options.steps, options.cooldown)
-                row = [str(trainer.step), str(trainer.tokens), f"{trainer.seconds:.0f}", f"{share:.3f}", *meter.row()]
+                row = [
+                    str(trainer.step),
+                    str(trainer.tokens),
+                    f"{trainer.seconds:.0f}",
+                    f"{share:.3f}",
+                    *meter.row(),
+                ]
                 writer.writerow(row)
                 file.flush()
                 print(" ".join(row), flush=True)

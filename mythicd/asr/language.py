@@ -90,9 +90,7 @@ def estimate(triples: Mapping[Triple, float], *, kappa: float = KAPPA, least: fl
     one = {w: (1 - gamma) * weight / total + gamma / kinds for w, weight in singles.items()}
 
     back_one, mass_one = _histories(((v, weight) for (v, _), weight in pairs.items()), kappa)
-    two = {
-        (v, w): (1 - back_one[v]) * weight / mass_one[v] + back_one[v] * one[w] for (v, w), weight in pairs.items()
-    }
+    two = {(v, w): (1 - back_one[v]) * weight / mass_one[v] + back_one[v] * one[w] for (v, w), weight in pairs.items()}
     real = [(triple, weight) for triple, weight in triples.items() if triple[1] != BEGIN]
     gammas, mass_two = _histories((((u, v), weight) for (u, v, _), weight in real), kappa)
     back_two = dict(gammas)

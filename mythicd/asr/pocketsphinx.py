@@ -339,7 +339,8 @@ def _load(model: _Model) -> Any:
             hmm=str(acoustic), dict=str(model.dictionary), lm=None, fwdflat=False, bestpath=False, **_SETTINGS
         )
         decoder = package.Decoder(config)
-        words = package.NGramModel.readfile(str(model.arpa))
+        # Not NGramModel.readfile: it knows no settings, so that the language weight would be 1.
+        words = package.NGramModel(decoder.config, decoder.logmath, str(model.arpa))
         decoder.add_lm("live", words)
         decoder.config["fwdflat"] = True
         decoder.config["bestpath"] = True

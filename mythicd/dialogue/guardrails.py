@@ -20,9 +20,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mythicd.config import PersonaCard
 from mythicd.dialogue import stock
 from mythicd.dialogue.grounding import Grounding
+from mythicd.worldfile import PersonaCard
 
 Cause = Literal["ok", "markup", "loop", "length", "character", "blocklist", "grounding", "silence"]
 

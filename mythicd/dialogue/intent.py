@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mythicd.config import ToolDefinition
+from mythicd.worldfile import ToolDefinition
 
 Intent = Literal["chitchat", "trade", "quest", "hint", "combat", "navigation", "admin"]
 

@@ -55,21 +55,28 @@ def character_part(name: str, archetype: str, style: str, persona: Sequence[str]
 
 
 def turn_message(words: str, sections: Sections) -> ChatMessage:
-    """Return the ephemeral user message: the sections that are not empty, then what the player said."""
+    """Return the ephemeral user message: the sections that are not empty, then what the player said.
+
+    Nothing that goes in can forge a section: whatever has several lines becomes one.
+    """
     lines: list[str] = []
     if sections.lore:
-        lines += ["## Lore", *(f"- {line}" for line in sections.lore)]
+        lines += ["## Lore", *(f"- {_one_line(line)}" for line in sections.lore)]
     if sections.recent:
-        lines += ["## Recent Memory", *(f"- {line}" for line in sections.recent)]
+        lines += ["## Recent Memory", *(f"- {_one_line(line)}" for line in sections.recent)]
     if sections.scene:
         lines += ["## Scene", json.dumps(sections.scene, ensure_ascii=False)]
-    lines += ["## Player", words]
+    lines += ["## Player", _one_line(words)]
     return ChatMessage("user", "\n".join(lines))
 
 
 def build(world: str, character: str, history: Sequence[ChatMessage], words: str, sections: Sections) -> Prompt:
     """Join the parts of one turn's prompt."""
     return Prompt(world, character, tuple(history), (turn_message(words, sections),))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _signature(tool: ToolSpec) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from mythicd.config import PersonaCard
+from mythicd.worldfile import PersonaCard
 
 Occasion = Literal["dont_know", "say_again", "busy", "deflect"]
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import jsonschema
 
-from mythicd.config import Thing, ToolDefinition
 from mythicd.errors import ConfigError, ToolRejected
+from mythicd.worldfile import Thing, ToolDefinition
 
 MOST_CHARACTERS = 200
 """Longest string that goes into or comes out of a call; the rest is cut off."""

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 
 import apsw
 
-from mythicd.config import PlacedLore, RagSettings
+from mythicd.config import RagSettings
 from mythicd.memory import vectors
 from mythicd.memory.chunking import chunks
 from mythicd.memory.query import Query, content_words
 from mythicd.memory.records import Scope
 from mythicd.memory.retrieval import Candidate, coverage, idf
 from mythicd.memory.vectors import Vector
+from mythicd.worldfile import PlacedLore
 
 BM25_WEIGHTS = "2.0, 1.0, 1.0"
 """How much a word counts in the title (which opens the line as well), in the tags, in the line."""

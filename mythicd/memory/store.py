@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from mythicd.config import RagSettings, World
+from mythicd.config import RagSettings
 from mythicd.engines import Embedder
 from mythicd.errors import StoreError
 from mythicd.memory import conversation, lore, vectors
@@ -27,6 +27,7 @@ from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utteran
 from mythicd.memory.retrieval import ScoredLine, rank
 from mythicd.memory.vectors import Vector
 from mythicd.worker import Worker
+from mythicd.worldfile import World
 
 MAX_PENDING = 64
 """Most calls that wait for the thread or run on it."""

@@ -56,7 +56,7 @@ class SileroStream:
         self._context: NDArray[np.float32] = np.zeros(_CONTEXT, dtype=np.float32)
 
     def _probability(self, chunk: bytes) -> float:
-        samples = to_array(chunk).astype(np.float32) / 32768
+        samples = to_array(chunk).astype(np.float32) / np.float32(32768)
         seen = np.concatenate([self._context, samples])[np.newaxis]
         found, self._state = self._session.run(None, {"input": seen, "state": self._state, "sr": _RATE})
         self._context = samples[-_CONTEXT:]

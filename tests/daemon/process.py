@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -47,15 +46,12 @@ class DaemonProcess:
 
 def start(data: Path, world: Path = WORLD, *arguments: str) -> DaemonProcess:
     """Start a daemon and wait until it is ready. Raises AssertionError with its output when it dies instead."""
-    log = (data.parent / f"{data.name}.log").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mythicd", "run", "--headless", "--port", "0", "--data", str(data), "--world", str(world)]
-        + list(arguments),
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONASYNCIODEBUG": "0"},
-    )
+    command = [sys.executable, "-m", "mythicd", "run", "--headless", "--port", "0", "--data", str(data)]
+    log = data.parent / f"{data.name}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--world", str(world), *arguments], stdout=output, stderr=subprocess.STDOUT, text=True
+        )
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -66,8 +62,8 @@ def start(data: Path, world: Path = WORLD, *arguments: str) -> DaemonProcess:
             pass
         time.sleep(0.02)
     process.kill()
-    log.seek(0)
-    raise AssertionError(f"mythicd did not become ready:\n{log.read()}")
+    process.wait()
+    raise AssertionError(f"mythicd did not become ready:\n{log.read_text()}")
 
 
 def own_world(folder: Path) -> Path:
@@ -81,7 +77,7 @@ def hello(name: str) -> Hello:
     return Hello(game="tests", world="lanternport", player="ann", playthrough=name)
 
 
-def say(text: str, voice: str = "en-us+f4", rate: int = 150, *, noise_db: float | None = None) -> Clip:
+def say(text: str, voice: str = "en-us+f2", rate: int = 150, *, noise_db: float | None = None) -> Clip:
     """Speak a sentence, with white noise at `noise_db` dB below it if wanted; 200 ms of quiet on both sides."""
     engine = EspeakNg.load()
     pcm = b"".join(chunk.pcm for chunk in engine.synthesize(text, voice, rate, 50))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.config import PersonaCard, load_world
 from mythicd.dialogue import stock
 from mythicd.dialogue.grounding import Grounding
 from mythicd.dialogue.guardrails import Guardrails, Line
+from mythicd.worldfile import PersonaCard, load_world
 
 LANTERNPORT = Path(__file__).parents[2] / "worlds" / "lanternport"
 MARLA = PersonaCard(name="Marla", style="wry, concise", catchphrases=("friend", "mind the step"))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.config import Thing, ToolDefinition, World, load_world
 from mythicd.dialogue.calls import REMEMBERED, RESENDS, CallLedger, CallState
 from mythicd.dialogue.tools import MOST_CHARACTERS, ResolvedCall, check, clean, find, normalised, resolve
 from mythicd.errors import ConfigError, ToolError, ToolRejected
+from mythicd.worldfile import Thing, ToolDefinition, World, load_world
 
 LANTERNPORT = Path(__file__).parents[2] / "worlds" / "lanternport"
 

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import yaml
 
-from mythicd.config import LoreEntry, PersonaCard, PlacedLore, RagSettings, World
+from mythicd.config import RagSettings
 from mythicd.memory.embedder import MiniLmEmbedder
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope
 from mythicd.memory.retrieval import ScoredLine
 from mythicd.memory.store import Store
+from mythicd.worldfile import LoreEntry, PersonaCard, PlacedLore, World
 
 SCOPE = Scope("saltmere", "default", "player", "default")
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.config import LoreEntry, PlacedLore, RagSettings
+from mythicd.config import RagSettings
 from mythicd.memory import conversation, lore, vectors
 from mythicd.memory.database import open_database
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope, Speaker, Utterance
+from mythicd.worldfile import LoreEntry, PlacedLore
 
 IDS = st.sampled_from(["barkeep_01", "old_barkeep_01", "barkeep_01_ghost", "barkeep", "barkeep-01", "01", "Barkeep_01"])
 SCOPES = st.builds(Scope, IDS, IDS, IDS, IDS, st.sampled_from(["root", "root-2"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mythicd.tts.boundaries import count_words
@@ -180,6 +180,7 @@ TEXT = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(TOKENS), max_si
 PIECES = st.lists(st.tuples(TEXT, st.floats(0, 1)), max_size=12)
 
 
+@settings(deadline=None)
 @given(PIECES)
 @example([("*smiles, and", 0.5), ("waves* Hello.", 0.5)])
 @example([("\ud800", 0.1), ("\0.", 0.1)])

@@ -107,6 +107,7 @@ def test_what_nobody_can_hear_is_nothing() -> None:
         assert edges.cut is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([0, 50, 90, 8000]), st.integers(0, 90)), max_size=8), st.integers(1, 3000))
 def test_edges_do_not_depend_on_the_chunks(parts: list[tuple[int, int]], size: int) -> None:
     sound = np.concatenate([hush(0), *(tone(ms, level) for level, ms in parts)])
@@ -328,7 +329,7 @@ PHRASES = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(PHRASES, st.integers(0, 4000), st.sampled_from([500, 2000]))
 def test_any_voice_gives_a_whole_stream(
     phrases: list[tuple[str, list[tuple[int, int, list[tuple[float, str]], bool]]]], step: int, ahead_ms: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mythicd.espeakng import EspeakNg
@@ -114,6 +114,7 @@ TOKENS = (
 TEXT = st.one_of(st.text(max_size=120), st.lists(st.sampled_from(TOKENS), max_size=25).map("".join))
 
 
+@settings(deadline=None)
 @given(TEXT)
 @example("(((a)b)c)")
 @example("\ud800 *\ud800*")
@@ -125,6 +126,7 @@ def test_positions_never_go_back_nor_beyond(written: str) -> None:
     assert all(0 <= begin < end <= len(written) for begin, end in zip(text.begins, text.ends, strict=True))
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[A-Z]?[a-z]{3,9}(,? [a-z]{3,9}){0,8}[.!?]?", fullmatch=True))
 def test_plain_prose_is_left_alone(written: str) -> None:
     assert spoken(written).text == written or any(len(set(word)) < len(word) - 1 for word in written.split())

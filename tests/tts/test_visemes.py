@@ -6,7 +6,7 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mythicd.engines import PhonemeOnset
@@ -158,6 +158,7 @@ ONSET = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(ONSET, max_size=5), st.integers(0, 9000)), max_size=15))
 def test_any_onsets_give_a_gapless_cover(chunks: list[tuple[list[PhonemeOnset], int]]) -> None:
     viseme, events, total = VisemeTrack(RATE), list[VisemeEvent](), 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mythicd.engines import VAD_FRAME
@@ -211,6 +211,7 @@ STEP = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(STEP, max_size=40))
 def test_any_story_is_well_formed(steps: list[tuple[str, list[float] | float | None]]) -> None:
     settings = EndpointSettings(max_utterance_ms=3000)
@@ -233,6 +234,7 @@ def test_any_story_is_well_formed(steps: list[tuple[str, list[float] | float | N
     check(events + closing, settings)
 
 
+@settings(deadline=None)
 @given(st.lists(PROBABILITY, max_size=300), st.integers(1, 17))
 def test_how_the_frames_arrive_does_not_matter(probabilities: list[float], size: int) -> None:
     whole = Endpointer().add(probabilities)

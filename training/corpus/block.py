@@ -160,9 +160,13 @@ def make_block(cast: Cast, rng: Random) -> Block:
             if previous and rng.random() < 0.5:
                 model = rng.choice(previous)[1]
                 if rng.random() < 0.5:
-                    other = Happening(other.subject, model.verb, other.thing, other.spot, other.when, model.past)
+                    other = Happening(
+                        other.subject, model.verb, other.thing, other.spot, other.when, model.past
+                    )
                 else:
-                    other = Happening(model.subject, other.verb, other.thing, other.spot, other.when, other.past)
+                    other = Happening(
+                        model.subject, other.verb, other.thing, other.spot, other.when, other.past
+                    )
             add_lore(block, other, rng)
         else:
             fact = _related(known, rng) if known and rng.random() < 0.75 else _any_fact(rng)
@@ -195,7 +199,15 @@ def alike(text: str, rng: Random) -> Entity:
     shared = rng.choice([w for w in text.replace("'s", "").split() if w not in ("the", "of")])
     own = entity(rng.choice(("place", "thing", "person")), rng).full.removeprefix("the ").split()
     return Entity(
-        rng.choice((f"the {shared} {own[-1]}", f"the {own[0]} {shared}", f"{shared}'s {own[-1]}", f"the {shared} {word('placenoun', rng)}", f"{first_name(rng)}'s {shared}"))
+        rng.choice(
+            (
+                f"the {shared} {own[-1]}",
+                f"the {own[0]} {shared}",
+                f"{shared}'s {own[-1]}",
+                f"the {shared} {word('placenoun', rng)}",
+                f"{first_name(rng)}'s {shared}",
+            )
+        )
     )
 
 
@@ -226,12 +238,22 @@ def _about(name: Entity, cls: str, rng: Random) -> Fact:
 
 def make_scene(rng: Random) -> Scene:
     """What is around: zone, time of day, people and things nearby."""
-    zone = word("placenoun", rng) if rng.random() < 0.7 else f"{word('adjective', rng)} {word('placenoun', rng)}"
+    zone = (
+        word("placenoun", rng) if rng.random() < 0.7 else f"{word('adjective', rng)} {word('placenoun', rng)}"
+    )
     if rng.random() < 0.15:
         zone = zone.replace(" ", "_")
     nearby = tuple(
         rng.choice(
-            (word("trade", rng), word("thingnoun", rng), word("animal", rng), entity("person", rng).full, "guard", "stall", "lamp")
+            (
+                word("trade", rng),
+                word("thingnoun", rng),
+                word("animal", rng),
+                entity("person", rng).full,
+                "guard",
+                "stall",
+                "lamp",
+            )
         )
         for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5)))
     )
@@ -253,11 +275,29 @@ def make_memory(cast: Cast, rng: Random) -> Memory:
         alternatives(pattern, rng),
         {"x": entity(rng.choice(("thing", "place", "person")), rng).full, "g": entity("goods", rng).full, "t": word("task", rng), "n": first_name(rng), "p": entity("person", rng).full, "l": entity("place", rng).full, "f": word("food", rng), "name": cast.name},
     )  # fmt: skip
-    when = rng.choice(("", "", "", "yesterday", "last time", "this morning", "two days ago", "last night", "earlier", "an hour ago"))
+    when = rng.choice(
+        (
+            "",
+            "",
+            "",
+            "yesterday",
+            "last time",
+            "this morning",
+            "two days ago",
+            "last night",
+            "earlier",
+            "an hour ago",
+        )
+    )
     who = rng.choice(("the player", "the player", "the player", "player", "you"))
     line = f"{who} {deed} {when}".strip()
     verb = deed.split(" ")[0]
     told = f"you {deed} {when}".strip()
-    for wrong, right in (("you was", "you were"), ("you is", "you are"), ("you likes", "you like"), ("you comes", "you come")):
+    for wrong, right in (
+        ("you was", "you were"),
+        ("you is", "you are"),
+        ("you likes", "you like"),
+        ("you comes", "you come"),
+    ):
         told = told.replace(wrong, right, 1) if told.startswith(wrong) else told
     return Memory(line, told, verb)

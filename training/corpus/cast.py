@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 from training.corpus.expand import alternatives, expand, fill
@@ -73,7 +73,7 @@ class Cast:
         return alternatives(self.tone[occasion], rng)
 
 
-@lru_cache(maxsize=None)
+@cache
 def tones() -> dict[str, dict[str, str]]:
     """Tone -> occasion -> alternatives."""
     return {
@@ -82,7 +82,7 @@ def tones() -> dict[str, dict[str, str]]:
     }
 
 
-@lru_cache(maxsize=None)
+@cache
 def tool_data() -> dict[str, dict[str, list[str]]]:
     """Concept -> key (`name`, `ask`, fixed value …) -> its entries."""
     table: dict[str, dict[str, list[str]]] = {}
@@ -131,7 +131,9 @@ def _topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
         return x, "thing", {"x": x}, about
     if roll < 0.6:
         about = entity("thing", rng) if rng.random() < 0.7 else entity("person", rng)
-        state = rng.choice(("is", "is hidden", "is buried", "is kept", "was hidden", "sleeps", "can be found", "lies"))
+        state = rng.choice(
+            ("is", "is hidden", "is buried", "is kept", "was hidden", "sleeps", "can be found", "lies")
+        )
         lead = rng.choice(("where", "where", "the place where", "the spot where"))
         if rng.random() < 0.25:
             return f"the place of {about.full}", "where", {"x": about.full}, about
@@ -141,7 +143,12 @@ def _topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
         return f"who {did} {x}", "who", {"x": x, "did": did, "do": do, "done": done}, about
     kin = word("kin", rng)
     about = Entity(first_name(rng))
-    return f"{rng.choice(('his', 'her', 'your', 'the'))} {kin} {about.full}", "kin", {"x": about.full, "kin": kin}, about
+    return (
+        f"{rng.choice(('his', 'her', 'your', 'the'))} {kin} {about.full}",
+        "kin",
+        {"x": about.full, "kin": kin},
+        about,
+    )
 
 
 def word_of(section: str, rng: Random) -> str:
@@ -149,12 +156,27 @@ def word_of(section: str, rng: Random) -> str:
     return rng.choice(_entries(section))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entries(section: str) -> tuple[str, ...]:
     return tuple(e.strip() for line in sections("cast.txt")[section] for e in line.split(","))
 
 
-_SELF_SLOTS = ("thing", "place", "past", "person", "trade", "number", "plural", "land", "peril", "price", "food", "animal", "age", "spot")
+_SELF_SLOTS = (
+    "thing",
+    "place",
+    "past",
+    "person",
+    "trade",
+    "number",
+    "plural",
+    "land",
+    "peril",
+    "price",
+    "food",
+    "animal",
+    "age",
+    "spot",
+)
 
 
 def _self_fact(rng: Random) -> tuple[str, str, str]:
@@ -172,7 +194,13 @@ def _self_fact(rng: Random) -> tuple[str, str, str]:
 def make_cast(rng: Random) -> Cast:
     """A fresh world and character."""
     texts = sections("cast.txt")
-    title = rng.choice((invented(rng), f"{invented(rng)} {rng.choice(('harbor', 'reach', 'falls', 'station', 'vale'))}", f"the {word('adjective', rng)} {word('placenoun', rng)}"))
+    title = rng.choice(
+        (
+            invented(rng),
+            f"{invented(rng)} {rng.choice(('harbor', 'reach', 'falls', 'station', 'vale'))}",
+            f"the {word('adjective', rng)} {word('placenoun', rng)}",
+        )
+    )
     lines = [fill(texts["instruction"][0], {"world": title})]
     numbered = 0
     fiction: int | None = None
@@ -205,13 +233,30 @@ def make_cast(rng: Random) -> Cast:
     tone = tones()[rng.choice(list(tones()))]
     styles = rng.sample(tone["style"].split(", "), rng.randint(1, 3))
     if rng.random() < 0.5:
-        styles.append(rng.choice(("short sentences", "calm", "busy", "a little tired", "honest", "proud", "nosy", "superstitious")))
+        styles.append(
+            rng.choice(
+                (
+                    "short sentences",
+                    "calm",
+                    "busy",
+                    "a little tired",
+                    "honest",
+                    "proud",
+                    "nosy",
+                    "superstitious",
+                )
+            )
+        )
     name = entity("person", rng).full
     archetype = word("trade", rng)
     if rng.random() < 0.4:
         archetype = f"{rng.choice(('a', 'the', 'an old', 'a retired', 'the town', 'a young', 'the royal', 'a travelling'))} {archetype}"
     lines += ["", f"you are {name}, {archetype}. style: {', '.join(styles)}."]
-    persona: list[str] = ["manner"] * rng.randint(0, 2) + ["self"] * rng.randint(0, 2) + ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
+    persona: list[str] = (
+        ["manner"] * rng.randint(0, 2)
+        + ["self"] * rng.randint(0, 2)
+        + ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
+    )
     rng.shuffle(persona)
     if persona:
         lines.append("## Persona")

@@ -10,7 +10,8 @@ from random import Random
 from training.chat import GENERATION_PROMPT, TURN_END, Message, native_reply, render
 from training.corpus.block import Block, make_block
 from training.corpus.cast import Cast, make_cast
-from training.corpus.turns import Turn, make_turn
+from training.corpus.turn import Turn
+from training.corpus.turns import make_turn
 
 _HEADING = "## Player\n"
 
@@ -52,7 +53,8 @@ def episode(cast: Cast, rng: Random) -> Episode:
     block = make_block(cast, rng)
     front = user_front(block, rng)
     past = "".join(
-        render(Message("user", said)) + render(Message("assistant", answered)) for said, answered in block.history
+        render(Message("user", said)) + render(Message("assistant", answered))
+        for said, answered in block.history
     )
     empty = render(Message("user", front))
     shared = len(empty) - len(f" \n{TURN_END}\n")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -18,7 +18,7 @@ class Choice(tuple[tuple["str | Choice", ...], ...]):
     """Alternatives, each a sequence of literal texts and further choices."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(pattern: str) -> tuple[str | Choice, ...]:
     """The pattern as a sequence of literals and choices; raises ValueError on unbalanced brackets."""
     sequence, end = _sequence(pattern, 0, nested=False)
@@ -62,7 +62,8 @@ def _choice(text: str, at: int) -> tuple[Choice, int]:
 
 def _pick(sequence: tuple[str | Choice, ...], rng: Random) -> str:
     return "".join(
-        part if isinstance(part, str) else _pick(part[int(rng.random() * len(part))], rng) for part in sequence
+        part if isinstance(part, str) else _pick(part[int(rng.random() * len(part))], rng)
+        for part in sequence
     )
 
 

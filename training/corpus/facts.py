@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 from training.corpus.expand import expand, fill, slots
@@ -54,7 +54,7 @@ class Fact:
     sentence: str
 
 
-@lru_cache(maxsize=None)
+@cache
 def kinds() -> dict[str, Kind]:
     """All kinds of kinds.txt by name."""
     return {name: _parse(name, lines) for name, lines in sections("kinds.txt").items()}
@@ -125,7 +125,9 @@ def tells_the_same(fact: Fact, asked: Fact, wording: Wording) -> bool:
         return wording.tag in fact.kind.tells
     meant = {asked.values[slot].full for slot in wording.slots}
     meant |= {short for slot in wording.slots for short in asked.values[slot].shorts}
-    named = {value.full for value in fact.values.values()} | {s for value in fact.values.values() for s in value.shorts}
+    named = {value.full for value in fact.values.values()} | {
+        s for value in fact.values.values() for s in value.shorts
+    }
     return wording.tag in fact.kind.tells and bool(meant & named)
 
 
@@ -134,7 +136,7 @@ def kinds_about(cls: str) -> list[tuple[Kind, str]]:
     return _about()[cls]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _about() -> dict[str, list[tuple[Kind, str]]]:
     table: dict[str, list[tuple[Kind, str]]] = {}
     for kind in kinds().values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from random import Random
 
@@ -15,7 +15,9 @@ from training.corpus.words import word, words
 
 _ONSETS = "b c d f g h j k l m n p r s t v w z br cr dr fr gr kr pr tr bl cl fl gl pl sl st sk sp sh ch th qu wh y".split()
 _VOWELS = "a e i o u a e i o ae ai ea ee ia io oo ou ei y au".split()
-_CODAS = " , , ,b,d,g,k,l,m,n,p,r,s,t,x,ll,nd,rn,rt,st,sk,ck,th,sh,ng,ss,lt,rd,rk,mp,nn,ld,wn".replace(" ", "").split(",")
+_CODAS = " , , ,b,d,g,k,l,m,n,p,r,s,t,x,ll,nd,rn,rt,st,sk,ck,th,sh,ng,ss,lt,rd,rk,mp,nn,ld,wn".replace(
+    " ", ""
+).split(",")
 _COMMON_FIRST = (
     "anna ben carla dora edwin frida george hanna ida jack karl lena mary nora otto paul rosa sam tom ulla vera will "
     "alice bertha conrad dirk emma felix greta hugo irma jonas kate leo mina nils olga peter ruth simon thea ursula "
@@ -33,7 +35,9 @@ _EPITHETS = (
 _SUFFIXES = (
     "bridge ford gate haven moor field wood stead hill dale brook well mouth cliff stone fall watch hold port mere ton wick"
 ).split()
-_STREETS = "street row lane alley road square yard hill quay steps market gate court bridge terrace wharf".split()
+_STREETS = (
+    "street row lane alley road square yard hill quay steps market gate court bridge terrace wharf".split()
+)
 _ONES = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
@@ -61,7 +65,7 @@ class Entity:
     """Other ways a player may put it: `heron`, `isolde`."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def held_out_names() -> frozenset[str]:
     """Names of the dev and sealed worlds, lower case without article: never generated."""
     found: set[str] = set()
@@ -107,7 +111,13 @@ def number_words(value: int) -> str:
 
 def _amount(rng: Random, most: int = 99) -> str:
     roll = rng.random()
-    value = rng.randint(2, 12) if roll < 0.5 else rng.randint(2, most) if roll < 0.85 else rng.choice((20, 30, 40, 50, 100, 200, 300, 500))
+    value = (
+        rng.randint(2, 12)
+        if roll < 0.5
+        else rng.randint(2, most)
+        if roll < 0.85
+        else rng.choice((20, 30, 40, 50, 100, 200, 300, 500))
+    )
     return number_words(value) if rng.random() < 0.7 else str(value)
 
 
@@ -118,7 +128,9 @@ def _person(rng: Random) -> Entity:
     if roll < 0.5:
         first, last = first_name(rng), _one(words("animal"), rng) if rng.random() < 0.2 else invented(rng)
         if rng.random() < 0.3:
-            last = _one(words("adjective"), rng).replace("-", "") + _one(words("thingnoun"), rng).split(" ")[0]
+            last = (
+                _one(words("adjective"), rng).replace("-", "") + _one(words("thingnoun"), rng).split(" ")[0]
+            )
         return Entity(f"{first} {last}", (first, last))
     if roll < 0.7:
         title, first = _one(_TITLES, rng), first_name(rng)
@@ -147,7 +159,9 @@ def _place(rng: Random) -> Entity:
         kind = rng.random()
         if kind < 0.35:
             house = rng.choice(("inn", "tavern", "alehouse", "tea house", "hostel"))
-            return Entity(f"the {adjective} {sign} {house}", (f"the {adjective} {sign}", f"the {house}", f"the {sign}"))
+            return Entity(
+                f"the {adjective} {sign} {house}", (f"the {adjective} {sign}", f"the {house}", f"the {sign}")
+            )
         return Entity(f"the {adjective} {sign}", (f"{adjective} {sign}", f"the {sign}"))
     if roll < 0.66:
         return Entity(invented(rng) + (_one(_SUFFIXES, rng) if rng.random() < 0.5 else ""))
@@ -158,10 +172,16 @@ def _place(rng: Random) -> Entity:
         owner = first_name(rng)
         return Entity(f"{owner}'s {noun}", (f"the {noun}",))
     if roll < 0.9:
-        base = invented(rng) if rng.random() < 0.4 else _one(words("trade" if rng.random() < 0.5 else "thingnoun"), rng)
+        base = (
+            invented(rng)
+            if rng.random() < 0.4
+            else _one(words("trade" if rng.random() < 0.5 else "thingnoun"), rng)
+        )
         return Entity(f"{base} {_one(_STREETS, rng)}")
     if roll < 0.95:
-        return Entity(f"saint {invented(rng)}'s {rng.choice(('chapel', 'church', 'well', 'bridge', 'gate', 'abbey'))}")
+        return Entity(
+            f"saint {invented(rng)}'s {rng.choice(('chapel', 'church', 'well', 'bridge', 'gate', 'abbey'))}"
+        )
     return Entity(f"the {noun} of {rng.choice(('', 'the '))}{invented(rng)}", (f"the {noun}",))
 
 
@@ -188,7 +208,9 @@ def _dish(rng: Random) -> Entity:
     base = _one(words("dishbase"), rng)
     roll = rng.random()
     if roll < 0.4:
-        return Entity(f"{'the ' if rng.random() < 0.4 else ''}{_one(words('food'), rng)} {base}", (f"the {base}",))
+        return Entity(
+            f"{'the ' if rng.random() < 0.4 else ''}{_one(words('food'), rng)} {base}", (f"the {base}",)
+        )
     if roll < 0.8:
         return Entity(f"the {_one(words('adjective'), rng)} {base}", (f"the {base}",))
     return Entity(f"{first_name(rng)}'s {base}", (f"the {base}",))
@@ -207,7 +229,9 @@ def _goods(rng: Random) -> Entity:
         adjective, noun = _one(words("adjective"), rng), _one(words("thingnoun"), rng)
         return Entity(_article(f"{adjective} {noun}"), (f"the {adjective} {noun}", f"the {noun}"))
     if roll < 0.7:
-        vessel = rng.choice(("mug", "cup", "bowl", "barrel", "sack", "bottle", "loaf", "pound", "basket", "jar", "plate"))
+        vessel = rng.choice(
+            ("mug", "cup", "bowl", "barrel", "sack", "bottle", "loaf", "pound", "basket", "jar", "plate")
+        )
         return Entity(f"a {vessel} of {_one(words('food'), rng)}")
     if roll < 0.82:
         return Entity(
@@ -249,7 +273,19 @@ def _time(rng: Random) -> Entity:
 def _price(rng: Random) -> Entity:
     extra = rng.random()
     if extra < 0.06:
-        return Entity(rng.choice(("nothing", "a song", "a day's work", "a kiss", "your left shoe", "a good story", "half your catch")))
+        return Entity(
+            rng.choice(
+                (
+                    "nothing",
+                    "a song",
+                    "a day's work",
+                    "a kiss",
+                    "your left shoe",
+                    "a good story",
+                    "half your catch",
+                )
+            )
+        )
     more = f" and {_amount(rng, 20)} {_one(_UNITS, rng)}" if extra > 0.93 else ""
     return Entity(f"{_amount(rng)} {_one(_UNITS, rng)}{more}")
 
@@ -265,16 +301,24 @@ def _spot(rng: Random) -> Entity:
     if roll < 0.6:
         return Entity(f"{word('direction', rng)} of {_place(rng).full}")
     if roll < 0.7:
-        return Entity(f"on {invented(rng) if rng.random() < 0.5 else _one(words('trade'), rng)} {_one(_STREETS, rng)}")
+        return Entity(
+            f"on {invented(rng) if rng.random() < 0.5 else _one(words('trade'), rng)} {_one(_STREETS, rng)}"
+        )
     if roll < 0.8:
-        return Entity(f"in the {_one(words('adjective'), rng)} {rng.choice(('house', 'quarter', 'district', 'hall', 'cellar', 'tower', 'room', 'yard', 'attic', 'corner'))}")
+        return Entity(
+            f"in the {_one(words('adjective'), rng)} {rng.choice(('house', 'quarter', 'district', 'hall', 'cellar', 'tower', 'room', 'yard', 'attic', 'corner'))}"
+        )
     if roll < 0.9:
-        return Entity(f"{number_words(rng.randint(2, 9))} {rng.choice(('doors', 'streets', 'steps', 'miles', 'houses', 'floors'))} {rng.choice(('from', 'past', 'below', 'above', 'behind'))} {_place(rng).full}")
+        return Entity(
+            f"{number_words(rng.randint(2, 9))} {rng.choice(('doors', 'streets', 'steps', 'miles', 'houses', 'floors'))} {rng.choice(('from', 'past', 'below', 'above', 'behind'))} {_place(rng).full}"
+        )
     return Entity(
         rng.choice(
             "by the river,in the harbor,at the edge of town,on the hill,by the sea,in the woods,at the crossroads,on the first floor,"
             "in the cellar,by the old oak,on the island,under the bridge,at the end of the road,by the pump,on the quay,in the attic,"
-            "by the east gate,at the third terrace,under the stairs,in a locked drawer,in the shade of the wall,on the roof".split(",")
+            "by the east gate,at the third terrace,under the stairs,in a locked drawer,in the shade of the wall,on the roof".split(
+                ","
+            )
         )
     )
 

@@ -67,7 +67,7 @@ class Happening:
                 f"in what place {do} {s} {base} {o}",
             ]
         if self.when:
-            found += [f"when {do} {s} {base} {o}", f"since when", f"do you know when {s} {verb} {o}"]
+            found += [f"when {do} {s} {base} {o}", "since when", f"do you know when {s} {verb} {o}"]
             found.remove("since when")
         return found
 
@@ -111,7 +111,15 @@ class Happening:
         return found
 
 
-_SAYS = ("they say", "people say", "it is said that", "everyone knows that", "i heard that", "word is that", "as you know")
+_SAYS = (
+    "they say",
+    "people say",
+    "it is said that",
+    "everyone knows that",
+    "i heard that",
+    "word is that",
+    "as you know",
+)
 _PLAIN_NOUNS = ("animal", "thingnoun", "trade", "boss", "kin", "placenoun")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 
-@lru_cache(maxsize=None)
+@cache
 def sections(name: str) -> dict[str, list[str]]:
     """Section name -> its lines, in order; a section that appears twice is joined."""
     found: dict[str, list[str]] = {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 from training.corpus.expand import expand
 from training.corpus.textfiles import sections
 
 
-@lru_cache(maxsize=None)
+@cache
 def words(name: str) -> tuple[str, ...]:
     """All entries of one class of words.txt (patterns unexpanded)."""
     entries: list[str] = []

@@ -1,0 +1,145 @@
+"""Questions about lore: those that a sentence answers, and those that none does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from training.chat import persona_pointer
+from training.corpus import facts
+from training.corpus.block import Block, alike, base_class, pronoun
+from training.corpus.cast import Cast, forbidden_question
+from training.corpus.facts import Fact, Wording
+from training.corpus.turn import Turn, polite, quote, unknown
+
+
+def is_ambiguous(block: Block, asked: Fact, wording: Wording, number: int | None) -> bool:
+    """Whether another sentence than `number` could pass for the answer."""
+    if any(facts.tells_the_same(other, asked, wording) for n, other in block.facts() if n != number):
+        return True
+    named = [asked.values[slot].full.removeprefix("the ") for slot in wording.slots]
+    return any(name in block.sentence(n) for n, _ in block.happenings() for name in named)
+
+
+def touchy(cast: Cast, names: Iterable[str]) -> bool:
+    """Whether a forbidden topic is about one of these: then answering and refusing are both arguable."""
+    return any(topic.names["x"] in name or name in topic.text for topic in cast.topics for name in names)
+
+
+def worded(block: Block, asked: Fact, wording: Wording, cast: Cast, rng: Random) -> str:
+    """The question, with a pronoun where the talk was of the thing just now."""
+    spoken = block.spoken_of
+    if (
+        spoken is not None
+        and "e" in wording.slots
+        and asked.values["e"].full == spoken.full
+        and rng.random() < 0.6
+    ):
+        short = pronoun(base_class(asked.kind.slots["e"]), rng)
+        if short:
+            words = facts.question(wording, asked.values, rng, short)
+            return f"and {words}" if rng.random() < 0.4 else words
+    return polite(facts.question(wording, asked.values, rng), cast, rng)
+
+
+def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
+    """A question that one sentence of lore answers."""
+    here = block.facts()
+    if not here:
+        return None
+    for _ in range(6):
+        number, asked = rng.choice(here)
+        if touchy(cast, [block.sentence(number)]):
+            continue
+        own = rng.random() < 0.2 and any(w.own for w in asked.kind.wordings)
+        wording = facts.pick_wording(asked.kind, rng, own=own)
+        if not own and "e" in wording.slots and rng.random() < 0.07:
+            wording = Wording(rng.choice(_ABOUT), "about", frozenset("e"))
+            if sum(asked.values["e"].full in block.sentence(n) for n, _ in here) > 1:
+                continue
+        if not is_ambiguous(block, asked, wording, number):
+            words = worded(block, asked, wording, cast, rng)
+            return Turn("fact", words, quote(block, number, cast, rng), block.sentence(number))
+    return None
+
+
+def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
+    """A question that no sentence answers, though several may look like it."""
+    here = [fact for _, fact in block.facts()]
+    for _ in range(6):
+        roll = rng.random()
+        if not here or roll < 0.1:
+            asked = facts.make_fact(rng.choice(list(facts.kinds().values())), rng)
+        elif roll < 0.5:
+            asked = facts.make_fact(rng.choice(here).kind, rng)
+        else:
+            model = rng.choice(here)
+            slot = next(iter(model.values)) if rng.random() < 0.7 else rng.choice(list(model.values))
+            kind, where = rng.choice(facts.kinds_about(base_class(model.kind.slots[slot])))
+            asked = facts.make_fact(kind, rng, {where: model.values[slot]})
+        own = rng.random() < 0.1 and any(w.own for w in asked.kind.wordings)
+        wording = facts.pick_wording(asked.kind, rng, own=own)
+        if rng.random() < 0.05 and "e" in wording.slots and not block.mentions(asked.values["e"].full):
+            wording = Wording(rng.choice(_ABOUT), "about", frozenset("e"))
+        if touchy(cast, (asked.values[slot].full for slot in wording.slots)):
+            continue
+        if not is_ambiguous(block, asked, wording, None):
+            return Turn("unknown", worded(block, asked, wording, cast, rng), unknown(cast, rng))
+    return None
+
+
+_ABOUT = (
+    "tell me (about|of|more about|something about) {e}", "what (do you know|can you tell me|have you heard|can you say) about {e}",
+    "(have you|ever) (heard of|heard about) {e}", "(any news|any gossip|anything new|anything) (about|of|from) {e}", "what about {e}",
+    "what is (the story of|it with|there to know about|known about|the deal with) {e}", "{e}", "do you know {e}",
+    "i want to (know|hear|learn) (about|more about) {e}", "(what|who) is {e}", "describe {e}", "talk to me about {e}",
+    "let's talk about {e}", "explain {e} to me", "i keep hearing about {e}", "what should i know about {e}",
+)  # fmt: skip
+
+
+def happening_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
+    """A question about a random sentence."""
+    here = block.happenings()
+    if not here:
+        return None
+    number, told = rng.choice(here)
+    if touchy(cast, (told.subject, told.thing)):
+        return None
+    others = [block.sentence(n) for n, _ in (*block.facts(), *here) if n != number]
+    if rng.random() < 0.3:
+        if any(told.subject in text or told.thing in text for text in others):
+            return None
+        return Turn("unknown", polite(rng.choice(told.unanswered()), cast, rng), unknown(cast, rng))
+    words = rng.choice(told.asks())
+    named = [name for name in (told.subject, told.thing) if name in words]
+    if any(name in text for name in named for text in others) or (not named and len(others) > 0):
+        return None
+    return Turn("fact", polite(words, cast, rng), quote(block, number, cast, rng), block.sentence(number))
+
+
+def refuse_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
+    """A question about something that must not be told, though lore may tell it."""
+    if not cast.topics:
+        return None
+    topic = rng.choice(cast.topics)
+    words = polite(forbidden_question(topic, rng), cast, rng)
+    return Turn("refuse", words, f"{persona_pointer(topic.line)} {cast.phrase('refuse', rng)}.")
+
+
+def harmless_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
+    """A question that shares words with a forbidden topic and is none: not known, as no line tells it."""
+    if not cast.topics:
+        return None
+    topic = rng.choice(cast.topics)
+    near = alike(topic.subject.full, rng)
+    if near.full in topic.text or near.full == topic.names["x"]:
+        return None
+    kind, slot = rng.choice(facts.kinds_about(rng.choice(("place", "thing", "person"))))
+    asked = facts.make_fact(kind, rng, {slot: near})
+    naming = [w for w in kind.wordings if slot in w.slots and not w.indirect]
+    if not naming:
+        return None
+    wording = rng.choice(naming)
+    if is_ambiguous(block, asked, wording, None):
+        return None
+    return Turn("harmless", worded(block, asked, wording, cast, rng), unknown(cast, rng))
