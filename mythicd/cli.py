@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     asks.add_argument("--mic", action="store_true", help="speak to it yourself")
     talk.add_argument("--out", type=Path, metavar="FILE", help="write its voice to this wav")
     talk.add_argument("--timeline", action="store_true", help="print each turn's waterfall")
+    talk.add_argument("--svg", type=Path, metavar="FILE", help="save what is printed as a picture")
     talk.add_argument("--player", default="player", help="who you are, for its memory")
     talk.add_argument("--playthrough", default="talk", help="which story this belongs to, for its memory")
     return top
@@ -93,6 +94,7 @@ def _talk(chosen: argparse.Namespace, data: Path) -> int:
     hello = Hello(
         game="talk", world="default", player=chosen.player, playthrough=chosen.playthrough, client=f"talk {__version__}"
     )
+    console = Console(highlight=False, record=chosen.svg is not None)
     asyncio.run(
         talk.talk(
             chosen.npc,
@@ -102,7 +104,9 @@ def _talk(chosen: argparse.Namespace, data: Path) -> int:
             daemon_arguments=[*passed_on, "--log", "warning"],
             out=chosen.out,
             timeline=chosen.timeline,
-            console=Console(highlight=False),
+            console=console,
         )
     )
+    if chosen.svg is not None:
+        console.save_svg(str(chosen.svg), title=f"mythicd talk {chosen.npc}")
     return 0

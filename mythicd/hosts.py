@@ -87,7 +87,7 @@ def build(settings: Settings, data: Path) -> Engines:
         vad=GateVad() if settings.asr.vad == "webrtc+silero" else WebRtcVad(),
         asr=_asr(settings, data),
         llm=_llm(settings),
-        tts=_tts(settings),
+        tts=_tts(settings, data),
         embedder=MiniLmEmbedder(data / "models" / "embedder") if settings.rag.embedder != "none" else None,
         store=Store(data / "memory.db"),
     )
@@ -115,9 +115,9 @@ def _llm(settings: Settings) -> Llm:
     )
 
 
-def _tts(settings: Settings) -> Tts:
+def _tts(settings: Settings, data: Path) -> Tts:
     if settings.tts.backend == "piper":
         from mythicd.tts.piper import PiperTts
 
-        return PiperTts()
+        return PiperTts(data / "models" / "tts", settings.tts.sample_rate)
     return EspeakTts(sample_rate=settings.tts.sample_rate)

@@ -133,11 +133,13 @@ async def _turn(
         console.print(f"[dim]player[/]    {question.text}")
         asking = asyncio.create_task(client.send(m.TextInput(npc_id=npc_id, text=question.text)))
     marks: Mapping[str, float] = {}
+    shown = ""
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
             async for message in client.events():
                 match message:
-                    case m.ASRPartial(text=text):
+                    case m.ASRPartial(text=text) if text != shown:
+                        shown = text
                         console.print(f"[dim]  hears   {text}[/]")
                     case m.ASRFinal(text=text, confidence=confidence):
                         console.print(f"[dim]  heard[/]   [bold]{text or '(nothing)'}[/] [dim]{confidence:.2f}[/]")

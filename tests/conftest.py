@@ -7,6 +7,11 @@ import inspect
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("mythic", deadline=None)
+settings.load_profile("mythic")
 
 
 @pytest.fixture

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import tiny_gguf
 from asking import (
@@ -22,7 +26,12 @@ from mythicd.engines import (
     TextDelta,
     ToolSpec,
 )
+from mythicd.errors import EngineError
+from mythicd.llm.grammar import call_grammar
+from mythicd.llm.llama import LlamaOptions, Model
+from mythicd.llm.sampling import Sampler
 from mythicd.llm.schema import misfit, read_tool
+from mythicd.llm.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.engine
 
@@ -47,7 +56,9 @@ GIVE = ToolSpec(
 WAVE = ToolSpec("wave", "", {"type": "object", "properties": {}})
 
 
-async def test_noise_forced_into_a_call_writes_a_valid_one_every_time(start: Start, tmp_path: Path) -> None:
+async def test_noise_forced_into_a_call_writes_a_valid_one_every_time(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Tokens that hold the opening tag, alone or running on into JSON or into something else, drawn at random."""
     tags = ("<tool_call>", '<tool_call>{"', "<tool_call>\n", "<tool_call>,", "</tool_call>", "</tool_call> and")
     engine = await start(tiny_gguf.write(tmp_path / "tags.gguf", tiny_gguf.Tiny(tags=tags)), n_ctx=2048)
@@ -64,6 +75,8 @@ async def test_noise_forced_into_a_call_writes_a_valid_one_every_time(start: Sta
         if len(calls) >= 25 and {call.name for call in calls} == {"give_item", "wave"}:
             break
     assert len(calls) >= 25 and spoken_after_a_call
+    reasons = {record.getMessage() for record in caplog.records if "dropped" in record.getMessage()}
+    assert all("ended before its closing tag" in reason for reason in reasons)
     for call in calls:
         assert misfit(schemas[call.name], call.arguments) is None
 
@@ -81,3 +94,127 @@ async def test_a_call_that_runs_out_of_tokens_is_dropped_not_spoken(
         if dropped:
             break
     assert dropped
+
+
+class Wish:
+    """Stands in for a context: a model that wants these tokens, the first most of all."""
+
+    def __init__(self, size: int, *tokens: int) -> None:
+        self._logits = np.zeros(size, np.float32)
+        for rank, token in enumerate(tokens):
+            self._logits[token] = 100 - rank
+
+    def logits(self, row: int) -> np.ndarray[Any, Any]:
+        return self._logits
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]:
+    specials = (*tiny_gguf.SPECIALS, "<|1|>")
+    path = tiny_gguf.write(tmp_path_factory.mktemp("models") / "v.gguf", tiny_gguf.Tiny(specials=specials))
+    model = Model(path, LlamaOptions())
+    yield model.vocabulary
+    model.close()
+
+
+def admits(vocabulary: Vocabulary, grammar: str, text: str) -> bool:
+    """Tell whether the grammar admits this text, letter by letter, and an end behind it."""
+    sampler = Sampler(vocabulary, Sampling())
+    sampler.constrain(grammar)
+    end = vocabulary.control["<|im_end|>"]
+    try:
+        for letter in text.encode():
+            [token] = vocabulary.tokenise(chr(letter))
+            if sampler.sample(Wish(vocabulary.size, token), 0) != token:  # type: ignore[arg-type]
+                return False
+        return sampler.sample(Wish(vocabulary.size, end), 0) == end  # type: ignore[arg-type]
+    finally:
+        sampler.close()
+
+
+ANY = read_tool(
+    ToolSpec(
+        "try",
+        "",
+        {
+            "type": "object",
+            "properties": {
+                "a": {"type": "integer"},
+                "b": {"type": "string", "maxLength": 3},
+                "c": {"enum": ["x", 'y"z', 2, True]},
+                "d": {"type": "array", "items": {"type": "number"}, "maxItems": 2},
+                "e": {"type": "boolean"},
+            },
+            "required": ["b"],
+        },
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"b": "x"}',
+        '{"a": -12, "b": ""}',
+        '{"a":0,"b":"x","e":false}',
+        '{ "b" : "abc" , "c" : "x" }',
+        '{"b": "a\\"c", "c": "y\\"z"}',
+        '{"b": "x", "c": " x"}',
+        '{"b": "x", "c": 2, "d": []}',
+        '{"b": "x", "c": true, "d": [1.5, -2e3], "e": true}',
+    ],
+)
+def test_the_grammar_admits_what_fits(vocabulary: Vocabulary, arguments: str) -> None:
+    grammar = call_grammar([ANY])
+    assert grammar is not None
+    assert (
+        misfit(ANY.arguments, {k: v.strip() if isinstance(v, str) else v for k, v in json.loads(arguments).items()})
+        is None
+    )
+    for call in (f'{{"name": "try", "arguments": {arguments}}}', f'\n{{"name":"try","arguments":{arguments}}}\n'):
+        assert admits(vocabulary, grammar, f"{call}</tool_call>")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        '{"name": "try", "arguments": {}}',
+        '{"name": "try", "arguments": {"a": 1}}',
+        '{"name": "try", "arguments": {"b": "x",}}',
+        '{"name": "try", "arguments": {"b": "x" "c": 2}}',
+        '{"name": "try", "arguments": {,"b": "x"}}',
+        '{"name": "try", "arguments": {"b": "abcd"}}',
+        '{"name": "try", "arguments": {"b": "a<b"}}',
+        '{"name": "try", "arguments": {"b": "x", "c": "z"}}',
+        '{"name": "try", "arguments": {"b": "x", "d": [1, 2, 3]}}',
+        '{"name": "try", "arguments": {"b": "x", "z": 1}}',
+        '{"name": "try", "arguments": {"a": 01, "b": "x"}}',
+        '{"name": "other", "arguments": {"b": "x"}}',
+        '{"name": "try"}',
+    ],
+)
+def test_the_grammar_admits_nothing_else(vocabulary: Vocabulary, call: str) -> None:
+    grammar = call_grammar([ANY])
+    assert grammar is not None
+    assert not admits(vocabulary, grammar, f"{call}</tool_call>")
+
+
+def test_in_a_call_one_silent_token_passes_but_never_two_nor_a_banned_one(vocabulary: Vocabulary) -> None:
+    grammar = call_grammar([ANY])
+    assert grammar is not None
+    opener, silent, [brace] = vocabulary.control["<|im_start|>"], vocabulary.control["<|1|>"], vocabulary.tokenise("{")
+    sampler = Sampler(vocabulary, Sampling(), [opener])
+    sampler.constrain(grammar)
+    wish: Any = Wish(vocabulary.size, opener, silent, brace)
+    assert [sampler.sample(wish, 0) for _ in range(2)] == [silent, brace]
+    sampler.close()
+
+
+def test_a_vocabulary_that_cannot_write_the_call_is_an_error_not_the_end(vocabulary: Vocabulary) -> None:
+    sampler = Sampler(vocabulary, Sampling(), range(vocabulary.size))
+    sampler.constrain('root ::= "x"')
+    with pytest.raises(EngineError, match="fits the grammar"):
+        sampler.sample(Wish(vocabulary.size), 0)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="does not compile"):
+        sampler.constrain("root ::= nothing")
+    sampler.close()

@@ -61,10 +61,10 @@ def test_the_native_log_goes_to_pythons_log_and_nowhere_else(
 
 @pytest.mark.engine
 def test_a_shared_front_gives_the_logits_of_one_evaluated_alone(tmp_path: Path) -> None:
-    """Shared, trimmed and chunked differently, a sequence's logits differ by rounding only.
+    """Shared, trimmed, cut into other batches, beside others: a sequence's logits are the same.
 
-    With 40 models of noise, whose logits have a deviation of 1, the largest difference of any logit was 0.013 (median
-    of the models 0.006), and 3 to 5 for another prompt. Hence the bounds.
+    With 40 models of noise, whose logits have a deviation of 1, they were the same to the bit (with flash attention,
+    which is off on a CPU for that reason, they were apart by up to 0.014); another prompt's were apart by 3 to 5.
     """
     options = LlamaOptions(n_ctx=512, n_seq_max=8)
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf"), options)
@@ -85,7 +85,7 @@ def test_a_shared_front_gives_the_logits_of_one_evaluated_alone(tmp_path: Path) 
     context.apply([Trim(2, len(world))])
     context.evaluate([BatchPart(3, 0, other, False), BatchPart(2, len(world), tail[:7], False)])
     mixed = logits(2, len(world) + 7, tail[7:])
-    assert np.abs(shared - alone).max() < 0.05 and np.abs(mixed - alone).max() < 0.05
+    assert np.abs(shared - alone).max() < 1e-3 and np.abs(mixed - alone).max() < 1e-3
     assert np.abs(alone - logits(4, 0, world + other)).max() > 1
     context.close()
     model.close()

@@ -19,7 +19,7 @@ CHATML = (
 
 WORDS = (
     " the", " and", " you", " of", " to", " market", " harbor", "name", "arguments", "place", '{"', '":', '"}', '>{"',
-    "\n\n", ".\n\n", "user", "assistant", "system",
+    ".\n\n", "\n\n", "user", "assistant", "system",
 )  # fmt: skip
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
