@@ -4,9 +4,10 @@ A decoder with a model of the world's own words always finds *some* sentence of 
 gives it away is that the sentence is unlikely (the words follow each other as no wording has them), fits the sound
 badly, changes between the first pass and the last, and is crowded with short words. A logistic regression weighs five
 such signs; it was fitted to word accuracy on 370 utterances in five voices, clean and at 20 dB signal to noise: 240
-questions of expected wordings, 50 free ones, and 80 sentences about other worlds altogether. On those, of right answers
-(at most a quarter of the words wrong) 1.7 % get less than 0.5, and of the sentences from other worlds 7.5 % get more;
-area under the curve 0.99. The weights belong to the decoder settings in `pocketsphinx.py`: refit them when those change.
+questions of expected wordings, 50 free ones, and 80 sentences about other worlds altogether. On those, of right
+answers (at most a quarter of the words wrong) 1.7 % get less than 0.5, and of the sentences from other worlds 7.5 %
+get more; area under the curve 0.99. The weights belong to the decoder settings in `pocketsphinx.py`: refit them when
+those change.
 """
 
 from __future__ import annotations

@@ -3,10 +3,8 @@
 Writing out every wording with every name would be millions of sentences that differ in one place. A trigram model sees
 no further than two words, so it is enough to
 
-1. count the triples of the wordings with the slots still in them, once (`_templates`), keeping for every slot what
-   stands two words to its left and right;
-2. fill each such window with every name of the world, each with its share of the window's weight, and count the
-   triples that hold at least one word of the name.
+1. count the triples of the wordings with the slots still in them, once (`_templates`);
+2. put every name of the world, with its share of the weight, into each triple that has a slot (`_fill`).
 
 A wording thus weighs the same in a world of three names and of three hundred. Sentences are padded `<s> <s> … </s>`;
 two- and one-word counts follow by summing (`language.py`).
@@ -46,23 +44,21 @@ _ARTICLES = frozenset({"the", "a", "an"})
 
 @dataclass(frozen=True, slots=True)
 class _Templates:
-    """The wordings, counted with their slots still open."""
+    """The wordings' triples, counted with their slots still open. Those with several slots stand under each place."""
 
-    triples: Mapping[Triple, float]
-    """Triples without a slot."""
-    windows: Mapping[tuple[str, str, str, str, str], float]
-    """Two tokens, a slot, two tokens."""
+    plain: dict[Triple, float]
+    """Without a slot."""
+    left: dict[Triple, float]
+    """Two tokens before a slot, and the slot."""
+    middle: dict[Triple, float]
+    """A slot between two tokens."""
+    right: dict[Triple, float]
+    """A slot, and two tokens behind it; the second is empty behind the end."""
 
 
 def triples(vocabulary: Vocabulary) -> dict[Triple, float]:
     """Return the weight of every triple of words that the world makes likely."""
-    templates = _templates()
-    counts: defaultdict[Triple, float] = defaultdict(float)
-    for triple, weight in templates.triples.items():
-        counts[triple] += weight
-    names = fillings(vocabulary)
-    for window, weight in templates.windows.items():
-        _fill(counts, window, weight, names)
+    counts = _fill(_templates(), fillings(vocabulary))
     for line in vocabulary.lines:
         for part in _clauses(line):
             _count(counts, tuple(spoken_words(part)), _LORE_WEIGHT)
@@ -88,8 +84,7 @@ def fillings(vocabulary: Vocabulary) -> dict[str, list[tuple[Sentence, float]]]:
 @cache
 def _templates() -> _Templates:
     """Count the wordings. They are constants, so this is done once per process."""
-    plain: defaultdict[Triple, float] = defaultdict(float)
-    windows: defaultdict[tuple[str, str, str, str, str], float] = defaultdict(float)
+    templates = _Templates({}, {}, {}, {})
     openings = [tuple(opening.split()) for opening in OPENINGS]
     endings = [tuple(ending.split()) for ending in ENDINGS]
     turn = 0
@@ -102,13 +97,13 @@ def _templates() -> _Templates:
                 turn += 1
                 polite = section in _POLITE
                 for sentence, part in _variants(way):
-                    _count_template(plain, windows, sentence, share * part * (_BARE if polite else 1.0))
+                    _count_template(templates, sentence, share * part * (_BARE if polite else 1.0))
                 if polite:
                     # The lists' lengths have no common factor with what they walk beside, so all pairs come about.
-                    _count_template(plain, windows, openings[turn % len(openings)] + way, share * _OPENED)
-                    _count_template(plain, windows, way + endings[turn % len(endings)], share * _ENDED)
-    _count_template(plain, windows, ("{topic}",), _NAME_ALONE)
-    return _Templates(dict(plain), dict(windows))
+                    _count_template(templates, openings[turn % len(openings)] + way, share * _OPENED)
+                    _count_template(templates, way + endings[turn % len(endings)], share * _ENDED)
+    _count_template(templates, ("{topic}",), _NAME_ALONE)
+    return templates
 
 
 def _variants(way: Sentence) -> Iterator[tuple[Sentence, float]]:
@@ -127,47 +122,80 @@ def _variants(way: Sentence) -> Iterator[tuple[Sentence, float]]:
         yield tuple(short), _CONTRACTED
 
 
-def _count_template(
-    plain: defaultdict[Triple, float],
-    windows: defaultdict[tuple[str, str, str, str, str], float],
-    sentence: Sentence,
-    weight: float,
-) -> None:
-    tokens = (BEGIN, BEGIN, *sentence, END, END)
-    for at in range(2, len(tokens) - 1):
-        triple = (tokens[at - 2], tokens[at - 1], tokens[at])
-        if not SLOTS.intersection(triple):
-            plain[triple] += weight
-        if tokens[at] in SLOTS:
-            windows[(tokens[at - 2], tokens[at - 1], tokens[at], tokens[at + 1], tokens[at + 2])] += weight
+def _count_template(templates: _Templates, sentence: Sentence, weight: float) -> None:
+    tokens = (BEGIN, BEGIN, *sentence, END, "")
+    for triple in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        for token, kind in zip(triple, (templates.right, templates.middle, templates.left), strict=True):
+            if token in SLOTS:
+                _add(kind, triple, weight)
+        if triple[2] and not SLOTS.intersection(triple):
+            _add(templates.plain, triple, weight)
 
 
-def _fill(
-    counts: defaultdict[Triple, float],
-    window: tuple[str, str, str, str, str],
-    weight: float,
-    names: Mapping[str, list[tuple[Sentence, float]]],
-) -> None:
-    """Count the triples that hold a word of the slot's name. Those that reach into a slot further left are counted there."""
-    left2, left1, slot, right1, right2 = window
-    for turn, (name, share) in enumerate(names[slot]):
-        left = ("" if left2 in SLOTS or left1 in SLOTS else left2, "" if left1 in SLOTS else left1)
-        if left[1] == "a" and name[0][0] in "aeiou":
-            left = (left[0], "an")
-        right = _right(right1, turn, names) + (_right(right2, turn, names) if right1 != END else ())
-        tokens = left + name + right[:2]
-        for at in range(2, len(tokens)):
-            triple = (tokens[at - 2], tokens[at - 1], tokens[at])
-            if "" not in triple and at - 2 < 2 + len(name):
+def _fill(templates: _Templates, names: Mapping[str, list[tuple[Sentence, float]]]) -> defaultdict[Triple, float]:
+    """Count the triples that come about when every slot is filled with every name.
+
+    A triple with two slots is counted from its leftmost, the other being filled by one name in turn: all pairs of two
+    names would be many, and the back-off of the model knows about them anyway.
+    """
+    counts = defaultdict[Triple, float](float, templates.plain)
+    before: defaultdict[tuple[str, str], float] = defaultdict(float)
+    behind: defaultdict[tuple[str, str], float] = defaultdict(float)
+    whole: defaultdict[str, float] = defaultdict(float)
+    for (left2, left1, slot), weight in templates.left.items():
+        whole[slot] += weight
+        if left1 in SLOTS:
+            continue
+        before[left1, slot] += weight
+        if left2 in SLOTS:
+            continue
+        for name, share in names[slot]:
+            counts[left2, _article(left1, name), name[0]] += weight * share
+    for (left1, slot, right1), weight in templates.middle.items():
+        behind[slot, right1] += weight
+        if left1 in SLOTS:
+            continue
+        for turn, (name, share) in enumerate(names[slot]):
+            if len(name) == 1 and (right := _right((right1,), turn, names)):
+                counts[_article(left1, name), name[0], right[0]] += weight * share
+    for (slot, right1, right2), weight in templates.right.items():
+        for turn, (name, share) in enumerate(names[slot]):
+            right = _right((right1, right2), turn, names)
+            if len(right) > 1:
+                counts[name[-1], right[0], right[1]] += weight * share
+    for (left1, slot), weight in before.items():
+        for name, share in names[slot]:
+            if len(name) > 1:
+                counts[_article(left1, name), name[0], name[1]] += weight * share
+    for (slot, right1), weight in behind.items():
+        for turn, (name, share) in enumerate(names[slot]):
+            if len(name) > 1 and (right := _right((right1,), turn, names)):
+                counts[name[-2], name[-1], right[0]] += weight * share
+    for slot, weight in whole.items():
+        for name, share in names[slot]:
+            for triple in zip(name, name[1:], name[2:], strict=False):
                 counts[triple] += weight * share
+    return counts
 
 
-def _right(token: str, turn: int, names: Mapping[str, list[tuple[Sentence, float]]]) -> Sentence:
-    """Return a word to the right of a name; for another slot, one of its names in turn."""
-    if token not in SLOTS:
-        return (token,)
-    options = names[token]
-    return options[turn * 7 % len(options)][0] if options else ()
+def _article(left: str, name: Sentence) -> str:
+    return "an" if left == "a" and name[0][0] in "aeiou" else left
+
+
+def _right(tokens: Sentence, turn: int, names: Mapping[str, list[tuple[Sentence, float]]]) -> Sentence:
+    """Return the words behind a name; for another slot, one of its names in turn."""
+    words: Sentence = ()
+    for token in tokens:
+        if token in SLOTS:
+            options = names[token]
+            words += options[turn * 7 % len(options)][0] if options else ()
+        elif token:
+            words += (token,)
+    return words
+
+
+def _add(counts: dict[Triple, float], triple: Triple, weight: float) -> None:
+    counts[triple] = counts.get(triple, 0.0) + weight
 
 
 def _count(counts: defaultdict[Triple, float], words: Sentence, weight: float) -> None:

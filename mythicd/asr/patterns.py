@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"\{[a-z]+\}|[()\[\]|]|[a-z']+|\S")
 
 
 def expand(pattern: str) -> list[Sentence]:
-    """Return every way to say `pattern`, in order, without repetition. Raises ValueError where the notation is wrong."""
+    """Return every way to say `pattern`, in order, each once. Raises ValueError where the notation is wrong."""
     tokens = _TOKEN.findall(pattern)
     sentences, at = _choice(tokens, 0, pattern)
     if at != len(tokens):

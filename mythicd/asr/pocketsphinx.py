@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mythicd.asr import corpus, language
 from mythicd.asr.confidence import HeardWord, confidence
@@ -47,12 +48,12 @@ LONGEST_S: Final = 60.0
 _SHORTEST_FRAMES: Final = 10
 """An utterance of less than 200 ms holds no word."""
 _RESTARTS: Final = (20, 40, 80)
-"""Frames after which the live search starts over with a better mean: 0.4, 0.8 and 1.6 s; the last time as the final search."""
+"""Frames after which the search starts over with a better mean: 0.4, 0.8 and 1.6 s; the last time as the final one."""
 _CATCH_UP: Final = 8
 """Frames decoded for each new one while behind: 160 ms of audio cost about 6 ms."""
 _TRUE_MEAN_BELOW: Final = 100
 """Utterances of fewer frames (2 s) are decoded again from the start: it is quick, and their mean is still uncertain."""
-_FIRST_MEAN: Final = np.array([50.0, *[0.0] * 12])
+_FIRST_MEAN: Final[NDArray[np.float64]] = np.array([50.0, *[0.0] * 12])
 """Cepstral mean before anything has been heard: loud enough for speech at a usual level."""
 _PRIOR_FRAMES: Final = 500
 """Feature frames as which pocketsphinx counts the mean it was given (CMN_WIN in its cmn.h)."""
@@ -272,14 +273,15 @@ class _Utterance:
             self._decoder.process_raw(chunk, False, False)
             self._decoded = min(len(self._frames), self._decoded + frames)
 
-    def _heard_mean(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _heard_mean(self) -> NDArray[np.float64]:
         """Return the cepstral mean of the audio so far.
 
         pocketsphinx tells m = (500·m₀ + Σ) / (500 + n), the given mean m₀ counting as 500 frames; solve for Σ/n.
         """
         told = np.array([float(value) for value in self._decoder.get_cmn(True).split(",")])
         frames = max(1, self._decoded * FRAME // _FEATURE_FRAME - 2)
-        return ((_PRIOR_FRAMES + frames) * told - _PRIOR_FRAMES * self._mean) / frames
+        mean: NDArray[np.float64] = ((_PRIOR_FRAMES + frames) * told - _PRIOR_FRAMES * self._mean) / frames
+        return mean
 
     def _with_noise(self, frame: bytes) -> bytes:
         noisy = to_array(frame) + self._random.normal(0.0, _NOISE, FRAME)
@@ -312,7 +314,7 @@ def _package() -> Any:
     except ImportError as error:
         raise EngineUnavailable(
             f"The speech recogniser pocketsphinx is not installed ({error}).",
-            remedy="Install it: pip install 'mythicd[starter]'",
+            remedy="Reinstall Mythic with its dependencies, or: pip install pocketsphinx",
         ) from error
     return pocketsphinx
 

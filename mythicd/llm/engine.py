@@ -35,11 +35,6 @@ class LlamaLlm:
                 f" or {limits.chunk_alone} tokens need {needed}.",
                 remedy="Raise n_batch, or lower streams, chunk or chunk_alone; none may be below 1.",
             )
-        if self._options.n_seq_max < limits.streams:
-            raise ConfigError(
-                f"n_seq_max is {self._options.n_seq_max}, which is fewer than the {limits.streams} streams at once.",
-                remedy="Raise n_seq_max or lower streams.",
-            )
 
     async def start(self) -> None:
         """Load the model and warm it up. Raises EngineUnavailable or ModelError."""

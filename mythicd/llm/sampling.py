@@ -11,6 +11,7 @@ one at a time is let through where the model wants it.
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 from collections.abc import Iterable
 from typing import Any
@@ -42,6 +43,7 @@ class Sampler:
         self._banned = np.fromiter(banned, np.int32)
         self._grammar: Any = None
         self._was_silent = False
+        self._half_letter = b""
         self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
         self._bias: Any = (library.llama_logit_bias * len(self._banned))(
             *((int(token), float("-inf")) for token in self._banned)
@@ -70,7 +72,7 @@ class Sampler:
         made = self._library.llama_sampler_init_grammar(self._vocabulary.pointer, grammar.encode(), b"root")
         if not made:
             raise EngineError("llama.cpp does not compile the grammar of this turn's tools.")
-        self._grammar, self._was_silent = made, False
+        self._grammar, self._was_silent, self._half_letter = made, False, b""
 
     def release(self) -> None:
         """Let words flow freely again."""
@@ -106,18 +108,32 @@ class Sampler:
         self._was_silent = False
         # Mostly the likeliest token fits: asking the grammar about one is far cheaper than about the vocabulary.
         candidates = np.array([(likeliest, logits[likeliest], 0.0)], _CANDIDATE)
-        if np.isneginf(self._admitted(candidates)["logit"][0]):
+        chosen = self._best(self._admitted(candidates))
+        if chosen is None:
             candidates = np.zeros(len(logits), _CANDIDATE)
             candidates["id"] = np.arange(len(logits), dtype=np.int32)
             candidates["logit"] = logits
-            admitted = self._admitted(candidates)
+            chosen = self._best(self._admitted(candidates))
+        if chosen is None:
+            raise EngineError("No token of the language model fits the grammar of this turn's tools.")
+        # Only now: a token that the grammar does not admit would end the process here.
+        self._library.llama_sampler_accept(self._grammar, chosen)
+        self._half_letter = _half_letter(self._half_letter + self._vocabulary.piece(chosen)) or b""
+        return chosen
+
+    def _best(self, admitted: np.ndarray[Any, Any]) -> int | None:
+        """Return the likeliest of the admitted tokens that goes on in valid UTF-8; None if there is none.
+
+        The grammar takes any byte for the rest of a letter that has begun, a closing quote too.
+        """
+        while True:
             best = admitted["logit"].argmax()
             if np.isneginf(admitted["logit"][best]):
-                raise EngineError("No token of the language model fits the grammar of this turn's tools.")
-            likeliest = int(admitted["id"][best])
-        # Only now: a token that the grammar does not admit would end the process here.
-        self._library.llama_sampler_accept(self._grammar, likeliest)
-        return likeliest
+                return None
+            token = int(admitted["id"][best])
+            if _half_letter(self._half_letter + self._vocabulary.piece(token)) is not None:
+                return token
+            admitted["logit"][best] = -np.inf
 
     def _admitted(self, candidates: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the candidates with the logits of those that the grammar refuses at minus infinity."""
@@ -130,3 +146,13 @@ class Sampler:
 
     def _add(self, sampler: Any) -> None:
         self._library.llama_sampler_chain_add(self._chain, sampler)
+
+
+def _half_letter(data: bytes) -> bytes | None:
+    """Return the bytes at the end that begin a letter; None if the data cannot become valid UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(data)
+    except UnicodeDecodeError:
+        return None
+    return decoder.getstate()[0]

@@ -17,6 +17,7 @@ import tiny_gguf
 from asking import (
     GREEDY,
     MARLA,
+    ODO,
     Start,
     ask,
     pump,
@@ -63,6 +64,17 @@ async def test_one_reply_too_many_is_busy_and_the_others_go_on(start: Start) -> 
     for events in await asyncio.gather(*others):
         assert isinstance(events[-1], Finished)
     assert isinstance((await read(engine, request("c", ask(MARLA, "hi"))))[-1], Finished)
+
+
+async def test_with_a_single_sequence_characters_take_turns(start: Start) -> None:
+    engine = await start(n_seq_max=1)
+    reply = engine.generate(request("marla", ask(MARLA, "hi"), replace(GREEDY, max_tokens=400)))
+    await anext(reply)
+    with pytest.raises(Busy, match="sequence"):
+        await read(engine, request("odo", ask(ODO, "hi")))
+    await reply.aclose()
+    assert isinstance((await read(engine, request("odo", ask(ODO, "hi"))))[-1], Finished)
+    await settle(engine)
 
 
 async def test_a_character_that_speaks_is_not_warmed_up_nor_asked_twice(start: Start) -> None:
@@ -133,9 +145,7 @@ async def test_it_can_be_stopped_twice_and_started_again(start: Start) -> None:
     assert words(await read(engine, request("marla", ask(MARLA, "hi")))) == first
 
 
-@pytest.mark.parametrize(
-    "options", [{"n_batch": 64}, {"n_seq_max": 4}, {"limits": Limits(chunk=0)}, {"limits": Limits(streams=0)}]
-)
+@pytest.mark.parametrize("options", [{"n_batch": 64}, {"limits": Limits(chunk=0)}, {"limits": Limits(streams=0)}])
 def test_options_that_clash_are_refused(model: Path, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LlamaLlm(model, LlamaOptions(**options))

@@ -13,11 +13,20 @@ from training.corpus.facts import Fact, Wording
 from training.corpus.turn import Turn, polite, quote, unknown
 
 
+_OPEN_TAGS = frozenset(("identity", "about"))
+"""Questions that any sentence about the thing answers."""
+
+
 def is_ambiguous(block: Block, asked: Fact, wording: Wording, number: int | None) -> bool:
     """Whether another sentence than `number` could pass for the answer."""
-    if any(facts.tells_the_same(other, asked, wording) for n, other in block.facts() if n != number):
-        return True
     named = [asked.values[slot].full.removeprefix("the ") for slot in wording.slots]
+    for other, fact in block.facts():
+        if other == number:
+            continue
+        if facts.tells_the_same(fact, asked, wording):
+            return True
+        if wording.tag in _OPEN_TAGS and any(name in fact.sentence for name in named):
+            return True
     return any(name in block.sentence(n) for n, _ in block.happenings() for name in named)
 
 
@@ -53,10 +62,8 @@ def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
             continue
         own = rng.random() < 0.2 and any(w.own for w in asked.kind.wordings)
         wording = facts.pick_wording(asked.kind, rng, own=own)
-        if not own and "e" in wording.slots and rng.random() < 0.07:
+        if not own and "e" in wording.slots and rng.random() < 0.09:
             wording = Wording(rng.choice(_ABOUT), "about", frozenset("e"))
-            if sum(asked.values["e"].full in block.sentence(n) for n, _ in here) > 1:
-                continue
         if not is_ambiguous(block, asked, wording, number):
             words = worded(block, asked, wording, cast, rng)
             return Turn("fact", words, quote(block, number, cast, rng), block.sentence(number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from training.chat import SCENE, TALK, UNKNOWN, line_pointer, persona_pointer
+from training.chat import SCENE, TALK, line_pointer, persona_pointer
 from training.corpus.ask_tools import bare
 from training.corpus.block import Block
 from training.corpus.cast import Cast
@@ -161,8 +161,7 @@ def memory_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
             block.memory and verb == "is"
         ):
             return None
-        reply = rng.choice((unknown(cast, rng), f"{UNKNOWN} i don't know, i don't remember that."))
-        return Turn("unknown", polite(alternatives(_RECALLS[verb], rng), cast, rng), reply)
+        return Turn("unknown", polite(alternatives(_RECALLS[verb], rng), cast, rng), unknown(cast, rng))
     index = rng.randrange(len(block.memory))
     known = block.memory[index]
     if any(

@@ -153,7 +153,7 @@ def make_block(cast: Cast, rng: Random) -> Block:
     """Fresh surroundings for a character."""
     block = Block()
     known: list[Fact] = []
-    for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7))):
+    for _ in range(rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 6, 7))):
         if rng.random() < 0.18:
             other = randomlore.happening(rng)
             previous = block.happenings()

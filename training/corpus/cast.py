@@ -104,7 +104,7 @@ def make_tool(concept: str, rng: Random) -> Tool:
 
     def one(key: str) -> str:
         options = data[key][0].split("|")
-        return options[0] if rng.random() < 0.5 else rng.choice(options)
+        return options[0] if rng.random() < 0.65 else rng.choice(options)
 
     name, argument = one("name").split(" ")
     return Tool(concept, name, argument, one("what"), one("does"))
@@ -218,14 +218,14 @@ def make_cast(rng: Random) -> Cast:
             numbered += 1
             lines.append(f"- {_forbid(rng, topics, numbered)}")
     tools: list[Tool] = []
-    if rng.random() < 0.62:
+    if rng.random() < 0.7:
         concepts = list(CONCEPTS)
         if rng.random() < 0.35:
             concepts = rng.sample(CONCEPTS, rng.randint(2, 5))
         tools = [make_tool(concept, rng) for concept in concepts]
         if rng.random() < 0.25:
             tools += [make_tool("extra", rng)]
-        if rng.random() < 0.6:
+        if rng.random() < 0.4:
             rng.shuffle(tools)
         lines.append("## Tools")
         lines += [tool.line() for tool in tools]

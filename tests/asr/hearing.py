@@ -1,0 +1,72 @@
+"""Speech for tests, made on the spot: espeak-ng voices at 16 kHz, with white noise at a chosen distance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mythicd.asr.words import comparable_words, word_errors
+from mythicd.audio import Clip
+from mythicd.engines import MIC_RATE, AsrStream, Recognition, Vocabulary
+from mythicd.espeakng import EspeakNg
+
+HARBOUR_TOWN = Vocabulary(
+    people=("Marla", "Captain Reed", "Brother Anselm", "Old Tom", "the harbor master", "Sister Ivy", "Finn", "Orsolo"),
+    places=("tavern", "market", "harbor", "old chapel", "lighthouse", "north gate", "fish market", "Gilded Gull")
+    + ("Lanternport",),
+    items=("blue lantern", "rope", "silver key", "bread", "ale", "map", "sword", "candle"),
+    topics=("smugglers", "guard patrols", "secret passage", "guild dues"),
+    lines=(
+        "The tavern is open from sunset until two in the morning.",
+        "Guard patrols pass the market every five minutes.",
+        "The blue lantern hangs by the north gate.",
+        "Captain Reed keeps the silver key.",
+        "The harbor master collects the toll at noon.",
+    ),
+)
+
+QUESTIONS = (
+    "When does the tavern close?",
+    "Where can I find the blue lantern?",
+    "How much is the silver key?",
+    "Have you seen Captain Reed?",
+    "How do I get to the north gate?",
+    "What do you know about the smugglers?",
+    "Can you show me the way to the lighthouse?",
+    "Tell me about Lanternport.",
+    "Who is Orsolo?",
+    "Please mark the fish market on my map.",
+)
+
+OTHER_WORLDS = (
+    "The quarterly revenue exceeded expectations.",
+    "Photosynthesis converts sunlight into chemical energy.",
+    "Do penguins live in Antarctica?",
+    "My computer needs a new graphics card.",
+)
+
+
+def say(text: str, voice: str = "en-us", rate: int = 150, *, snr_db: float | None = None) -> bytes:
+    """Return `text` spoken at half of full scale, 200 ms of silence around it, under white noise."""
+    espeak = EspeakNg.load()
+    pcm = b"".join(chunk.pcm for chunk in espeak.synthesize(text, voice, rate))
+    speech = np.frombuffer(Clip(pcm, espeak.sample_rate).at(MIC_RATE).pcm, dtype="<i2").astype(np.float64)
+    speech *= 16_384 / np.abs(speech).max()
+    power = np.mean(speech**2)
+    quiet = np.zeros(MIC_RATE // 5)
+    sound = np.concatenate([quiet, speech, quiet])
+    if snr_db is not None:
+        noise = np.random.default_rng(7).normal(0.0, np.sqrt(power / 10 ** (snr_db / 10)), len(sound))
+        sound = sound + noise
+    return bytes(np.clip(np.rint(sound), -32768, 32767).astype("<i2").tobytes())
+
+
+async def hear(stream: AsrStream, pcm: bytes, *, chunk_bytes: int = 640) -> tuple[Recognition, list[str]]:
+    """Push `pcm` chunk by chunk; return the final words and every hypothesis on the way."""
+    partials = [await stream.push(pcm[at : at + chunk_bytes]) for at in range(0, len(pcm), chunk_bytes)]
+    return await stream.finish(), partials
+
+
+def rate_of_errors(pairs: list[tuple[str, str]]) -> float:
+    """Return the word error rate over (reference, hypothesis) pairs together."""
+    errors = sum(word_errors(comparable_words(said), comparable_words(heard)) for said, heard in pairs)
+    return errors / sum(len(comparable_words(said)) for said, _ in pairs)

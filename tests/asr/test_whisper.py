@@ -1,0 +1,107 @@
+"""faster-whisper behind the Protocol: what can go wrong before it loads, and the real engine on a model made here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hearing import HARBOUR_TOWN, hear
+
+from mythicd.asr.whisper import WhisperAsr, check_model
+from mythicd.engines import MIC_RATE
+from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
+
+SECOND = bytes(2 * MIC_RATE)
+
+
+def fake_files(directory: Path, *names: str) -> Path:
+    for name in names:
+        (directory / name).write_bytes(b"not a model")
+    return directory
+
+
+def test_a_model_must_be_whole(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no Whisper model directory .*gone"):
+        check_model(tmp_path / "gone")
+    for name in ("model.bin", "tokenizer.json", "vocabulary.json"):
+        with pytest.raises(ModelError, match=rf"lacks {name}") as caught:
+            check_model(tmp_path)
+        assert caught.value.remedy
+        fake_files(tmp_path, name)
+    check_model(tmp_path)
+
+
+async def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    engine = WhisperAsr(fake_files(tmp_path, "model.bin", "tokenizer.json", "vocabulary.json"))
+    with pytest.raises(EngineUnavailable, match="faster-whisper is not installed") as caught:
+        await engine.start()
+    assert "mythicd[whisper]" in caught.value.remedy
+    with pytest.raises(EngineError, match="not running"):
+        await engine.open()
+
+
+class TestRealEngine:
+    """The real faster-whisper and CTranslate2, on a model that always says the same sentence."""
+
+    @pytest.fixture(scope="class")
+    def model_dir(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        pytest.importorskip("faster_whisper", reason="needs the extra mythicd[whisper]")
+        from tiny_whisper import write_tiny_whisper
+
+        directory = tmp_path_factory.mktemp("whisper")
+        write_tiny_whisper(directory)
+        return directory
+
+    @pytest.fixture
+    async def asr(self, model_dir: Path) -> AsyncIterator[WhisperAsr]:
+        engine = WhisperAsr(model_dir, max_streams=2)
+        await engine.start()
+        yield engine
+        await engine.stop()
+
+    async def test_it_transcribes_with_partials(self, asr: WhisperAsr) -> None:
+        stream = await asr.open()
+        while not await stream.push(SECOND[:640]):
+            pass
+        recognition = await stream.finish()
+        assert recognition.text == "where is the blue lantern"
+        assert 0.9 < recognition.confidence <= 1.0
+        assert recognition.lang == "en"
+
+    async def test_hotwords_reach_the_decoder(self, asr: WhisperAsr) -> None:
+        before = await asr.open()
+        await asr.learn(HARBOUR_TOWN)
+        # This model says its sentence by counting tokens; hotwords before them make it lose count.
+        assert (await hear(before, SECOND))[0].text == "where is the blue lantern"
+        assert (await hear(await asr.open(), SECOND))[0].text != "where is the blue lantern"
+
+    async def test_streams_open_and_close(self, asr: WhisperAsr) -> None:
+        first, second = await asr.open(), await asr.open()
+        with pytest.raises(Busy):
+            await asr.open()
+        await first.push(SECOND)
+        await first.abandon()
+        await first.abandon()
+        assert (await second.finish()).text == ""
+        with pytest.raises(EngineError, match="over"):
+            await second.push(SECOND)
+        assert (await hear(await asr.open(), SECOND))[0].text == "where is the blue lantern"
+
+    async def test_bad_audio_is_refused_and_loses_nothing(self, asr: WhisperAsr) -> None:
+        stream = await asr.open()
+        await stream.push(SECOND)
+        with pytest.raises(AudioError, match="16-bit"):
+            await stream.push(b"\x00")
+        with pytest.raises(AudioError, match="longer than 30 s"):
+            await stream.push(SECOND * 30)
+        assert (await stream.finish()).text == "where is the blue lantern"
+
+    async def test_a_corrupt_model_is_a_model_error(self, model_dir: Path, tmp_path: Path) -> None:
+        for name in ("tokenizer.json", "vocabulary.json"):
+            (tmp_path / name).write_bytes((model_dir / name).read_bytes())
+        (tmp_path / "model.bin").write_bytes(b"garbage")
+        with pytest.raises(ModelError, match="cannot be loaded on cpu as int8"):
+            await WhisperAsr(tmp_path).start()
