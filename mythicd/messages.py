@@ -96,7 +96,7 @@ class MicStart(Message, frozen=True, kw_only=True):
     """The microphone opens: its PCM follows in binary frames of this stream."""
 
     stream: StreamId
-    """Chosen by the client, not yet used for another of its streams."""
+    """Chosen by the client; each higher than the one before."""
     npc_id: Id | None = None
     """Who is spoken to; the character attended to when absent."""
     mode: Literal["push_to_talk", "open"] = "push_to_talk"

@@ -250,7 +250,8 @@ class ClientSession:
     hello: Hello | None = None
     mics: dict[int, MicStart] = field(default_factory=dict)
     """Open microphone streams."""
-    closed_mics: set[int] = field(default_factory=set)
+    latest_mic: int = 0
+    """Highest stream id used so far: ids only go up, so nothing has to be remembered of the closed ones."""
     dropped: dict[int, int] = field(default_factory=dict)
     """Frames dropped, by the stream they named."""
 
@@ -267,19 +268,20 @@ class ClientSession:
                 f"{type(message).__name__} came before Hello.", remedy="Send Hello as the first message."
             )
         if isinstance(message, MicStart):
-            if message.stream in self.mics or message.stream in self.closed_mics:
+            if message.stream <= self.latest_mic:
                 raise BadMessage(
-                    f"MicStart: stream {message.stream} was used before.", remedy="Count streams upwards from 1."
+                    f"MicStart: stream {message.stream} comes after {self.latest_mic}: it was used before, or skipped.",
+                    remedy="Count streams upwards from 1.",
                 )
             if len(self.mics) >= MAX_MIC_STREAMS:
                 raise BadMessage(
                     f"MicStart: {MAX_MIC_STREAMS} microphone streams are open already.", remedy="Send MicStop first."
                 )
             self.mics[message.stream] = message
+            self.latest_mic = message.stream
         elif isinstance(message, MicStop):
             self._open_mic(message.stream)
             del self.mics[message.stream]
-            self.closed_mics.add(message.stream)
         elif isinstance(message, AudioChunk):
             if not self.hello.debug_audio:
                 raise BadMessage(
@@ -309,7 +311,7 @@ class ClientSession:
             # Bounded: a client that counts through all stream ids must not fill the memory.
             if len(self.dropped) < 1024:
                 self.dropped[frame.stream] = self.dropped.get(frame.stream, 0) + 1
-            if first and frame.stream not in self.closed_mics:
+            if first and frame.stream > self.latest_mic:
                 raise UnknownStream(
                     f"A frame names stream {frame.stream}, which is not open.", remedy="Send MicStart first."
                 )

@@ -18,6 +18,7 @@ Sentence = tuple[str, ...]
 """Words and `{slot}` tokens in order."""
 
 _TOKEN = re.compile(r"\{[a-z]+\}|[()\[\]|]|[a-z']+|\S")
+_NAME = re.compile(r"\{[a-z]+\}|[a-z][a-z']*")
 
 
 def expand(pattern: str) -> list[Sentence]:
@@ -50,7 +51,7 @@ def _sequence(tokens: list[str], at: int, pattern: str) -> tuple[list[Sentence],
                 raise ValueError(f"{token!r} is not closed by {closing!r} in the wording {pattern!r}.")
             parts.append(inner if token == "(" else [*inner, ()])
             at = end + 1
-        elif token[0] == "{" or token[0].isalpha():
+        elif _NAME.fullmatch(token):
             parts.append([(token,)])
             at += 1
         else:

@@ -10,7 +10,8 @@ first are misheard and no result can be repeated. Decoding costs 0.04 s per seco
 2. once enough has been heard for a good mean, the *final* search (all passes) takes over in the same way;
 3. an utterance that ends before that is simply decoded again, with the true mean.
 
-The outcome depends on nothing but the utterance's samples: not on what was said before, nor on how it was chunked.
+The words depend on nothing but the utterance's samples: not on what was said before, nor on how it was chunked. (The
+confidence moves in the fourth decimal: the decoder begins its search for the best Gaussians where it last left off.)
 White noise of −64 dBFS is added, as no microphone is without: models trained on recordings mishear digital silence.
 """
 
@@ -33,7 +34,7 @@ from mythicd.asr import corpus, language
 from mythicd.asr.confidence import HeardWord, confidence
 from mythicd.asr.lexicon import pronounce
 from mythicd.asr.wordings import WORDINGS
-from mythicd.audio import Reframer, to_array
+from mythicd.audio import SAMPLE_BYTES, Reframer, to_array
 from mythicd.engines import MIC_RATE, Recognition, Vocabulary
 from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
 from mythicd.espeakng import EspeakNg
@@ -219,11 +220,11 @@ class _Utterance:
         self._begin("live")
 
     def push(self, pcm: bytes) -> str:
+        if len(self._frames) * FRAME + len(pcm) // SAMPLE_BYTES > LONGEST_S * MIC_RATE:
+            raise AudioError(
+                f"The utterance is longer than {LONGEST_S:.0f} s.", remedy="Finish it and open another one."
+            )
         for frame in self._reframer.add(pcm):
-            if len(self._frames) * FRAME >= LONGEST_S * MIC_RATE:
-                raise AudioError(
-                    f"The utterance is longer than {LONGEST_S:.0f} s.", remedy="Finish it and open another one."
-                )
             self._frames.append(self._with_noise(frame))
             self._decode(_CATCH_UP)
             if self._decoded < len(self._frames):
@@ -239,8 +240,7 @@ class _Utterance:
             return Recognition("", 0.0)
         if self._restarts or len(self._frames) < _TRUE_MEAN_BELOW:
             self._decoder.end_utt()
-            self._decoder.activate_search("final")
-            self._decoder.start_utt()
+            self._begin("final")
             self._decoder.process_raw(b"".join(self._frames), False, True)
         else:
             self._decode(len(self._frames))

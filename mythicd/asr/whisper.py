@@ -174,8 +174,8 @@ class WhisperStream:
         if self._running is None and samples - self._heard_samples >= self._step:
             self._heard_samples = samples
             self._running = asyncio.create_task(self._transcribe())
-            # Let it begin; on a fast machine the next push finds it done.
-            await asyncio.sleep(0)
+        # One turn for the loop, lest a caller with much audio at hand never lets a transcription arrive.
+        await asyncio.sleep(0)
         return self._text
 
     async def finish(self) -> Recognition:

@@ -99,7 +99,7 @@ def test_questions_are_likelier_than_their_words_in_disorder(trigram: language.T
 
 def test_names_have_a_share_that_does_not_depend_on_their_number() -> None:
     few = corpus.triples(Vocabulary(people=("Marla",)))
-    many = corpus.triples(Vocabulary(people=tuple(f"person{'abcdefghijklmnopqrst'[i]}" for i in range(20))))
+    many = corpus.triples(Vocabulary(people=tuple(f"Person{letter}" for letter in "abcdefghijklmnopqrst")))
     assert sum(many.values()) == pytest.approx(sum(few.values()), rel=0.02)
 
 

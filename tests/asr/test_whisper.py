@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,65 +44,72 @@ async def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await engine.open()
 
 
-class TestRealEngine:
-    """The real faster-whisper and CTranslate2, on a model that always says the same sentence."""
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real engine's model: it always says the same sentence."""
+    pytest.importorskip("faster_whisper", reason="needs the extra mythicd[whisper]")
+    from tiny_whisper import write_tiny_whisper
 
-    @pytest.fixture(scope="class")
-    def model_dir(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        pytest.importorskip("faster_whisper", reason="needs the extra mythicd[whisper]")
-        from tiny_whisper import write_tiny_whisper
+    directory = tmp_path_factory.mktemp("whisper")
+    write_tiny_whisper(directory)
+    return directory
 
-        directory = tmp_path_factory.mktemp("whisper")
-        write_tiny_whisper(directory)
-        return directory
 
-    @pytest.fixture
-    async def asr(self, model_dir: Path) -> AsyncIterator[WhisperAsr]:
-        engine = WhisperAsr(model_dir, max_streams=2)
-        await engine.start()
-        yield engine
-        await engine.stop()
+@pytest.fixture
+async def asr(model_dir: Path) -> AsyncIterator[WhisperAsr]:
+    engine = WhisperAsr(model_dir, max_streams=2)
+    await engine.start()
+    yield engine
+    await engine.stop()
 
-    async def test_it_transcribes_with_partials(self, asr: WhisperAsr) -> None:
-        stream = await asr.open()
-        while not await stream.push(SECOND[:640]):
+
+async def test_it_transcribes_with_partials(asr: WhisperAsr) -> None:
+    stream = await asr.open()
+    assert await stream.push(SECOND) == ""
+    async with asyncio.timeout(30):
+        while not (partial := await stream.push(b"")):
             pass
-        recognition = await stream.finish()
-        assert recognition.text == "where is the blue lantern"
-        assert 0.9 < recognition.confidence <= 1.0
-        assert recognition.lang == "en"
+    assert partial == "where is the blue lantern"
+    recognition = await stream.finish()
+    assert recognition.text == "where is the blue lantern"
+    assert 0.5 < recognition.confidence <= 1.0
+    assert recognition.lang == "en"
 
-    async def test_hotwords_reach_the_decoder(self, asr: WhisperAsr) -> None:
-        before = await asr.open()
-        await asr.learn(HARBOUR_TOWN)
-        # This model says its sentence by counting tokens; hotwords before them make it lose count.
-        assert (await hear(before, SECOND))[0].text == "where is the blue lantern"
-        assert (await hear(await asr.open(), SECOND))[0].text != "where is the blue lantern"
 
-    async def test_streams_open_and_close(self, asr: WhisperAsr) -> None:
-        first, second = await asr.open(), await asr.open()
-        with pytest.raises(Busy):
-            await asr.open()
-        await first.push(SECOND)
-        await first.abandon()
-        await first.abandon()
-        assert (await second.finish()).text == ""
-        with pytest.raises(EngineError, match="over"):
-            await second.push(SECOND)
-        assert (await hear(await asr.open(), SECOND))[0].text == "where is the blue lantern"
+async def test_hotwords_reach_the_decoder(asr: WhisperAsr) -> None:
+    before = await asr.open()
+    await asr.learn(HARBOUR_TOWN)
+    # This model says its sentence by counting tokens; hotwords before them make it lose count.
+    assert (await hear(before, SECOND))[0].text == "where is the blue lantern"
+    assert (await hear(await asr.open(), SECOND))[0].text != "where is the blue lantern"
 
-    async def test_bad_audio_is_refused_and_loses_nothing(self, asr: WhisperAsr) -> None:
-        stream = await asr.open()
-        await stream.push(SECOND)
-        with pytest.raises(AudioError, match="16-bit"):
-            await stream.push(b"\x00")
-        with pytest.raises(AudioError, match="longer than 30 s"):
-            await stream.push(SECOND * 30)
-        assert (await stream.finish()).text == "where is the blue lantern"
 
-    async def test_a_corrupt_model_is_a_model_error(self, model_dir: Path, tmp_path: Path) -> None:
-        for name in ("tokenizer.json", "vocabulary.json"):
-            (tmp_path / name).write_bytes((model_dir / name).read_bytes())
-        (tmp_path / "model.bin").write_bytes(b"garbage")
-        with pytest.raises(ModelError, match="cannot be loaded on cpu as int8"):
-            await WhisperAsr(tmp_path).start()
+async def test_streams_open_and_close(asr: WhisperAsr) -> None:
+    first, second = await asr.open(), await asr.open()
+    with pytest.raises(Busy):
+        await asr.open()
+    await first.push(SECOND)
+    await first.abandon()
+    await first.abandon()
+    assert (await second.finish()).text == ""
+    with pytest.raises(EngineError, match="over"):
+        await second.push(SECOND)
+    assert (await hear(await asr.open(), SECOND))[0].text == "where is the blue lantern"
+
+
+async def test_bad_audio_is_refused_and_loses_nothing(asr: WhisperAsr) -> None:
+    stream = await asr.open()
+    await stream.push(SECOND)
+    with pytest.raises(AudioError, match="16-bit"):
+        await stream.push(b"\x00")
+    with pytest.raises(AudioError, match="longer than 30 s"):
+        await stream.push(SECOND * 30)
+    assert (await stream.finish()).text == "where is the blue lantern"
+
+
+async def test_a_corrupt_model_is_a_model_error(model_dir: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "vocabulary.json"):
+        (tmp_path / name).write_bytes((model_dir / name).read_bytes())
+    (tmp_path / "model.bin").write_bytes(b"garbage")
+    with pytest.raises(ModelError, match="cannot be loaded on cpu as int8"):
+        await WhisperAsr(tmp_path).start()

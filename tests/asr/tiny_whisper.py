@@ -1,4 +1,4 @@
-"""A Whisper model for tests, written with numpy through CTranslate2's own model format: 2 MB, real tokenizer, real files.
+"""A Whisper model for tests, written with numpy in CTranslate2's own format: 2 MB, real tokenizer, real files.
 
 Its decoder blocks add nothing, so the logits depend on the token's position only, and the output projection is wired to
 say one chosen sentence whatever the audio. Loading, features, tokenizing and decoding are the real ones.

@@ -86,7 +86,7 @@ def tool_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     spoken = noise.as_heard(target, rng, 1 if rng.random() < 0.25 else 0) if noisy else target
     words = polite(alternatives(pattern, rng).replace("{t}", _HELD), cast, rng)
     if noisy:
-        words = noise.as_heard(words, rng, rng.choice((0, 0, 1, 1, 2)))
+        words = noise.as_heard(words, rng, rng.choice((0, 0, 1, 1, 2)), keep=_HELD)
         if named and _HELD not in words:
             words += f" {_HELD}"
     value = bare(spoken if named else target)

@@ -41,13 +41,15 @@ def misheard(word: str, rng: Random) -> str:
     return word.replace(old, new, 1) or word
 
 
-def as_heard(text: str, rng: Random, mistakes: int) -> str:
-    """Lower case, no punctuation, digits spelt, and so many words replaced, dropped or inserted."""
+def as_heard(text: str, rng: Random, mistakes: int, keep: str = "") -> str:
+    """Lower case, no punctuation, digits spelt, and so many words, but never `keep`, replaced, dropped or inserted."""
     heard = spoken_numbers(_PUNCTUATION.sub(" ", text.lower())).split()
     for _ in range(mistakes):
         if len(heard) < 3:
             break
         at = int(rng.random() * len(heard))
+        if heard[at] == keep:
+            continue
         roll = rng.random()
         if roll < 0.6:
             heard[at] = misheard(heard[at], rng)

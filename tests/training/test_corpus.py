@@ -1,0 +1,113 @@
+"""The generator: same seed same text, answers that can be copied, pointers that exist, nothing held out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from training.chat import TALK, UNKNOWN
+from training.corpus import facts, noise
+from training.corpus.dialogue import Question, conversation
+from training.corpus.expand import count, expand, parse
+from training.corpus.names import held_out_names
+
+POINTER = re.compile(r"<\|[pt]?\d+\|>")
+
+
+def made(worlds: int, seed: int) -> Iterator[tuple[str, str, Question]]:
+    """(system text, shared front, question) of so many worlds."""
+    rng = Random(seed)
+    for _ in range(worlds):
+        system, episodes = conversation(rng)
+        for _, episode in zip(range(3), episodes, strict=False):
+            for question in episode.questions:
+                yield system, episode.front, question
+
+
+def test_the_same_seed_gives_the_same_text() -> None:
+    def texts(seed: int) -> list[str]:
+        return [system + front + q.prompt + q.reply for system, front, q in made(5, seed)]
+
+    assert texts(3) == texts(3)
+    assert texts(3) != texts(4)
+
+
+def test_an_answer_stands_behind_the_pointer_it_names() -> None:
+    seen = 0
+    for _, front, question in made(60, 1):
+        if question.turn.sort != "fact":
+            continue
+        pointer = POINTER.match(question.reply)
+        assert pointer is not None, question.reply
+        assert f"{pointer[0]} {question.turn.gold}" in front
+        assert question.turn.gold in question.reply
+        seen += 1
+    assert seen > 100
+
+
+def test_every_reply_begins_with_a_hidden_token_that_the_prompt_has_or_that_stands_for_none() -> None:
+    for system, front, question in made(60, 2):
+        first = question.reply.split(">", 1)[0] + ">"
+        assert first in (UNKNOWN, TALK) or first in system + front, question.reply
+
+
+def test_no_name_of_an_exam_is_ever_generated() -> None:
+    held_out = {name for name in held_out_names() if " " in name}
+    assert {"prancing pelican", "brass otter"} <= held_out
+    for system, front, question in made(150, 5):
+        text = system + front + question.prompt
+        assert not any(f" {name}" in text for name in held_out)
+
+
+def test_answers_refusals_and_not_knowing_are_balanced() -> None:
+    sorts = Counter(question.turn.sort for _, _, question in made(250, 6))
+    shares = {sort: number / sorts.total() for sort, number in sorts.items()}
+    assert 0.3 < shares["fact"] < 0.6
+    assert 0.08 < shares["unknown"] < 0.25
+    assert 0.04 < shares["refuse"] < 0.15
+    assert 0.07 < shares["tool"] < 0.25
+
+
+def test_each_kind_uses_all_its_slots_in_every_line_and_has_dozens_of_wordings() -> None:
+    for kind in facts.kinds().values():
+        for pattern in kind.lore:
+            missing = set(kind.slots) - set(re.findall(r"\{(\w+)\}", pattern))
+            allowed = missing == set() or kind.name in _SHORT_LINES
+            assert allowed, f"{kind.name}: {pattern} lacks {missing}"
+        assert sum(count(wording.pattern) for wording in kind.wordings) >= 12, kind.name
+
+
+_SHORT_LINES = frozenset(("taught", "worth"))
+"""Kinds with a line that leaves a part out on purpose."""
+
+
+def test_nothing_else_in_the_prompt_answers_an_unknown_question() -> None:
+    for _, front, question in made(80, 8):
+        if question.turn.sort == "unknown" and question.turn.gold:
+            assert question.turn.gold not in front
+
+
+@pytest.mark.parametrize("text", ["(a|b", "a)b", "((x|y)"])
+def test_unbalanced_patterns_are_errors(text: str) -> None:
+    with pytest.raises(ValueError, match="unbalanced|missing"):
+        parse(text)
+
+
+def test_expanding_reaches_every_alternative() -> None:
+    rng = Random(0)
+    assert {expand("(a|b(c|)) d", rng) for _ in range(100)} == {"a d", "b d", "bc d"}
+    assert count("(a|b(c|)) d") == 3
+
+
+def test_noise_is_what_a_recogniser_writes() -> None:
+    rng = Random(1)
+    assert noise.as_heard("When, at 21:05, is it?", rng, 0) == "when at twenty one five is it"
+    for _ in range(50):
+        heard = noise.as_heard("Is the Gilded Heron open now?", rng, 1)
+        assert re.fullmatch(r"[a-z ']+", heard)
+        same = sum(a == b for a, b in zip(heard.split(), "is the gilded heron open now".split(), strict=False))
+        assert same >= 0 and abs(len(heard.split()) - 6) <= 1

@@ -1,0 +1,53 @@
+"""The exams: their worlds are consistent, their judges strict, their intervals right."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mythicd.dialogue.prompt import FRAME
+from training.evaluate import interval
+from training.exam import SETS, Examiner, call_of, kind_of, load_worlds
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_answer_stands_in_the_line_it_names(name: str) -> None:
+    for world in load_worlds(name)["worlds"]:
+        lore = world["lore"]
+        for item in (*world["facts"], *world["harmless"]):
+            told = lore[item["line"]].lower()
+            assert not item["gold"] or any(gold in told for gold in item["gold"]), item
+        for item in world["unknown"]:
+            assert all(key in lore for key in item["near"]), item
+
+
+def test_the_two_exams_share_no_name() -> None:
+    dev, sealed = (
+        {name for names in load_worlds(set_)["names"].values() for name in names} for set_ in ("dev", "sealed")
+    )
+    assert not dev & sealed
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_an_exam_is_the_same_each_time_and_uses_the_daemons_prompt(name: str) -> None:
+    first, again = (list(Examiner(name).questions()) for _ in range(2))
+    assert [(q.group, q.words, q.prompt) for q in first] == [(q.group, q.words, q.prompt) for q in again]
+    assert all(q.prompt.world.startswith(FRAME[:20]) for q in first)
+    assert len({q.group for q in first}) == 13
+
+
+def test_replies_are_told_apart() -> None:
+    assert kind_of("I do not know that, traveller.") == "unknown"
+    assert kind_of("My lips are sealed.") == "refused"
+    assert kind_of("The tavern is open.") == "wrong"
+    call = json.dumps({"name": "wave", "arguments": {"to": " you"}})
+    assert kind_of(f"Sure. <tool_call>{call}</tool_call>") == "called"
+    assert call_of(f"<tool_call>{call}</tool_call>") == {"name": "wave", "arguments": {"to": " you"}}
+    assert call_of("<tool_call>{oops</tool_call>") is None
+
+
+def test_the_interval_is_wilsons() -> None:
+    low, high = interval(8, 10)
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
+    assert interval(10, 10)[1] == pytest.approx(1.0)
