@@ -74,7 +74,7 @@ class Actions:
         try:
             return await self._awaited[call.call_id]
         finally:
-            del self._awaited[call.call_id]
+            self._awaited.pop(call.call_id, None)
 
     def acknowledge(self, ack: m.Ack) -> None:
         """Take the game's answer; a second one changes nothing."""
@@ -86,6 +86,7 @@ class Actions:
     def cancel(self, turn_id: str) -> None:
         """Let go of a turn's calls whose words were never heard."""
         for call in self._ledger.cancel(turn_id):
+            self._awaited.pop(call.call_id, None)
             self._note(call, "cancelled")
 
     def tell_failures(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ Endpointing counts samples, so a replay is exact; the timeline's marks are on th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,9 @@ from mythicd.config import TurnSettings
 from mythicd.engines import MIC_RATE, VAD_FRAME, Asr, AsrStream, Recognition, Vad
 from mythicd.timeline import Mark, MicClock, Timeline
 from mythicd.vad.endpoint import Endpointer, EndpointSettings, HardEnd, SoftEnd, SpeechResumed, SpeechStart
+
+MAX_HELD_S = 60
+"""How long one press of a push-to-talk key is listened to: a key that lies under a book must not fill a recogniser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,18 @@ class Ear:
         self._utterance = _Utterance()
         self._stream: AsrStream | None = None
         self._transcript = Transcript()
+        self._over = False
+        """Whether the one utterance of a held key has ended before its release."""
 
-    async def hear(self, pcm: bytes, arrived_s: float) -> list[HeardEvent]:
-        """Take audio as it arrives; return what became of it. Raises AudioError or EngineError."""
+    async def hear(self, pcm: bytes, arrived_s: float) -> AsyncGenerator[HeardEvent, None]:
+        """Take audio as it arrives; yield what becomes of it, as soon as it is known. Raises EngineError.
+
+        That somebody speaks is told before the recogniser is asked: a character falls silent without waiting for it.
+        """
+        if self._over:
+            return
         self._received += len(pcm) // SAMPLE_BYTES
         self._clock.add(self._received, arrived_s)
-        events: list[HeardEvent] = []
         waiting: list[bytes] = []
         for frame in self._frames.add(pcm):
             waiting.append(frame)
@@ -86,37 +96,47 @@ class Ear:
                         if self._utterance.first_voiced is None:
                             self._utterance.first_voiced = event.first_voiced
                         if not self._held:
-                            events.append(SpeechBegan())
                             waiting[:0] = self._recent
                             self._recent.clear()
+                            yield SpeechBegan()
                     case SoftEnd():
                         self._utterance.last_voiced, self._utterance.soft_end = event.last_voiced, event.sample
                     case SpeechResumed():
                         self._utterance.soft_end = None
                     case HardEnd():
+                        # With push-to-talk only an utterance that is too long ends before the key is released.
                         self._utterance.last_voiced = event.last_voiced
-                        if not self._held:
-                            events += await self._recognise(waiting, arrived_s)
-                            waiting = []
-                            events.append(await self._end(self._when(event.sample, arrived_s)))
+                        if (partial := await self._recognise(waiting, arrived_s)) is not None:
+                            yield partial
+                        waiting = []
+                        self._over = self._held
+                        yield await self._end(self._when(event.sample, arrived_s))
+                        if self._over:
+                            return
             if not self._held and not self._endpointer.speaking:
                 self._recent += waiting
                 waiting = []
-        return events + await self._recognise(waiting, arrived_s)
+        if (partial := await self._recognise(waiting, arrived_s)) is not None:
+            yield partial
+        if self._held and self._received >= MAX_HELD_S * MIC_RATE:
+            self._over = True
+            yield await self._end(arrived_s)
 
-    async def release(self, now_s: float) -> UtteranceEnded | None:
-        """The microphone closes. Return what was said until now; None when nothing was under way."""
+    async def release(self, now_s: float) -> AsyncGenerator[HeardEvent, None]:
+        """The microphone closes. Yield what was said until now; nothing when nothing was under way."""
+        if self._over:
+            return
         for event in self._endpointer.release() if self._held else self._endpointer.close():
             match event:
                 case SpeechStart():
                     self._utterance.first_voiced = event.first_voiced
                 case HardEnd():
                     self._utterance.last_voiced = event.last_voiced
-        if not self._held and self._utterance.first_voiced is None:
-            return None
         rest = self._frames.finish()
+        if not self._held and self._utterance.first_voiced is None:
+            return
         await self._recognise([rest] if rest else [], now_s)
-        return await self._end(now_s)
+        yield await self._end(now_s)
 
     async def abandon(self) -> None:
         """Forget what is being said."""
@@ -124,13 +144,12 @@ class Ear:
         if stream is not None:
             await stream.abandon()
 
-    async def _recognise(self, frames: list[bytes], now_s: float) -> list[HeardEvent]:
+    async def _recognise(self, frames: list[bytes], now_s: float) -> Partial | None:
         if not frames:
-            return []
+            return None
         if self._stream is None:
             self._stream = await self._asr.open()
-        partial = self._transcript.add(await self._stream.push(b"".join(frames)), now_s)
-        return [partial] if partial is not None else []
+        return self._transcript.add(await self._stream.push(b"".join(frames)), now_s)
 
     async def _end(self, hard_s: float) -> UtteranceEnded:
         """Finish the utterance, and be ready for the next one of this stream."""

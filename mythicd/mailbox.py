@@ -48,6 +48,14 @@ class Mailbox(Generic[T]):
         self._control.append(item)
         self._wake.set()
 
+    def post_own(self, item: T) -> None:
+        """Add what a turn's own work reports. Never refused: a flood from outside must not make a turn lose its end.
+
+        Bounded all the same: a turn has one voice, one end, and few calls.
+        """
+        self._control.append(item)
+        self._wake.set()
+
     def post_in_order(self, item: T | MicFrame) -> None:
         """Add something of a microphone stream; the oldest audio goes when the lane is full."""
         if len(self._audio) >= MAX_AUDIO:

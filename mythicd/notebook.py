@@ -61,6 +61,12 @@ class Notebook:
             except MythicError as error:
                 log.error("%s does not remember something: %s", self._name, error)
                 self._on_error(error)
+            except Exception:
+                # The writer outlives everything: without it nothing would be remembered, and `close` never end.
+                log.exception("%s does not remember something", self._name)
+                self._on_error(
+                    StoreError(f"Something of {self._name} was not written down.", remedy="Look at the daemon's log.")
+                )
             finally:
                 self._notes.task_done()
         self._notes.task_done()

@@ -4,30 +4,34 @@
     thought  dialogue -> memory -> llm
     reply    guardrails -> phrases -> tts -> visemes -> the client
 
-What happens when is decided by dialogue/state.py; this file carries its commands out. A turn's work is one task, which
-a barge-in cancels; what was heard of it is settled by the character afterwards, which is why that waits for the
-client's `PlaybackStopped` (for a bounded time) and not for the turn.
+What happens when is decided by dialogue/state.py; this file carries its commands out, each change of state whole: there
+is no `await` within one. A turn's work is one task, which a barge-in cancels; what was heard of it is settled by the
+character afterwards, which is why that waits for the client's `PlaybackStopped` (for a bounded time) and not for the
+turn. Whoever else might never answer has a bound, too: the microphone, the recogniser, and everything in an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mythicd import messages as m
 from mythicd import wire
 from mythicd.actions import Actions
 from mythicd.asr.transcript import Partial
+from mythicd.audio import SAMPLE_BYTES
 from mythicd.dialogue.history import History
 from mythicd.dialogue.state import Command, Event, State, advance
 from mythicd.ear import Ear, HeardEvent, SpeechBegan, UtteranceEnded
-from mythicd.engines import Recognition
-from mythicd.errors import Busy, MythicError
+from mythicd.engines import MIC_RATE
+from mythicd.errors import Busy, EngineError, MythicError
 from mythicd.intercom import Intercom
 from mythicd.mailbox import Mailbox, MicFrame
 from mythicd.memory.records import Speaker, ToolRecord, Utterance
@@ -40,6 +44,16 @@ log = logging.getLogger(__name__)
 
 CUT_TIMEOUT_S = 0.5
 """How long a client may take to fall silent after a `Cutoff` before the playhead it last sent is believed."""
+MIC_PATIENCE_S = 1.5
+"""How long a microphone may send nothing in the middle of an utterance before that is taken as its end."""
+HEARING_PATIENCE_S = 20.0
+"""How long a recogniser may take for one step."""
+ANSWER_PATIENCE_S = 60.0
+"""How long an answer may get no further; a big model on a slow machine takes half a minute to read a long prompt."""
+END_PATIENCE_S = 2.0
+"""How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
+PIECE_BYTES = 6400
+"""Longer frames of a microphone are heard in pieces of 0.2 s, so that nobody else waits for a whole speech."""
 REMEMBERED = 24
 """Utterances from before the daemon's start that a history is made of."""
 
@@ -58,6 +72,25 @@ class Turn:
     source: str = "speech"
     reply: Reply | None = None
     work: asyncio.Task[None] | None = None
+    responded_s: float = 0.0
+    """When the work began, on the monotonic clock."""
+
+    @property
+    def patience_ends_s(self) -> float | None:
+        """When an answer that gets no further is given up; None when none is being made."""
+        if self.work is None:
+            return None
+        return max(self.responded_s, self.reply.moved_s if self.reply is not None else 0.0) + ANSWER_PATIENCE_S
+
+
+@dataclass(slots=True)
+class Microphone:
+    """The microphone that speaks to a character, and what hears it."""
+
+    start: m.MicStart
+    ear: Ear
+    heard_s: float
+    """When the last of its audio was heard, on the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +151,8 @@ class Character:
         self._thought = Thought(
             npc_id, stage, rooms, self._history, self._actions, send=outlet.send, clock=clock, wall=wall
         )
-        self._ears: dict[int, Ear] = {}
+        self._mic: Microphone | None = None
+        """One player, one microphone."""
         self._turns = 0
         self._turn: Turn | None = None
         """The turn that is being heard or answered."""
@@ -127,6 +161,8 @@ class Character:
         self._cut_deadline: float | None = None
         self._typed = ""
         self._life: asyncio.Task[None] | None = None
+        self._works: set[asyncio.Task[None]] = set()
+        """The work of turns, also of those that were cut and have not ended yet."""
         self._idle_work: asyncio.Task[None] | None = None
         self._looking_ahead: asyncio.Task[None] | None = None
 
@@ -144,17 +180,21 @@ class Character:
 
     async def close(self) -> None:
         """Fall silent, write down what was heard, and end."""
-        if self._life is None:
+        life, self._life = self._life, None
+        if life is None:
             return
-        self._life.cancel()
-        await asyncio.gather(self._life, return_exceptions=True)
-        self._life = None
-        await self._happen(Event.LEAVE)
-        for ear in self._ears.values():
-            await ear.abandon()
+        life.cancel()
+        await asyncio.gather(life, return_exceptions=True)
+        self._happen(Event.LEAVE)
+        await self._close_mic()
+        if self._works:
+            await asyncio.wait(self._works, timeout=END_PATIENCE_S)
+        for work in self._works:
+            log.error("%s: %s does not end", self.npc_id, work.get_name())
         await self._stop_idle_work()
         if self._looking_ahead is not None:
-            await self._looking_ahead
+            self._looking_ahead.cancel()
+            await asyncio.gather(self._looking_ahead, return_exceptions=True)
         await self._notebook.close()
 
     # --- the mailbox -------------------------------------------------------------------------------------------------
@@ -162,83 +202,147 @@ class Character:
     async def _live(self) -> None:
         try:
             await self._remember()
-        except MythicError as error:
-            self._tell(error)
+        except Exception as error:
+            self._explain(error)
         while True:
-            deadlines = [at for at in (self._actions.next_deadline, self._cut_deadline) if at is not None]
-            wait = max(0.0, min(deadlines) - self._clock()) if deadlines else None
-            item = await self._mailbox.get(wait)
+            item = await self._mailbox.get(self._patience_s())
             try:
                 await self._look_at_clock()
                 if item is not None:
                     await self._take(item)
-            except MythicError as error:
-                self._tell(error)
-            except Exception:
-                self._fail()
+            except Exception as error:
+                self._explain(error)
 
     async def _take(self, item: Post | MicFrame) -> None:
         match item:
             case MicFrame():
-                ear = self._ears.get(item.stream)
-                for event in await ear.hear(item.pcm, item.arrived_s) if ear is not None else ():
-                    await self._heard(event)
+                await self._hear(item)
             case m.MicStart():
-                await self._open_ear(item)
+                await self._open_mic(item)
             case m.MicStop():
-                ear = self._ears.pop(item.stream, None)
-                ended = await ear.release(self._clock()) if ear is not None else None
-                if ended is not None:
-                    await self._heard(ended)
+                if self._mic is not None and self._mic.start.stream == item.stream:
+                    await self._listen(self._mic.ear.release(self._clock()))
+                    await self._close_mic()
             case m.TextInput():
                 self._typed = item.text
-                await self._happen(Event.TEXT)
+                self._happen(Event.TEXT)
             case m.Attend():
                 await self._stop_idle_work()
                 if item.attending:
                     self._warm()
             case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
-                await self._follow_playback(item)
+                self._follow_playback(item)
             case m.Ack():
                 self._actions.acknowledge(item)
             case Anchored():
-                self._release_calls(item.turn)
+                if item.turn in (self._turn, self._cut):
+                    self._release_calls(item.turn)
             case Happened():
                 if item.turn is self._turn:
-                    await self._happen(item.event)
+                    self._happen(item.event)
+
+    def _patience_s(self) -> float | None:
+        """Return how long to wait for the next message before the clock has something to say; None for ever."""
+        deadlines = [self._actions.next_deadline, self._cut_deadline, self._mic_deadline]
+        if self._turn is not None:
+            deadlines.append(self._turn.patience_ends_s)
+        first = min((at for at in deadlines if at is not None), default=math.inf)
+        return None if first == math.inf else max(0.0, first - self._clock())
 
     async def _look_at_clock(self) -> None:
         if self._cut_deadline is not None and self._clock() >= self._cut_deadline:
-            self._cut_deadline = None
-            await self._happen(Event.PLAYBACK_STOPPED)
+            self._happen(Event.PLAYBACK_STOPPED)
+        if self._mic is not None and self._mic_deadline is not None and self._clock() >= self._mic_deadline:
+            log.warning("%s: the microphone fell silent in the middle of an utterance", self.npc_id)
+            await self._listen(self._mic.ear.release(self._clock()))
+            self._lose_speech()
+        turn = self._turn
+        if turn is not None and turn.patience_ends_s is not None and self._clock() >= turn.patience_ends_s:
+            gone = f"The answer of {self.npc_id} got no further for {ANSWER_PATIENCE_S:.0f} s and was given up."
+            self._explain(EngineError(gone, remedy="Try again; a smaller model answers sooner."), turn)
+            self._stop_work(turn, "error")
+            self._happen(Event.FAILED)
         for call, error in self._actions.look_at_clock():
             self._outlet.send(wire.describe(error, npc_id=self.npc_id, turn_id=call.turn_id, call_id=call.call_id))
 
     # --- hearing -----------------------------------------------------------------------------------------------------
 
-    async def _open_ear(self, start: m.MicStart) -> None:
-        for stream in list(self._ears):  # one player, one microphone: a new one takes the place of the old
-            await self._ears.pop(stream).abandon()
-            await self._heard(UtteranceEnded(Recognition("", 0.0), Timeline(), voiced=False))
-        turn = self._stage.settings.turn
-        self._ears[start.stream] = Ear(self._rooms.vad, self._rooms.asr, turn, start.mode, self._clock())
-        if start.mode == "push_to_talk":
-            await self._happen(Event.SPEECH_START)
+    @property
+    def _mic_deadline(self) -> float | None:
+        if self._mic is None or not self._is_hearing:
+            return None
+        return self._mic.heard_s + MIC_PATIENCE_S
 
-    async def _heard(self, event: HeardEvent) -> None:
-        turn = self._turn
+    @property
+    def _is_hearing(self) -> bool:
+        """Whether the turn is the player's, who speaks."""
+        return self.state in (State.LISTENING, State.BARGE_IN)
+
+    async def _open_mic(self, start: m.MicStart) -> None:
+        await self._close_mic()
+        self._mic = self._microphone(start)
+        if start.mode == "push_to_talk":
+            self._happen(Event.SPEECH_START)
+
+    def _microphone(self, start: m.MicStart) -> Microphone:
+        now = self._clock()
+        ear = Ear(self._rooms.vad, self._rooms.asr, self._stage.settings.turn, start.mode, now)
+        return Microphone(start, ear, now)
+
+    async def _close_mic(self) -> None:
+        """Let go of the microphone; what it was in the middle of is lost."""
+        mic, self._mic = self._mic, None
+        self._lose_speech()
+        if mic is not None:
+            with contextlib.suppress(Exception):  # it may be closed because its recogniser failed
+                await mic.ear.abandon()
+
+    def _lose_speech(self) -> None:
+        if self._is_hearing:
+            self._happen(Event.SPEECH_LOST)
+
+    async def _hear(self, frame: MicFrame) -> None:
+        for at in range(0, len(frame.pcm), PIECE_BYTES):
+            if self._mic is None or self._mic.start.stream != frame.stream:
+                return
+            piece = frame.pcm[at : at + PIECE_BYTES]
+            later = len(frame.pcm) - at - len(piece)
+            await self._listen(self._mic.ear.hear(piece, frame.arrived_s - later / SAMPLE_BYTES / MIC_RATE))
+            if self._mic is not None:
+                self._mic.heard_s = self._clock()
+
+    async def _listen(self, events: AsyncGenerator[HeardEvent, None]) -> None:
+        """Take what the ear hears. If it fails, the utterance is lost and told; an open microphone listens on."""
+        try:
+            async with asyncio.timeout(HEARING_PATIENCE_S), contextlib.aclosing(events):
+                async for event in events:
+                    self._heard(event)
+            return
+        except TimeoutError:
+            late = f"The recogniser did not answer within {HEARING_PATIENCE_S:.0f} s."
+            self._explain(EngineError(late, remedy="Try again."), self._turn)
+        except Exception as error:
+            self._explain(error, self._turn)
+        mic, was_hearing = self._mic, self._is_hearing
+        await self._close_mic()
+        # What fails without a word having been spoken would fail for every frame: then it stays closed.
+        if mic is not None and mic.start.mode == "open" and was_hearing:
+            self._mic = self._microphone(mic.start)
+
+    def _heard(self, event: HeardEvent) -> None:
         match event:
             case SpeechBegan():
-                await self._happen(Event.SPEECH_START)
-            case Partial() if turn is not None:
+                self._happen(Event.SPEECH_START)
+            case Partial() if self._turn is not None and self._is_hearing:
+                turn_id = self._turn.turn_id
                 self._outlet.send(
-                    m.ASRPartial(npc_id=self.npc_id, turn_id=turn.turn_id, text=event.text, stable=event.stable)
+                    m.ASRPartial(npc_id=self.npc_id, turn_id=turn_id, text=event.text, stable=event.stable)
                 )
                 self._anticipate(event.text)
-            case UtteranceEnded() if turn is not None and self.state in (State.LISTENING, State.BARGE_IN):
-                heard = event.recognition
+            case UtteranceEnded() if self._turn is not None and self._is_hearing:
+                turn, heard = self._turn, event.recognition
                 if not event.voiced and not heard.text:
-                    await self._happen(Event.SPEECH_LOST)
+                    self._happen(Event.SPEECH_LOST)
                     return
                 turn.timeline, turn.words, turn.confidence = event.timeline, heard.text, heard.confidence
                 turn.timeline.mark(Mark.ASR_FINAL, self._clock())
@@ -251,22 +355,29 @@ class Character:
                         confidence=heard.confidence,
                     )
                 )
-                await self._happen(Event.SPEECH_END)
+                self._happen(Event.SPEECH_END)
 
     def _anticipate(self, words: str) -> None:
         """Look ahead at what the player is saying; one look at a time, the next one sees more."""
         if self._looking_ahead is None or self._looking_ahead.done():
-            self._looking_ahead = asyncio.create_task(self._look_ahead(words), name=f"{self.npc_id} looks ahead")
+            self._looking_ahead = self._beside(self._thought.anticipate(words), "looks ahead")
 
-    async def _look_ahead(self, words: str) -> None:
-        try:
-            await self._thought.anticipate(words)
-        except MythicError as error:
-            log.warning("%s cannot look ahead: %s", self.npc_id, error)
+    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Begin something that no turn depends on: its failure is only logged."""
+
+        async def run() -> None:
+            try:
+                await work
+            except MythicError as error:
+                log.warning("%s %s: %s", self.npc_id, name, error)
+            except Exception:
+                log.exception("%s %s", self.npc_id, name)
+
+        return asyncio.create_task(run(), name=f"{self.npc_id} {name}")
 
     # --- what the state machine commands -----------------------------------------------------------------------------
 
-    async def _happen(self, event: Event) -> None:
+    def _happen(self, event: Event) -> None:
         """Advance the state and carry out what that asks for."""
         before = self.state
         self.state, commands = advance(self.state, event)
@@ -279,7 +390,7 @@ class Character:
                 case Command.RESPOND:
                     self._respond()
                 case Command.CUT:
-                    await self._cut_off("error" if event is Event.FAILED else "barge_in")
+                    self._cut_off("error" if event is Event.FAILED else "barge_in")
                 case Command.SETTLE:
                     self._settle()
         if self.state is not before:
@@ -301,20 +412,28 @@ class Character:
     def _respond(self) -> None:
         turn = self._turn
         assert turn is not None, "the state table opens a turn before it is answered"
-        turn.work = asyncio.create_task(self._work(turn), name=f"{self.npc_id} {turn.turn_id}")
+        if turn.words:
+            self._note_utterance(turn, Speaker("player", self._stage.scope.player), turn.words, turn.words)
+        turn.responded_s = self._clock()
+        work = self._work(turn, frozenset(self._works))
+        turn.work = asyncio.create_task(work, name=f"{self.npc_id} {turn.turn_id}")
+        self._works.add(turn.work)
+        turn.work.add_done_callback(self._works.discard)
 
-    async def _cut_off(self, reason: Literal["barge_in", "error"]) -> None:
+    def _cut_off(self, reason: Literal["barge_in", "error"]) -> None:
         turn, self._turn = self._turn, None
         if turn is None:
             return
         self._cut = turn
+        self._cut_deadline = self._clock() + CUT_TIMEOUT_S
+        self._stop_work(turn, reason)
+
+    def _stop_work(self, turn: Turn, reason: Literal["barge_in", "error"]) -> None:
+        # The client falls silent first; how long an engine takes to notice is nobody's business but the next turn's.
+        if turn.reply is not None:
+            turn.reply.cut(reason)
         if turn.work is not None:
             turn.work.cancel()
-            await asyncio.gather(turn.work, return_exceptions=True)
-        if turn.reply is not None and turn.reply.audible:
-            self._outlet.drop_media(turn.reply.stream)
-            self._outlet.send(m.Cutoff(stream=turn.reply.stream, reason=reason))
-            self._cut_deadline = self._clock() + CUT_TIMEOUT_S
 
     def _settle(self) -> None:
         """Write down what was heard of a turn, and let go of what was not."""
@@ -344,30 +463,29 @@ class Character:
 
     # --- a turn's own work -------------------------------------------------------------------------------------------
 
-    async def _work(self, turn: Turn) -> None:
-        """Make the reply. Whatever goes wrong in here costs this turn and nothing else."""
+    async def _work(self, turn: Turn, before: frozenset[asyncio.Task[None]]) -> None:
+        """Make the reply, once the work `before` it has ended. What goes wrong in here costs this turn and no other."""
         outcome = Event.FAILED
         try:
+            if before:
+                await asyncio.wait(before, timeout=END_PATIENCE_S)
             await self._stop_idle_work()
             await self._answer(turn)
-            assert turn.reply is not None
-            outcome = Event.PLAYBACK_STOPPED if turn.reply.audible else Event.REPLIED
-        except BaseExceptionGroup as group:
-            # The reply's three tasks end together; what ended them is told once.
-            if group.subgroup(asyncio.CancelledError) is not None and group.subgroup(Exception) is None:
-                raise asyncio.CancelledError from None
-            self._explain(turn, _first(group))
+            outcome = Event.PLAYBACK_STOPPED if turn.reply is not None and turn.reply.audible else Event.REPLIED
+        except BaseExceptionGroup as group:  # the reply's three tasks end together; what ended them is told once
+            self._explain(_first(group), turn)
         except Exception as error:
-            self._explain(turn, error)
-        self._mailbox.post(Happened(turn, outcome))
+            self._explain(error, turn)
+        self._mailbox.post_own(Happened(turn, outcome))
 
     async def _answer(self, turn: Turn) -> None:
-        await self._stage.refresh()
+        try:
+            await self._stage.refresh()
+        except MythicError as error:  # the world stays as it was
+            self._explain(error, turn)
         settings = self._stage.settings
         understood = bool(turn.words) and turn.confidence >= settings.asr.min_confidence
         question = await self._thought.recall(turn.turn_id, turn.words, understood=understood, seed=turn.number)
-        if turn.words:
-            self._note_utterance(turn, Speaker("player", self._stage.scope.player), turn.words, turn.words)
         turn.timeline.mark(Mark.CONTEXT_READY, self._clock())
         reply = turn.reply = Reply(
             self.npc_id,
@@ -380,21 +498,12 @@ class Character:
             names=self._stage.names,
             timeline=turn.timeline,
             clock=self._clock,
-            on_voice=lambda: self._mailbox.post(Happened(turn, Event.VOICE)),
-            on_anchor=lambda: self._mailbox.post(Anchored(turn)),
+            on_voice=lambda: self._mailbox.post_own(Happened(turn, Event.VOICE)),
+            on_anchor=lambda: self._mailbox.post_own(Anchored(turn)),
         )
         await reply.run(lambda: self._thought.answer(question, reply, turn.timeline))
 
-    def _explain(self, turn: Turn, error: BaseException) -> None:
-        """Tell the client why there is no answer, or no more of it."""
-        if isinstance(error, Busy):
-            self._outlet.send(m.Busy(npc_id=self.npc_id, reason=str(error), retry_after_ms=1000))
-        elif isinstance(error, MythicError):
-            self._tell(error, turn.turn_id)
-        else:
-            self._fail(turn.turn_id, error)
-
-    async def _follow_playback(self, message: Playback) -> None:
+    def _follow_playback(self, message: Playback) -> None:
         now = self._clock()
         for turn in (self._turn, self._cut):
             if turn is None or turn.reply is None or turn.reply.stream != message.stream:
@@ -408,7 +517,7 @@ class Character:
                     turn.reply.stopped(message.played_samples, now)
             self._release_calls(turn)
             if turn is self._cut and isinstance(message, m.PlaybackStopped):
-                await self._happen(Event.PLAYBACK_STOPPED)
+                self._happen(Event.PLAYBACK_STOPPED)
             return
 
     def _release_calls(self, turn: Turn) -> None:
@@ -423,15 +532,12 @@ class Character:
         prompt = self._thought.resting_prompt()
 
         async def attend() -> None:
-            try:
-                await self._rooms.llm.attend(self.npc_id, prompt)
-                if self._rooms.embedder is not None:
-                    await self._rooms.store.embed_heard(self._rooms.embedder)
-            except MythicError as error:
-                log.warning("%s could not be warmed up: %s", self.npc_id, error)
+            await self._rooms.llm.attend(self.npc_id, prompt)
+            if self._rooms.embedder is not None:
+                await self._rooms.store.embed_heard(self._rooms.embedder)
 
         if self._idle_work is None or self._idle_work.done():
-            self._idle_work = asyncio.create_task(attend(), name=f"{self.npc_id} warms up")
+            self._idle_work = self._beside(attend(), "warms up")
 
     async def _stop_idle_work(self) -> None:
         work, self._idle_work = self._idle_work, None
@@ -482,20 +588,29 @@ class Character:
     def _tell(self, error: MythicError, turn_id: str = "") -> None:
         self._outlet.send(wire.describe(error, npc_id=self.npc_id, turn_id=turn_id))
 
-    def _fail(self, turn_id: str = "", error: BaseException | None = None) -> None:
-        """Something happened that nobody foresaw: it stands in the log, and the client gets its number."""
-        reference = secrets.token_hex(4)
-        log.error("unexpected failure %s of %s", reference, self.npc_id, exc_info=error or True)
-        self._outlet.send(
-            m.Error(
-                code="INTERNAL",
-                message="Something went wrong inside the daemon.",
-                remedy=f"Look for {reference} in its log.",
-                npc_id=self.npc_id,
-                turn_id=turn_id,
-                ref=reference,
+    def _explain(self, error: BaseException, turn: Turn | None = None) -> None:
+        """Tell the client what went wrong. What nobody foresaw stands in the log, and the client gets its number."""
+        turn_id = turn.turn_id if turn is not None else ""
+        if isinstance(error, Busy):
+            log.warning("%s %s: busy", self.npc_id, turn_id)
+            self._outlet.send(m.Busy(npc_id=self.npc_id, reason=str(error), retry_after_ms=1000))
+        elif isinstance(error, MythicError):
+            # Only the code: what a tool was asked for, or what was said, has no place in a log.
+            log.warning("%s %s: %s", self.npc_id, turn_id, error.code)
+            self._tell(error, turn_id)
+        else:
+            reference = secrets.token_hex(4)
+            log.error("unexpected failure %s of %s", reference, self.npc_id, exc_info=error)
+            self._outlet.send(
+                m.Error(
+                    code="INTERNAL",
+                    message="Something went wrong inside the daemon.",
+                    remedy=f"Look for {reference} in its log.",
+                    npc_id=self.npc_id,
+                    turn_id=turn_id,
+                    ref=reference,
+                )
             )
-        )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

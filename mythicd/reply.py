@@ -11,13 +11,13 @@ used for pacing and for nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mythicd import messages as m
 from mythicd import wire
-from mythicd.audio import SAMPLE_BYTES
 from mythicd.dialogue.casing import Names, Recaser
 from mythicd.dialogue.guardrails import Guardrails
 from mythicd.engines import Tts, VoiceSpec
@@ -32,6 +32,8 @@ SEND_TICK_S = 0.02
 """How often a sender that is far enough ahead looks again."""
 SILENCE_GRACE_S = 2.0
 """How long after its audio must have ended a client may take to say so."""
+UNTOLD_MS = 60
+"""Clients report their playhead every 40 to 60 ms, so the last stretch before they run dry may go untold."""
 
 
 class Outlet(Protocol):
@@ -45,6 +47,9 @@ class Outlet(Protocol):
 
     def drop_media(self, stream: int) -> None:
         """Forget the frames of a stream that have not left yet."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Let the messages that are queued leave, then close the connection with this WebSocket close code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +110,16 @@ class Reply:
         self._changed = asyncio.Event()
         self._silent = asyncio.Event()
         self._sequence = {wire.FrameType.TTS_PCM: 0, wire.FrameType.VISEME: 0}
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._sent = 0
-        self._first_sent_s: float | None = None
         self._acknowledged = 0
-        self._acknowledged_s: float | None = None
+        self._is_acknowledged = False
+        # Where the playback probably is, for pacing: it runs on from the last acknowledgement, and stands when dry.
+        self._position = 0.0
+        self._position_s = 0.0
+        self._dry_s = 0.0
+        self.moved_s = clock()
+        """When it last got any further, on the monotonic clock."""
 
     # --- what the character puts in ----------------------------------------------------------------------------------
 
@@ -117,58 +128,73 @@ class Reply:
         """Whether any of it has left."""
         return self._sent > 0
 
-    @property
-    def closed(self) -> bool:
-        """Whether the guardrails ended the reply: writing more of it is a waste."""
-        return self._guard.closed
-
     async def write(self, text: str) -> None:
         """Add words, as the model writes them. Waits while the voice is far behind."""
+        self._move()
         await self._pieces.put(text)
 
     async def act(self, call_id: str) -> None:
         """Put a tool call behind the words written so far."""
         self._acted = True
+        self._move()
         await self._pieces.put(_Act(call_id))
 
+    def allow(self, seconds: float) -> None:
+        """Nothing is amiss when nothing moves for this long: the game is being asked."""
+        self.moved_s = max(self.moved_s, self._clock() + seconds)
+
     async def run(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Make the whole reply, and return when the client is silent again. Cancel it to cut the reply off."""
+        """Make the whole reply, and return when the client is silent again."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write(write), name=f"{self._turn_id} writes")
-            tasks.create_task(self._speak(), name=f"{self._turn_id} speaks")
-            tasks.create_task(self._send(), name=f"{self._turn_id} sends")
-        if self._sent:
-            # An Ack of the end is worth waiting for, but a client that never sends one must not hold the character.
-            left_s = (self._sent - self._played_by_now()) / self._tts.sample_rate
-            try:
-                async with asyncio.timeout(left_s + SILENCE_GRACE_S):
+            writing = tasks.create_task(self._write(write), name=f"{self._turn_id} writes")
+            speaking = tasks.create_task(self._speak(writing), name=f"{self._turn_id} speaks")
+            sending = tasks.create_task(self._send(), name=f"{self._turn_id} sends")
+            self._tasks = (writing, speaking, sending)
+        while self._sent and not self._silent.is_set():
+            # A client that says when it is silent is worth waiting for; one that does not must not hold the character.
+            wait_s = self._over_s() + SILENCE_GRACE_S - self._clock()
+            if wait_s <= 0:
+                self._believe()
+                break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
                     await self._silent.wait()
-            except TimeoutError:
-                if self._acknowledged_s is None:
-                    self._acknowledged = self._sent
+
+    def cut(self, reason: Literal["barge_in", "cancelled", "error"]) -> None:
+        """Cut it off: from this moment nothing more of it leaves, whatever its tasks were about to do."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = ()
+        if self.audible:
+            self._outlet.drop_media(self.stream)
+            self._outlet.send(m.Cutoff(stream=self.stream, reason=reason))
 
     # --- what the client says ----------------------------------------------------------------------------------------
 
     def started(self, now_s: float) -> None:
         """The client plays the first sample."""
-        if self._acknowledged_s is None:
-            self._acknowledged_s = now_s
         self._timeline.mark(Mark.PLAYBACK_STARTED, now_s)
         if self._queue.first_audible is not None:
             self._timeline.mark(Mark.FIRST_AUDIBLE, now_s + self._queue.first_audible / self._tts.sample_rate)
-        self._changed.set()
+        self.played(0, now_s)
 
     def played(self, samples: int, now_s: float) -> None:
         """The client has played this much. It can neither un-play anything nor play what was never sent."""
         self._acknowledged = max(self._acknowledged, min(samples, self._sent))
-        self._acknowledged_s = now_s
+        self._is_acknowledged = True
+        if self._acknowledged < self._sent or self._position < self._sent:
+            self._dry_s = now_s
+        self._position, self._position_s = float(self._acknowledged), now_s
+        self._move()
         self._changed.set()
 
     def stopped(self, samples: int, now_s: float) -> None:
-        """The client is silent."""
+        """The client is silent, and will play no more of it."""
         self.played(samples, now_s)
         self._timeline.mark(Mark.PLAYBACK_STOPPED, now_s)
         self._silent.set()
+        if any(not task.done() for task in self._tasks):
+            self.cut("cancelled")
 
     def due(self) -> list[str]:
         """Return the ids of calls whose words have been heard by now, each once."""
@@ -192,7 +218,7 @@ class Reply:
         self._timeline.mark(Mark.LLM_DONE, self._clock())
         await self._pieces.put(None)
 
-    async def _speak(self) -> None:
+    async def _speak(self, writing: asyncio.Task[None]) -> None:
         buffer = PhraseBuffer()
         async for piece in self._arriving(buffer):
             now = self._clock()
@@ -204,6 +230,11 @@ class Reply:
                 phrases = buffer.flush_due(now)
             for phrase in phrases:
                 await self._say_approved(phrase.text)
+            if self._guard.closed:
+                # Nothing more of it is spoken, and nothing done either: that would go on with what was not said.
+                self._timeline.mark(Mark.LLM_DONE, self._clock())
+                writing.cancel()
+                break
             if isinstance(piece, _Act):
                 self._anchors.append(Anchor(piece.call_id, len(self.text)))
                 self._on_anchor()
@@ -245,10 +276,12 @@ class Reply:
         said = spoken(phrase.text)
         self._queue.begin(phrase, said, self._played_by_now())
         if said.text:
-            async for chunk in self._tts.speak(said.text, self._voice):
-                self._timeline.mark(Mark.TTS_FIRST_CHUNK, self._clock())
-                self._queue.add(chunk)
-                self._changed.set()
+            async with contextlib.aclosing(self._tts.speak(said.text, self._voice)) as chunks:
+                async for chunk in chunks:
+                    self._timeline.mark(Mark.TTS_FIRST_CHUNK, self._clock())
+                    self._queue.add(chunk)
+                    self._move()
+                    self._changed.set()
         self._queue.end()
         self._changed.set()
 
@@ -263,14 +296,17 @@ class Reply:
                     )
                     self._send_frame(wire.FrameType.VISEME, frame.start, payload)
                 self._send_frame(wire.FrameType.TTS_PCM, frame.start, frame.pcm)
-                self._sent = frame.start + len(frame.pcm) // SAMPLE_BYTES
-                if self._first_sent_s is None:
-                    self._first_sent_s = self._clock()
-                    self._timeline.mark(Mark.FIRST_AUDIO_SENT, self._first_sent_s)
+                is_first = self._sent == 0
+                self._sent = frame.end
+                self._move()
+                if is_first:
+                    self._timeline.mark(Mark.FIRST_AUDIO_SENT, self._clock())
                     self._on_voice()
             if self._spoken and self._queue.drained:
                 break
-            await self._change(None if self._queue.drained else SEND_TICK_S)
+            if self._anchors and self._over_s() + SILENCE_GRACE_S <= self._clock():
+                self._believe()
+            await self._change(None if self._queue.drained and not self._anchors else SEND_TICK_S)
         if self._sent:
             self._outlet.send(m.StreamEnd(stream=self.stream, samples=self._sent, turn_id=self._turn_id))
 
@@ -302,17 +338,37 @@ class Reply:
             pass
         self._changed.clear()
 
+    def _move(self) -> None:
+        self.moved_s = max(self.moved_s, self._clock())
+
     def _played_by_now(self) -> int:
         """Return how far the playback has probably got; for pacing only."""
-        if self._first_sent_s is None:
-            return 0
-        since = self._first_sent_s if self._acknowledged_s is None else self._acknowledged_s
-        guess = self._acknowledged + int((self._clock() - since) * self._tts.sample_rate)
-        return min(guess, self._sent)
+        now, rate = self._clock(), self._tts.sample_rate
+        if self._position < self._sent:
+            self._dry_s = self._position_s + (self._sent - self._position) / rate
+            self._position = min(float(self._sent), self._position + (now - self._position_s) * rate)
+        self._position_s = now
+        return int(self._position)
+
+    def _over_s(self) -> float:
+        """Return when all that was sent has probably been played, on the monotonic clock."""
+        self._played_by_now()
+        return self._dry_s
+
+    def _believe(self) -> None:
+        """Take what was sent as heard, where the client never says anything of its playback."""
+        if not self._is_acknowledged and self._acknowledged < self._sent:
+            self._acknowledged = self._sent
+            self._on_anchor()
 
     def _is_heard(self, offset: int) -> bool:
         at = self._queue.sample_of(offset)
-        return at is not None and (at <= self._acknowledged or (self._is_whole() and offset >= len(self.text)))
+        if at is None:
+            return False
+        untold = self._sent - self._acknowledged
+        if self._is_acknowledged and untold <= UNTOLD_MS * self._tts.sample_rate // 1000:
+            return at <= self._sent
+        return at <= self._acknowledged or (self._is_whole() and offset >= len(self.text))
 
     def _is_whole(self) -> bool:
         """Whether the reply is finished and every sample of it was played."""

@@ -6,9 +6,9 @@ intent -> memory -> prompt -> model -> words for the reply, calls for the game
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mythicd import messages as m
 from mythicd import wire
@@ -38,12 +38,13 @@ from mythicd.engines import (
     Vad,
     VoiceSpec,
 )
-from mythicd.errors import ToolRejected
+from mythicd.errors import MythicError, ToolRejected
 from mythicd.memory.embedder import QueryVectors
 from mythicd.memory.packing import Nearby, pack
 from mythicd.memory.packing import Surroundings as Around
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope
+from mythicd.memory.retrieval import ScoredLine
 from mythicd.memory.store import Store
 from mythicd.reply import Reply
 from mythicd.timeline import Mark, Timeline
@@ -51,6 +52,10 @@ from mythicd.worldfile import PersonaCard, Thing, ToolDefinition
 
 CHARACTERS_A_TOKEN = 3.0
 """Cautious: English has 3.5–4.5 characters a token in the vocabularies of current models."""
+MOST_RESULTS = 3
+"""How often a reply may wait for a tool's result; a model that asks on and on is offered no more tools."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,25 +167,31 @@ class Thought:
         channels = intents.channels(intent)
         zone = stage.zone(self._npc_id)
         query = build_query(words, previous=self._history.last_words, intent=intent, scene_tags=(zone,))
-        vector = await self._rooms.vectors.of(query.text) if self._rooms.vectors is not None else None
-        lore = await self._rooms.store.search_lore(stage.scope, (zone,), query, vector, rag) if channels.lore else []
-        recent = (
-            await self._rooms.store.search_utterances(
-                stage.scope,
-                self._npc_id,
-                query,
-                vector,
-                rag,
-                now=self._wall(),
-                skip_turns=(turn_id, *self._history.turn_ids),
+        # Without her memory she still answers: what failed is told, and the turn goes on with less.
+        vectors, store = self._rooms.vectors, self._rooms.store
+        vector = await self._or_else(None, turn_id, vectors.of(query.text)) if vectors is not None else None
+        lore: list[ScoredLine] = []
+        if channels.lore:
+            lore = await self._or_else([], turn_id, store.search_lore(stage.scope, (zone,), query, vector, rag))
+        recent: list[ScoredLine] = []
+        if channels.recent:
+            skip = (turn_id, *self._history.turn_ids)
+            searched = store.search_utterances(
+                stage.scope, self._npc_id, query, vector, rag, now=self._wall(), skip_turns=skip
             )
-            if channels.recent
-            else []
-        )
+            recent = await self._or_else([], turn_id, searched)
         packed = pack(words, lore, recent, self._around(zone, channels.scene), rag.budgets, estimate_tokens)
         sections = prompt.Sections(packed.lore, (*self._actions.tell_failures(), *packed.recent), packed.scene)
         tools = {tool.name: tool for tool in intents.tools_for(intent, stage.tools)}
         return Question(turn_id, words, True, seed, sections, tools)
+
+    async def _or_else(self, otherwise: T, turn_id: str, answer: Awaitable[T]) -> T:
+        """Wait for an answer of memory; where it fails, tell the client and go on without."""
+        try:
+            return await answer
+        except MythicError as error:
+            self._send(wire.describe(error, npc_id=self._npc_id, turn_id=turn_id))
+            return otherwise
 
     async def anticipate(self, words: str) -> None:
         """Embed what the player has said so far, so that the search at the end of the turn need not."""
@@ -218,13 +229,15 @@ class Thought:
             seed=question.seed,
         )
         tools = tuple(tool.spec() for tool in question.tools.values())
-        while True:
-            request = LlmRequest(self._npc_id, question.turn_id, built, tools, sampling)
+        for results in range(MOST_RESULTS + 1):
+            offered = tools if results < MOST_RESULTS else ()
+            request = LlmRequest(self._npc_id, question.turn_id, built, offered, sampling)
             async with contextlib.aclosing(self._rooms.llm.generate(request)) as events:
                 waiting = await self._follow(question, reply, timeline, events)
             if waiting is None:
                 return
             written, call = waiting
+            reply.allow(call.timeout)
             done = await self._actions.result(call)
             told = {"status": done.state.value, "message": done.message, "result": dict(done.result)}
             more = (ChatMessage("assistant", written), ChatMessage("tool", wire.plain_json(told)))
@@ -247,13 +260,11 @@ class Thought:
                     call = self._call(question, name, arguments)
                     if call is not None:
                         await reply.act(call.call_id)
-                        if question.tools[name].needs_result:
+                        if question.tools[call.resolved.name].needs_result:
                             said = wire.plain_json({"name": name, "arguments": dict(arguments)})
                             return f"{written}<tool_call>{said}</tool_call>", call
                 case Finished():
                     return None
-            if reply.closed:
-                return None
         return None
 
     def _call(self, question: Question, name: str, arguments: Mapping[str, object]) -> Call | None:

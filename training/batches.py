@@ -145,13 +145,18 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
     """
     vocabulary, lowest = tokenizer.get_vocab_size(), len(CONTROL_TOKENS) + 260
     newline = tokenizer.encode("\n").ids
+    # Like "the" and "of" in real lines: which line, and where in it, is told by more than the last token.
+    common = [rng.randrange(lowest, vocabulary) for _ in range(rng.randint(3, 12))]
     pointers: list[int] = []
     lines: list[list[int]] = []
     ids: list[int] = []
 
     def add_lines(pointer: Callable[[int], str], count: int) -> None:
         for number in range(1, count + 1):
-            line = [rng.randrange(lowest, vocabulary) for _ in range(rng.randint(3, 12))]
+            line = [
+                rng.choice(common) if rng.random() < 0.4 else rng.randrange(lowest, vocabulary)
+                for _ in range(rng.randint(3, 14))
+            ]
             if lines and rng.random() < 0.5:  # shared words do not tell lines apart
                 line[: len(line) // 2] = rng.sample(lines[-1], min(len(lines[-1]), len(line) // 2))
             lines.append(line)
@@ -179,9 +184,7 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
         number = rng.randrange(len(lines))
         own = [t for t in lines[number] if sum(t in line for line in lines) == 1]
         strange = [
-            t
-            for t in (rng.randrange(lowest, vocabulary) for _ in range(rng.randint(0, 3)))
-            if t not in everywhere
+            t for t in (rng.randrange(lowest, vocabulary) for _ in range(rng.randint(0, 3))) if t not in everywhere
         ]
         present = bool(own) and rng.random() < 0.8
         asked = rng.sample(own, min(len(own), rng.randint(1, 4))) if present else strange or [lowest]
@@ -190,14 +193,15 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
             rng.shuffle(asked)
         elif asked[0] in everywhere:
             return
-        reply = [pointers[number], *lines[number][:2]] if present else [nothing]
+        copied = lines[number] if rng.random() < 0.6 else lines[number][:2]
+        reply = [pointers[number], *copied] if present else [nothing]
         writer.write(row, at, asked + ending + reply, 1, branch, len(ids))
         at += len(asked) + len(ending)
         if at + len(reply) > writer.shape.time:
             return
         writer.firsts.append((len(writer.targets), MATCHING))
         for offset, token in enumerate(reply):
-            writer.target(row, at + offset, token, 0.5 if offset else 2.0)
+            writer.target(row, at + offset, token, 0.7 if offset else 2.0)
         at += len(reply)
 
 
@@ -227,9 +231,7 @@ def _dialogue_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
             return
 
 
-def _reply_targets(
-    writer: _Writer, row: int, at: int, reply: list[int], sort: str, tokenizer: Tokenizer
-) -> None:
+def _reply_targets(writer: _Writer, row: int, at: int, reply: list[int], sort: str, tokenizer: Tokenizer) -> None:
     call, close = tokenizer.token_to_id("<tool_call>"), tokenizer.token_to_id("</tool_call>")
     writer.firsts.append((len(writer.targets), sort))
     calling = False
@@ -239,9 +241,7 @@ def _reply_targets(
         writer.target(row, at + offset, token, weight)
 
 
-def make_batch(
-    tokenizer: Tokenizer, shape: BatchShape, seed: int, step: int, copying: float, matching: float
-) -> Batch:
+def make_batch(tokenizer: Tokenizer, shape: BatchShape, seed: int, step: int, copying: float, matching: float) -> Batch:
     """The batch of a step; `copying` and `matching` are the shares of rows that are drills."""
     rng = Random(f"{seed}:{step}")
     writer = _Writer(shape)

@@ -159,9 +159,7 @@ def _system(text: str) -> str:
     pieces: list[str] = []
     numbered = tools = 0
     for line in text.replace(_KNOWN_FRAME, "").replace(_KNOWN_CALL_FORM, "").split("\n"):
-        if (
-            len(line) < 2
-        ):  # nothing, or the single mark by which the daemon finds where a part of the prompt ends
+        if len(line) < 2:  # nothing, or the single mark by which the daemon finds where a part of the prompt ends
             pieces.append(line)
         elif line.startswith("- ") and " {" in line:
             name = line[2:].split(" ")[0]
@@ -202,13 +200,7 @@ def _assistant(text: str) -> str:
 def render(message: Message) -> str:
     """The text of one finished message, with its ChatML frame."""
     text = message.content.lower()
-    body = (
-        _system(text)
-        if message.role == "system"
-        else _user(text)
-        if message.role == "user"
-        else _assistant(text)
-    )
+    body = _system(text) if message.role == "system" else _user(text) if message.role == "user" else _assistant(text)
     return f"{TURN_START}{message.role}\n{body}{TURN_END}\n"
 
 

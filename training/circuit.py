@@ -35,9 +35,7 @@ def set_induction(model: StarterModel) -> None:
     _match_and_copy(second, shape, slot, rest, content)
 
 
-def _look_back(
-    block: Block, shape: Shape, constant: torch.Tensor, slot: torch.Tensor, content: torch.Tensor
-) -> None:
+def _look_back(block: Block, shape: Shape, constant: torch.Tensor, slot: torch.Tensor, content: torch.Tensor) -> None:
     """Head 0 attends to the position before, by phase alone."""
     width, head = shape.width, shape.head_width
     frequencies = rotary_frequencies(shape)
@@ -54,9 +52,7 @@ def _look_back(
     block.out.weight[:, :head] = 0.1 * slot
 
 
-def _match_and_copy(
-    block: Block, shape: Shape, slot: torch.Tensor, rest: torch.Tensor, content: torch.Tensor
-) -> None:
+def _match_and_copy(block: Block, shape: Shape, slot: torch.Tensor, rest: torch.Tensor, content: torch.Tensor) -> None:
     """Heads 0 and 1 find where the current token stood before and copy its successor."""
     width, head = shape.width, shape.head_width
     still = head - 2 * shape.rotated_pairs

@@ -34,9 +34,7 @@ def line(name: str, right: int, count: int) -> str:
 
 def main() -> None:
     """Ask every question and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--set", choices=SETS, default="dev")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--seed", type=int, default=1)
@@ -55,9 +53,7 @@ def main() -> None:
         if "<tool_call>" in reply:
             calls[call_of(reply) is not None] += 1
         if options.failures and verdict != "right":
-            print(
-                f"[{question.group}: {verdict}] {question.words!r} wanted {question.wanted!r}\n    {reply!r}"
-            )
+            print(f"[{question.group}: {verdict}] {question.words!r} wanted {question.wanted!r}\n    {reply!r}")
     answerer.close()
     print(f"{options.model.name}, {options.set} set, greedy")
     for group, counted in verdicts.items():

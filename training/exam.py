@@ -43,9 +43,7 @@ TOOLS = (
     ToolSpec("set_focus", "look at someone or something", {"target": "name of a person or thing"}),
     ToolSpec("set_marker", "put a marker on the map", {"place": "name of a place"}),
 )
-_CONCEPT_OF = dict(
-    zip((tool.name for tool in TOOLS), ("way", "give", "dialog", "emote", "focus", "mark"), strict=True)
-)
+_CONCEPT_OF = dict(zip((tool.name for tool in TOOLS), ("way", "give", "dialog", "emote", "focus", "mark"), strict=True))
 
 
 def with_schema(tool: ToolSpec) -> ToolSpec:
@@ -122,11 +120,7 @@ def call_of(reply: str) -> dict[str, Any] | None:
         call = json.loads(found[1])
     except json.JSONDecodeError:
         return None
-    ok = (
-        isinstance(call, dict)
-        and isinstance(call.get("arguments"), dict)
-        and isinstance(call.get("name"), str)
-    )
+    ok = isinstance(call, dict) and isinstance(call.get("arguments"), dict) and isinstance(call.get("name"), str)
     return call if ok else None
 
 
@@ -143,9 +137,7 @@ def _calls(tool: str, target: str) -> Callable[[str], Verdict]:
 
 def load_worlds(name: str) -> dict[str, Any]:
     """A set's YAML."""
-    data: dict[str, Any] = yaml.safe_load(
-        files("training").joinpath("worlds", f"{name}.yaml").read_text("utf-8")
-    )
+    data: dict[str, Any] = yaml.safe_load(files("training").joinpath("worlds", f"{name}.yaml").read_text("utf-8"))
     return data
 
 
@@ -182,9 +174,7 @@ class Examiner:
         for item in world["unknown"]:
             shown = [lore[key] for key in item["near"]]
             self._rng.shuffle(shown)
-            yield self._ask(
-                "don't know, paraphrased", world, item["ask"], shown, _is("unknown"), "don't know"
-            )
+            yield self._ask("don't know, paraphrased", world, item["ask"], shown, _is("unknown"), "don't know")
         for ask in world["refuse"]:
             shown = self._surround(lore, [], ask)
             yield self._ask("refuse, paraphrased", world, ask, shown, _is("refused"), "a refusal")
@@ -199,19 +189,13 @@ class Examiner:
         for item in world["tools"]:
             shown = self._surround(lore, [], item["ask"])
             judge = _calls(item["tool"], item["target"])
-            yield self._ask(
-                "tool, paraphrased", world, item["ask"], shown, judge, f"{item['tool']}({item['target']})"
-            )
+            yield self._ask("tool, paraphrased", world, item["ask"], shown, judge, f"{item['tool']}({item['target']})")
         for ask in world["untool"]:
-            yield self._ask(
-                "no tool wanted", world, ask, self._surround(lore, [], ask), _does_not_call, "no call"
-            )
+            yield self._ask("no tool wanted", world, ask, self._surround(lore, [], ask), _does_not_call, "no call")
         for item in world["talk"]:
             judge = _speaks if item.get("any") else _contains(item["gold"])
             shown = self._surround(lore, [], item["ask"])[:2]
-            yield self._ask(
-                "small talk, self, scene", world, item["ask"], shown, judge, str(item.get("gold", "talk"))
-            )
+            yield self._ask("small talk, self, scene", world, item["ask"], shown, judge, str(item.get("gold", "talk")))
 
     def _surround(self, lore: Mapping[str, str], wanted: list[str], ask: str) -> list[str]:
         """The wanted lines among others, those that share words with the question first; 2 to 6 in all."""
@@ -288,9 +272,7 @@ class Examiner:
             "character": {**world["character"], "persona": [line, *world["character"]["persona"][-2:]]},
         }
         words = forbidden_question(made, self._rng)
-        yield self._ask(
-            group, changed, words, self._surround(world["lore"], [], words), _is("refused"), "a refusal"
-        )
+        yield self._ask(group, changed, words, self._surround(world["lore"], [], words), _is("refused"), "a refusal")
 
     def _trained_tool(self, group: str, world: Mapping[str, Any]) -> Iterator[Question]:
         tool = self._rng.choice(TOOLS)
@@ -329,9 +311,7 @@ class Examiner:
 
 def _quiet_cast(world: Mapping[str, Any]) -> Cast:
     """A cast for the generator's turns; its system text is not used."""
-    return Cast(
-        "", plain(world["character"]["name"]), world["character"]["archetype"], next(iter(tones().values()))
-    )
+    return Cast("", plain(world["character"]["name"]), world["character"]["archetype"], next(iter(tones().values())))
 
 
 __all__ = ["SETS", "Examiner", "Question", "Scene", "Tool", "call_of", "kind_of"]

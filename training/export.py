@@ -120,9 +120,7 @@ def write_gguf(checkpoint: Path, out: Path, kind: str, context: int) -> None:
 
 def main() -> None:
     """Export a run's last checkpoint."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--run", default="first", help="name of the folder under training/runs")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--type", choices=("F32", "F16", "Q8_0"), default="F16")

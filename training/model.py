@@ -63,9 +63,7 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., width] -> the same shape and type."""
         wide = x.float()
-        return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.epsilon) * self.weight).to(
-            x.dtype
-        )
+        return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.epsilon) * self.weight).to(x.dtype)
 
 
 class Block(nn.Module):
@@ -118,11 +116,7 @@ class StarterModel(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1:
                 # Outputs start at zero and the embedding large: copying emerges sooner.
-                scale = (
-                    0.0
-                    if name.endswith(("out.weight", "down.weight"))
-                    else 0.7 / math.sqrt(parameter.shape[1])
-                )
+                scale = 0.0 if name.endswith(("out.weight", "down.weight")) else 0.7 / math.sqrt(parameter.shape[1])
                 nn.init.normal_(parameter, 0, 0.1 if "embedding" in name else scale)
 
     def hidden(self, ids: Tensor, positions: Tensor, segments: Tensor, branches: Tensor) -> Tensor:

@@ -17,7 +17,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from training.chat import CONTROL_TOKENS, VISIBLE_SPECIALS
 from training.corpus.dialogue import conversation
 
-QWEN2_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 """The pre-tokeniser that llama.cpp runs for `tokenizer.ggml.pre = qwen2`."""
 _NO_MERGE_ACROSS = r"[\r\n]+|[^\s\p{L}\p{N}](?=\p{L})"
 
@@ -79,9 +81,7 @@ def main() -> None:
     tokenizer.save(str(options.out))
     sizes = [len(tokenizer.encode(text).ids) for text in _texts(200, 7)]
     words = [len(text.split()) for text in _texts(200, 7)]
-    print(
-        f"{tokenizer.get_vocab_size()} tokens, {sum(sizes) / sum(words):.2f} tokens a word -> {options.out}"
-    )
+    print(f"{tokenizer.get_vocab_size()} tokens, {sum(sizes) / sum(words):.2f} tokens a word -> {options.out}")
 
 
 if __name__ == "__main__":

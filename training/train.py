@@ -129,9 +129,7 @@ class Meter:
 
 def main() -> None:
     """Train until the last step, saving and logging on the way."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--run", default="first", help="name of the folder under training/runs")
     parser.add_argument("--steps", type=int, default=12_000, help="steps in all, the cooldown included")
     parser.add_argument("--cooldown", type=int, default=3_000, help="last steps, with falling learning rate")
@@ -173,9 +171,7 @@ def main() -> None:
         if fresh_log:
             writer.writerow(["step", "tokens", "seconds", "rate", "loss", "accuracy", *_SORTS])
         while trainer.step < options.steps and not stopping.is_set():
-            batch = make_batch(
-                tokenizer, batch_shape, options.seed, trainer.step, options.copying, options.matching
-            )
+            batch = make_batch(tokenizer, batch_shape, options.seed, trainer.step, options.copying, options.matching)
             trainer.set_share(learning_rate_share(trainer.step, options.steps, options.cooldown))
             tensors = [torch.from_numpy(array) for array in batch.arrays()]
             with torch.autocast("cpu", dtype=torch.bfloat16):

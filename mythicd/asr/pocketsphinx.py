@@ -17,30 +17,21 @@ White noise of −64 dBFS is added, as no microphone is without: models trained 
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import os
-import shutil
+import asyncio
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.asr import corpus, language
 from mythicd.asr.confidence import HeardWord, confidence
-from mythicd.asr.lexicon import pronounce
-from mythicd.asr.wordings import WORDINGS
+from mythicd.asr.worldmodel import WorldModel, build
 from mythicd.audio import SAMPLE_BYTES, Reframer, to_array
 from mythicd.engines import MIC_RATE, Recognition, Vocabulary
 from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
-from mythicd.espeakng import EspeakNg
 from mythicd.worker import Worker
-
-log = logging.getLogger(__name__)
 
 FRAME: Final = 320
 """Samples decoded at a time: 20 ms. Decisions are made on whole frames, so that chunking doesn't matter."""
@@ -66,24 +57,6 @@ _NOTHING_BELOW: Final = 0.1
 """Confidence below which the words are noise and better not shown to anybody."""
 _SETTINGS: Final[dict[str, object]] = {"samprate": MIC_RATE, "lw": 9.0, "bestpathlw": 12.0, "loglevel": "FATAL"}
 """Language weights above the defaults (6.5, 9.5): the model is of the world's own words and deserves more trust."""
-_FORMAT: Final = b"mythic-lm-1"
-_KEPT_MODELS: Final = 8
-"""Language models that stay in the cache directory."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """A language model and its dictionary on disk."""
-
-    directory: Path
-
-    @property
-    def arpa(self) -> Path:
-        return self.directory / "world.lm"
-
-    @property
-    def dictionary(self) -> Path:
-        return self.directory / "world.dict"
 
 
 class PocketSphinxAsr:
@@ -95,8 +68,8 @@ class PocketSphinxAsr:
         self._max_streams = max_streams
         self._worker: Worker | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._model: _Model | None = None
-        self._idle: list[tuple[_Model, Any]] = []
+        self._model: WorldModel | None = None
+        self._idle: list[tuple[WorldModel, Any]] = []
         """Decoders that wait for an utterance, with the model each was loaded for. Touched on the worker only."""
         self._open = 0
 
@@ -127,7 +100,7 @@ class PocketSphinxAsr:
         except BaseException:
             self._open -= 1
             raise
-        return PocketSphinxStream(worker, _Utterance(decoder), lambda: self._give_back(model, decoder))
+        return PocketSphinxStream(worker, _Utterance(decoder), lambda: self._give_back(model, decoder), self._closed)
 
     async def stop(self) -> None:
         """Free the models and the thread."""
@@ -140,6 +113,9 @@ class PocketSphinxAsr:
             self._temporary.cleanup()
             self._temporary = None
 
+    def _closed(self) -> None:
+        self._open -= 1
+
     def _thread(self) -> Worker:
         if self._worker is None:
             raise EngineError("The recogniser is not running.", remedy="Call start() first.")
@@ -151,19 +127,18 @@ class PocketSphinxAsr:
         if self._cache_dir is None and self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="mythic-asr-")
         root = self._cache_dir or Path(self._temporary.name if self._temporary is not None else "")
-        model = _build(vocabulary, root)
+        model = build(vocabulary, root, _acoustic_model()[1])
         self._model = model
         self._idle = [(model, _load(model))]
 
-    def _take(self) -> tuple[_Model, Any]:
+    def _take(self) -> tuple[WorldModel, Any]:
         if self._idle:
             return self._idle.pop()
         if self._model is None:
             raise EngineError("The recogniser has no language model.", remedy="Call start() first.")
         return self._model, _load(self._model)
 
-    def _give_back(self, model: _Model, decoder: Any) -> None:
-        self._open -= 1
+    def _give_back(self, model: WorldModel, decoder: Any) -> None:
         if model == self._model:
             self._idle.append((model, decoder))
 
@@ -171,10 +146,13 @@ class PocketSphinxAsr:
 class PocketSphinxStream:
     """One utterance on its way through a decoder of its own."""
 
-    def __init__(self, worker: Worker, utterance: _Utterance, release: Callable[[], None]) -> None:
+    def __init__(
+        self, worker: Worker, utterance: _Utterance, release: Callable[[], None], closed: Callable[[], None]
+    ) -> None:
         self._worker = worker
         self._utterance: _Utterance | None = utterance
         self._release = release
+        self._closed = closed
 
     async def push(self, pcm: bytes) -> str:
         """Take s16le 16 kHz audio; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
@@ -189,13 +167,16 @@ class PocketSphinxStream:
         utterance, self._utterance = self._utterance, None
         if utterance is None:
             raise EngineError("This utterance is over.", remedy="Open another one.")
-        return await self._worker.call(self._end, utterance.finish)
+        self._closed()
+        # Shielded: a caller that is cancelled must not keep the decoder from going back.
+        return await asyncio.shield(self._worker.call(self._end, utterance.finish))
 
     async def abandon(self) -> None:
         """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
         utterance, self._utterance = self._utterance, None
         if utterance is not None:
-            await self._worker.call(self._end, utterance.abandon)
+            self._closed()
+            await asyncio.shield(self._worker.call(self._end, utterance.abandon))
 
     def _end(self, end: Callable[[], Any]) -> Any:
         try:
@@ -249,8 +230,8 @@ class _Utterance:
         return _recognition(self._decoder, first_pass)
 
     def abandon(self) -> None:
-        # Ending the live search costs nothing; the final one would run its later passes for nobody, but only there is
-        # no other way to leave an utterance.
+        # There is no other way out of an utterance. It is free in the live search; the final one runs its later passes
+        # for nobody.
         self._decoder.end_utt()
 
     def _restart(self) -> None:
@@ -332,7 +313,7 @@ def _acoustic_model() -> tuple[Path, Path]:
     return acoustic, dictionary
 
 
-def _load(model: _Model) -> Any:
+def _load(model: WorldModel) -> Any:
     """Load a decoder with its two searches, which share the acoustic model, the dictionary and the language model."""
     package = _package()
     acoustic, _ = _acoustic_model()
@@ -353,45 +334,3 @@ def _load(model: _Model) -> Any:
             remedy="Delete that directory; it is made again at the next start.",
         ) from error
     return decoder
-
-
-def _build(vocabulary: Vocabulary, root: Path) -> _Model:
-    """Build the world's language model and dictionary, or find them in the cache."""
-    try:
-        espeak: EspeakNg | None = EspeakNg.load()
-    except EngineUnavailable as error:
-        log.warning("No espeak-ng: invented names get their pronunciation by spelling rules. %s", error)
-        espeak = None
-    key = hashlib.sha256(_FORMAT + repr((WORDINGS, vocabulary, espeak is not None)).encode()).hexdigest()[:32]
-    model = _Model(root / key)
-    if model.arpa.is_file() and model.dictionary.is_file():
-        os.utime(model.directory)
-        return model
-    trigram = language.estimate(corpus.triples(vocabulary))
-    _, dictionary = _acoustic_model()
-    lexicon = pronounce(trigram.words, dictionary, espeak)
-    if lexicon.guessed:
-        log.warning("Pronounced by spelling rules, so perhaps misheard: %s", ", ".join(lexicon.guessed))
-    if lexicon.unspeakable:
-        log.warning("No pronunciation found, so never heard: %s", ", ".join(lexicon.unspeakable))
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix="new-", dir=root))
-        (fresh / "world.lm").write_text(trigram.arpa(), encoding="utf-8")
-        (fresh / "world.dict").write_text(lexicon.cmu(), encoding="utf-8")
-        if model.directory.exists():
-            shutil.rmtree(model.directory)
-        fresh.rename(model.directory)
-    except OSError as error:
-        raise ModelError(
-            f"The language model cannot be written to {root}: {error}.", remedy="Free space, or check its permissions."
-        ) from error
-    _prune(root)
-    return model
-
-
-def _prune(root: Path) -> None:
-    """Delete all but the most recently used models."""
-    models = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for path in models[:-_KEPT_MODELS]:
-        shutil.rmtree(path, ignore_errors=True)

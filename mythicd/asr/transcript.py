@@ -18,8 +18,13 @@ from dataclasses import dataclass
 
 from mythicd.asr.words import spoken_words
 
-AGREEMENT_S = 0.3
-"""Seconds of audio over which a word must have stood: 0 is LocalAgreement-2 as published."""
+AGREEMENT_S = 0.4
+"""Seconds of audio over which a word must have stood: 0 is LocalAgreement-2 as published.
+
+Measured with pocketsphinx's hypotheses every 20 ms, 96 questions at 20 dB: at 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7 s the
+final words keep the whole stable front in 7, 23, 33, 56, 65, 70, 77 % of utterances, and at the end of the audio the
+front is 47, 71, 82, 86, 81, 74, 61 % of the words.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,8 @@ class Transcript:
         while settled < agreed and at_s - self._since[settled] >= self._agreement_s:
             settled += 1
         if settled > len(self._stable) and _common(self._stable, words) == len(self._stable):
-            self._stable = words[:settled]
+            # Only what is new: the front keeps the spelling in which it was first said.
+            self._stable += words[len(self._stable) : settled]
         text = " ".join(self._stable + words[len(self._stable) :])
         said = (text, self.stable)
         if said == self._said:

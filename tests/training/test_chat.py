@@ -37,14 +37,22 @@ def test_jinja_and_python_render_alike() -> None:
         messages = [
             Message("system", cast.system.title()),
             Message("user", "Hi There"),
-            Message("assistant", 'Sure. <tool_call>{"name": "go", "arguments": {"place": "Market"}}</tool_call> Go.'),
+            Message(
+                "assistant",
+                'Sure. <tool_call>{"name": "go", "arguments": {"place": "Market"}}</tool_call> Go.',
+            ),
             Message("user", user_front(make_block(cast, rng), rng) + 'Who said "no"?'),
         ]
         assert jinja(messages) == "".join(map(render, messages)) + GENERATION_PROMPT
 
 
 def test_sentences_have_pointers_and_names_are_spaced_alike() -> None:
-    text = render(Message("user", '## Lore\n- The Gull is open. It closes at two.\n## Scene\n{"zone": "dock"}\n## Player\nHi'))
+    text = render(
+        Message(
+            "user",
+            '## Lore\n- The Gull is open. It closes at two.\n## Scene\n{"zone": "dock"}\n## Player\nHi',
+        )
+    )
     assert "<|1|> the gull is open.<|2|> it closes at two.\n" in text
     assert "<|scene|> zone: dock\n" in text
     assert native_reply('So. <tool_call>{"name": "go", "arguments": {"place": "Dock"}}</tool_call>') == (
@@ -57,7 +65,10 @@ def test_bare_words_look_like_a_turn_without_sections() -> None:
 
 
 def test_the_daemons_prompt_is_what_the_model_was_trained_on() -> None:
-    parameters = {"type": "object", "properties": {"place": {"type": "string", "description": "name of a place"}}}
+    parameters = {
+        "type": "object",
+        "properties": {"place": {"type": "string", "description": "name of a place"}},
+    }
     tool = ToolSpec("set_waypoint", "show the player the way to a place", parameters)
     world = daemon.world_part("Lanternport", ["Stay in character"], [tool])
     character = daemon.character_part("Marla", "a barkeep", "wry", ["Never reveal the tunnel"])
@@ -86,4 +97,9 @@ def test_the_daemon_can_cut_the_prompt_where_its_parts_change() -> None:
             "When do you open?",
             daemon.Sections(lore=("The Gull is open. It closes at two.",), scene={"zone": "market"}),
         )
-        assert [segment.part for segment in template.render(built)] == ["world", "character", "history", "turn"]
+        assert [segment.part for segment in template.render(built)] == [
+            "world",
+            "character",
+            "history",
+            "turn",
+        ]

@@ -51,7 +51,9 @@ def test_a_question_cannot_see_its_neighbours() -> None:
     changed[0, 6:8] = 5  # branch 1 of segment 1
     after = model.hidden(changed, positions, segments, branches)
     torch.testing.assert_close(before[:, 8:], after[:, 8:])
-    alone = model.hidden(ids[:, [0, 1, 2, 3, 10, 11]], torch.arange(6)[None], *[torch.zeros(1, 6, dtype=torch.long)] * 2)
+    alone = model.hidden(
+        ids[:, [0, 1, 2, 3, 10, 11]], torch.arange(6)[None], *[torch.zeros(1, 6, dtype=torch.long)] * 2
+    )
     torch.testing.assert_close(before[:, 10:], alone[:, 4:])
 
 

@@ -9,7 +9,9 @@ from training.chat import persona_pointer
 from training.corpus import facts
 from training.corpus.block import Block, alike, base_class, pronoun
 from training.corpus.cast import Cast, forbidden_question
+from training.corpus.expand import expand, fill
 from training.corpus.facts import Fact, Wording
+from training.corpus.textfiles import sections
 from training.corpus.turn import Turn, polite, quote, unknown
 
 
@@ -38,12 +40,7 @@ def touchy(cast: Cast, names: Iterable[str]) -> bool:
 def worded(block: Block, asked: Fact, wording: Wording, cast: Cast, rng: Random) -> str:
     """The question, with a pronoun where the talk was of the thing just now."""
     spoken = block.spoken_of
-    if (
-        spoken is not None
-        and "e" in wording.slots
-        and asked.values["e"].full == spoken.full
-        and rng.random() < 0.6
-    ):
+    if spoken is not None and "e" in wording.slots and asked.values["e"].full == spoken.full and rng.random() < 0.6:
         short = pronoun(base_class(asked.kind.slots["e"]), rng)
         if short:
             words = facts.question(wording, asked.values, rng, short)
@@ -68,6 +65,22 @@ def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
             words = worded(block, asked, wording, cast, rng)
             return Turn("fact", words, quote(block, number, cast, rng), block.sentence(number))
     return None
+
+
+def open_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
+    """A question about a thing that lore has, of a sort that lore never tells."""
+    here = [fact for _, fact in block.facts()]
+    if not here:
+        return None
+    model = rng.choice(here)
+    slot = next(iter(model.values)) if rng.random() < 0.6 else rng.choice(list(model.values))
+    asks = sections("open.txt").get(base_class(model.kind.slots[slot]))
+    name = model.values[slot]
+    relatives = any(fact.kind.name == "family" and name in fact.values.values() for fact in here)
+    if not asks or relatives or touchy(cast, [name.full]):
+        return None
+    words = fill(expand(rng.choice(asks), rng), {"e": facts.shortened(name, rng)})
+    return Turn("unknown", polite(words, cast, rng), unknown(cast, rng))
 
 
 def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:

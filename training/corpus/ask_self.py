@@ -157,16 +157,12 @@ def memory_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     """What the character remembers of the player, from the memory section."""
     if not block.memory or rng.random() < 0.22:
         verb = rng.choice(list(_RECALLS))
-        if any(m.verb == verb or {m.verb, verb} <= _SAYING for m in block.memory) or (
-            block.memory and verb == "is"
-        ):
+        if any(m.verb == verb or {m.verb, verb} <= _SAYING for m in block.memory) or (block.memory and verb == "is"):
             return None
         return Turn("unknown", polite(alternatives(_RECALLS[verb], rng), cast, rng), unknown(cast, rng))
     index = rng.randrange(len(block.memory))
     known = block.memory[index]
-    if any(
-        m is not known and (m.verb == known.verb or {m.verb, known.verb} <= _SAYING) for m in block.memory
-    ):
+    if any(m is not known and (m.verb == known.verb or {m.verb, known.verb} <= _SAYING) for m in block.memory):
         return None
     loose = len(block.memory) == 1 and rng.random() < 0.4
     words = alternatives(_ANY_RECALL if loose else _RECALLS[known.verb], rng)

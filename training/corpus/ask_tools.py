@@ -44,9 +44,7 @@ def _target(kind: str, block: Block, rng: Random) -> str:
             return entity("thing", rng).full
         if roll < 0.85:
             noun = (
-                word("thingnoun", rng)
-                if rng.random() < 0.6
-                else f"{word('adjective', rng)} {word('thingnoun', rng)}"
+                word("thingnoun", rng) if rng.random() < 0.6 else f"{word('adjective', rng)} {word('thingnoun', rng)}"
             )
             return f"{rng.choice(('the', 'a', 'your', 'that', 'this', 'my', 'that', 'the'))} {noun}"
         return entity("goods", rng).full if rng.random() < 0.7 else f"some {word('goods2', rng)}"

@@ -160,13 +160,9 @@ def make_block(cast: Cast, rng: Random) -> Block:
             if previous and rng.random() < 0.5:
                 model = rng.choice(previous)[1]
                 if rng.random() < 0.5:
-                    other = Happening(
-                        other.subject, model.verb, other.thing, other.spot, other.when, model.past
-                    )
+                    other = Happening(other.subject, model.verb, other.thing, other.spot, other.when, model.past)
                 else:
-                    other = Happening(
-                        model.subject, other.verb, other.thing, other.spot, other.when, other.past
-                    )
+                    other = Happening(model.subject, other.verb, other.thing, other.spot, other.when, other.past)
             add_lore(block, other, rng)
         else:
             fact = _related(known, rng) if known and rng.random() < 0.75 else _any_fact(rng)
@@ -238,9 +234,7 @@ def _about(name: Entity, cls: str, rng: Random) -> Fact:
 
 def make_scene(rng: Random) -> Scene:
     """What is around: zone, time of day, people and things nearby."""
-    zone = (
-        word("placenoun", rng) if rng.random() < 0.7 else f"{word('adjective', rng)} {word('placenoun', rng)}"
-    )
+    zone = word("placenoun", rng) if rng.random() < 0.7 else f"{word('adjective', rng)} {word('placenoun', rng)}"
     if rng.random() < 0.15:
         zone = zone.replace(" ", "_")
     nearby = tuple(

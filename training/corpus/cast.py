@@ -131,9 +131,7 @@ def _topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
         return x, "thing", {"x": x}, about
     if roll < 0.6:
         about = entity("thing", rng) if rng.random() < 0.7 else entity("person", rng)
-        state = rng.choice(
-            ("is", "is hidden", "is buried", "is kept", "was hidden", "sleeps", "can be found", "lies")
-        )
+        state = rng.choice(("is", "is hidden", "is buried", "is kept", "was hidden", "sleeps", "can be found", "lies"))
         lead = rng.choice(("where", "where", "the place where", "the spot where"))
         if rng.random() < 0.25:
             return f"the place of {about.full}", "where", {"x": about.full}, about
@@ -253,9 +251,7 @@ def make_cast(rng: Random) -> Cast:
         archetype = f"{rng.choice(('a', 'the', 'an old', 'a retired', 'the town', 'a young', 'the royal', 'a travelling'))} {archetype}"
     lines += ["", f"you are {name}, {archetype}. style: {', '.join(styles)}."]
     persona: list[str] = (
-        ["manner"] * rng.randint(0, 2)
-        + ["self"] * rng.randint(0, 2)
-        + ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
+        ["manner"] * rng.randint(0, 2) + ["self"] * rng.randint(0, 2) + ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
     )
     rng.shuffle(persona)
     if persona:
@@ -279,9 +275,35 @@ def _forbid(rng: Random, topics: list[Topic], line: int) -> str:
     return fill(expand(rng.choice(sections("cast.txt")["forbid"]), rng), {"topic": text})
 
 
+def _hinted(name: str, rng: Random) -> str:
+    """A forbidden thing as one speaks of it who knows it but half: `that tunnel`, `a secret tunnel`."""
+    head = name.split(" ")[-1]
+    return f"{rng.choice(_HINTS)} {head}" if rng.random() < 0.6 else name.removeprefix("the ")
+
+
+_HINTS = (
+    "that",
+    "the",
+    "a",
+    "any",
+    "a secret",
+    "the hidden",
+    "that old",
+    "some",
+    "this",
+    "your",
+    "the famous",
+    "a certain",
+    "the lost",
+)
+
+
 def forbidden_question(topic: Topic, rng: Random) -> str:
     """A question that the character must not answer."""
     family = topic.family
     if rng.random() < 0.25 and family != "kin":
         family = "thing"
-    return fill(expand(rng.choice(sections("cast.txt")[f"ask {family}"]), rng), topic.names)
+    names = topic.names
+    if " " in names["x"] and family != "kin" and rng.random() < 0.3:
+        names = {**names, "x": _hinted(names["x"], rng)}
+    return fill(expand(rng.choice(sections("cast.txt")[f"ask {family}"]), rng), names)

@@ -53,8 +53,7 @@ def episode(cast: Cast, rng: Random) -> Episode:
     block = make_block(cast, rng)
     front = user_front(block, rng)
     past = "".join(
-        render(Message("user", said)) + render(Message("assistant", answered))
-        for said, answered in block.history
+        render(Message("user", said)) + render(Message("assistant", answered)) for said, answered in block.history
     )
     empty = render(Message("user", front))
     shared = len(empty) - len(f" \n{TURN_END}\n")

@@ -62,8 +62,7 @@ def _choice(text: str, at: int) -> tuple[Choice, int]:
 
 def _pick(sequence: tuple[str | Choice, ...], rng: Random) -> str:
     return "".join(
-        part if isinstance(part, str) else _pick(part[int(rng.random() * len(part))], rng)
-        for part in sequence
+        part if isinstance(part, str) else _pick(part[int(rng.random() * len(part))], rng) for part in sequence
     )
 
 

@@ -82,7 +82,10 @@ def _parse(name: str, lines: list[str]) -> Kind:
 
 def _sentence(kind: Kind, values: dict[str, Entity], rng: Random) -> str:
     pattern = kind.lore[int(rng.random() * len(kind.lore))]
-    return fill(expand(pattern, rng), {slot: value.full for slot, value in values.items()})
+    sentence = fill(expand(pattern, rng), {slot: value.full for slot, value in values.items()})
+    if ":" in sentence and rng.random() < 0.6:  # a note rather than a sentence: "tavern hours: noon to ten"
+        return sentence.removeprefix("the ")
+    return sentence
 
 
 def make_fact(kind: Kind, rng: Random, fixed: dict[str, Entity] | None = None) -> Fact:
@@ -125,9 +128,7 @@ def tells_the_same(fact: Fact, asked: Fact, wording: Wording) -> bool:
         return wording.tag in fact.kind.tells
     meant = {asked.values[slot].full for slot in wording.slots}
     meant |= {short for slot in wording.slots for short in asked.values[slot].shorts}
-    named = {value.full for value in fact.values.values()} | {
-        s for value in fact.values.values() for s in value.shorts
-    }
+    named = {value.full for value in fact.values.values()} | {s for value in fact.values.values() for s in value.shorts}
     return wording.tag in fact.kind.tells and bool(meant & named)
 
 

@@ -13,11 +13,13 @@ import yaml
 
 from training.corpus.words import word, words
 
-_ONSETS = "b c d f g h j k l m n p r s t v w z br cr dr fr gr kr pr tr bl cl fl gl pl sl st sk sp sh ch th qu wh y".split()
+_ONSETS = (
+    "b c d f g h j k l m n p r s t v w z br cr dr fr gr kr pr tr bl cl fl gl pl sl st sk sp sh ch th qu wh y".split()
+)
 _VOWELS = "a e i o u a e i o ae ai ea ee ia io oo ou ei y au".split()
-_CODAS = " , , ,b,d,g,k,l,m,n,p,r,s,t,x,ll,nd,rn,rt,st,sk,ck,th,sh,ng,ss,lt,rd,rk,mp,nn,ld,wn".replace(
-    " ", ""
-).split(",")
+_CODAS = " , , ,b,d,g,k,l,m,n,p,r,s,t,x,ll,nd,rn,rt,st,sk,ck,th,sh,ng,ss,lt,rd,rk,mp,nn,ld,wn".replace(" ", "").split(
+    ","
+)
 _COMMON_FIRST = (
     "anna ben carla dora edwin frida george hanna ida jack karl lena mary nora otto paul rosa sam tom ulla vera will "
     "alice bertha conrad dirk emma felix greta hugo irma jonas kate leo mina nils olga peter ruth simon thea ursula "
@@ -35,9 +37,7 @@ _EPITHETS = (
 _SUFFIXES = (
     "bridge ford gate haven moor field wood stead hill dale brook well mouth cliff stone fall watch hold port mere ton wick"
 ).split()
-_STREETS = (
-    "street row lane alley road square yard hill quay steps market gate court bridge terrace wharf".split()
-)
+_STREETS = "street row lane alley road square yard hill quay steps market gate court bridge terrace wharf".split()
 _ONES = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
@@ -128,9 +128,7 @@ def _person(rng: Random) -> Entity:
     if roll < 0.5:
         first, last = first_name(rng), _one(words("animal"), rng) if rng.random() < 0.2 else invented(rng)
         if rng.random() < 0.3:
-            last = (
-                _one(words("adjective"), rng).replace("-", "") + _one(words("thingnoun"), rng).split(" ")[0]
-            )
+            last = _one(words("adjective"), rng).replace("-", "") + _one(words("thingnoun"), rng).split(" ")[0]
         return Entity(f"{first} {last}", (first, last))
     if roll < 0.7:
         title, first = _one(_TITLES, rng), first_name(rng)
@@ -159,9 +157,7 @@ def _place(rng: Random) -> Entity:
         kind = rng.random()
         if kind < 0.35:
             house = rng.choice(("inn", "tavern", "alehouse", "tea house", "hostel"))
-            return Entity(
-                f"the {adjective} {sign} {house}", (f"the {adjective} {sign}", f"the {house}", f"the {sign}")
-            )
+            return Entity(f"the {adjective} {sign} {house}", (f"the {adjective} {sign}", f"the {house}", f"the {sign}"))
         return Entity(f"the {adjective} {sign}", (f"{adjective} {sign}", f"the {sign}"))
     if roll < 0.66:
         return Entity(invented(rng) + (_one(_SUFFIXES, rng) if rng.random() < 0.5 else ""))
@@ -172,16 +168,10 @@ def _place(rng: Random) -> Entity:
         owner = first_name(rng)
         return Entity(f"{owner}'s {noun}", (f"the {noun}",))
     if roll < 0.9:
-        base = (
-            invented(rng)
-            if rng.random() < 0.4
-            else _one(words("trade" if rng.random() < 0.5 else "thingnoun"), rng)
-        )
+        base = invented(rng) if rng.random() < 0.4 else _one(words("trade" if rng.random() < 0.5 else "thingnoun"), rng)
         return Entity(f"{base} {_one(_STREETS, rng)}")
     if roll < 0.95:
-        return Entity(
-            f"saint {invented(rng)}'s {rng.choice(('chapel', 'church', 'well', 'bridge', 'gate', 'abbey'))}"
-        )
+        return Entity(f"saint {invented(rng)}'s {rng.choice(('chapel', 'church', 'well', 'bridge', 'gate', 'abbey'))}")
     return Entity(f"the {noun} of {rng.choice(('', 'the '))}{invented(rng)}", (f"the {noun}",))
 
 
@@ -208,9 +198,7 @@ def _dish(rng: Random) -> Entity:
     base = _one(words("dishbase"), rng)
     roll = rng.random()
     if roll < 0.4:
-        return Entity(
-            f"{'the ' if rng.random() < 0.4 else ''}{_one(words('food'), rng)} {base}", (f"the {base}",)
-        )
+        return Entity(f"{'the ' if rng.random() < 0.4 else ''}{_one(words('food'), rng)} {base}", (f"the {base}",))
     if roll < 0.8:
         return Entity(f"the {_one(words('adjective'), rng)} {base}", (f"the {base}",))
     return Entity(f"{first_name(rng)}'s {base}", (f"the {base}",))
@@ -301,9 +289,7 @@ def _spot(rng: Random) -> Entity:
     if roll < 0.6:
         return Entity(f"{word('direction', rng)} of {_place(rng).full}")
     if roll < 0.7:
-        return Entity(
-            f"on {invented(rng) if rng.random() < 0.5 else _one(words('trade'), rng)} {_one(_STREETS, rng)}"
-        )
+        return Entity(f"on {invented(rng) if rng.random() < 0.5 else _one(words('trade'), rng)} {_one(_STREETS, rng)}")
     if roll < 0.8:
         return Entity(
             f"in the {_one(words('adjective'), rng)} {rng.choice(('house', 'quarter', 'district', 'hall', 'cellar', 'tower', 'room', 'yard', 'attic', 'corner'))}"

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from random import Random
 
 from training.corpus import noise
-from training.corpus.ask_lore import fact_turn, happening_turn, harmless_turn, refuse_turn, unknown_turn
+from training.corpus.ask_lore import (
+    fact_turn,
+    happening_turn,
+    harmless_turn,
+    open_turn,
+    refuse_turn,
+    unknown_turn,
+)
 from training.corpus.ask_self import memory_turn, past_turn, scene_turn, self_turn, talk_turn
 from training.corpus.ask_tools import cannot_turn, tool_turn
 from training.corpus.block import Block
@@ -14,7 +21,7 @@ from training.corpus.cast import Cast
 from training.corpus.turn import Turn
 
 _SORTS: tuple[tuple[Callable[[Cast, Block, Random], Turn | None], float], ...] = (
-    (fact_turn, 42), (unknown_turn, 9), (happening_turn, 10), (refuse_turn, 9), (harmless_turn, 3), (tool_turn, 24),
+    (fact_turn, 42), (unknown_turn, 11), (open_turn, 5), (happening_turn, 10), (refuse_turn, 9), (harmless_turn, 3), (tool_turn, 24),
     (talk_turn, 8), (scene_turn, 3), (memory_turn, 5), (past_turn, 2), (self_turn, 3), (cannot_turn, 1),
 )  # fmt: skip
 
