@@ -79,6 +79,9 @@ class _Nowhere:
     def drop_media(self, stream: int) -> None:
         """There is none."""
 
+    def close(self, code: int, reason: str) -> None:
+        """It never was open."""
+
 
 def run(*, quick: bool) -> int:
     """Run the benchmark; return the exit code."""

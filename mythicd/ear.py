@@ -135,6 +135,7 @@ class Ear:
         rest = self._frames.finish()
         if not self._held and self._utterance.first_voiced is None:
             return
+        self._over = self._held
         await self._recognise([rest] if rest else [], now_s)
         yield await self._end(now_s)
 

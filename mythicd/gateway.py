@@ -8,12 +8,14 @@ Every request passes three checks before anything else sees it, in this order:
 
 (/healthz needs no token.) A connection has one reader and one writer. What leaves has two lanes: control overtakes
 audio, because a `Cutoff` that waits behind two seconds of speech is no cutoff; `StreamEnd` rides in the media lane,
-because it must not overtake its stream. Both lanes are bounded: who reads too slowly is cut off, by name.
+because it must not overtake its stream. Both lanes are bounded: who reads too slowly is cut off, by name, even while
+the writer hangs in a full socket.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import itertools
 import logging
@@ -36,6 +38,8 @@ CLOSE_TOO_SLOW = 4429
 MAX_CONNECTIONS = 64
 MAX_VOICES = 64
 """Voice streams whose speaker is remembered, for audio sent as JSON."""
+GOODBYE_S = 1.0
+"""How long a client may take to take in a close frame."""
 MAX_CONTROL = 1024
 """Most messages waiting for one client."""
 MAX_MEDIA = 2048
@@ -45,13 +49,15 @@ MAX_MEDIA = 2048
 class Connection:
     """One client: its session, its stage, and what waits to be sent to it."""
 
-    def __init__(self, socket: web.WebSocketResponse, name: str) -> None:
+    def __init__(self, socket: web.WebSocketResponse, name: str, transport: asyncio.BaseTransport | None) -> None:
         self._socket = socket
         self._name = name
+        self._transport = transport
         self._control: deque[str] = deque()
         self._media: deque[tuple[int, str | bytes]] = deque()
         self._wake = asyncio.Event()
-        self._overflow = False
+        self._patience = asyncio.timeout(None)
+        self._farewell: tuple[int, str] | None = None
         self._voices: dict[int, str] = {}
         """Whose voice the latest streams are."""
         self.session = wire.ClientSession()
@@ -60,6 +66,8 @@ class Connection:
 
     def send(self, message: ServerMessage) -> None:
         """Queue a message. It overtakes media, except `StreamEnd`, which ends its stream's media."""
+        if self._farewell is not None:
+            return
         text = wire.encode(message)
         if isinstance(message, StreamStart):
             self._voices = {message.stream: message.npc_id, **dict(list(self._voices.items())[:MAX_VOICES])}
@@ -71,6 +79,8 @@ class Connection:
 
     def send_frame(self, frame: wire.Frame) -> None:
         """Queue a binary frame; its audio as base64 in JSON where the client asked for that."""
+        if self._farewell is not None:
+            return
         item: str | bytes = wire.pack_frame(frame)
         hello = self.session.hello
         if hello is not None and hello.debug_audio and frame.type == wire.FrameType.TTS_PCM:
@@ -85,31 +95,42 @@ class Connection:
         """Forget what is queued of a stream that was cut: a `Cutoff` ends it."""
         self._media = deque(item for item in self._media if item[0] != stream)
 
+    def close(self, code: int, reason: str) -> None:
+        """Let the messages that are queued leave, then close the connection. Nothing more is queued from now on."""
+        self._farewell = (code, reason)
+        self._media.clear()
+        self._wake.set()
+
     def _bound(self) -> None:
         if len(self._control) > MAX_CONTROL or len(self._media) > MAX_MEDIA:
-            self._overflow = True
+            log.warning("%s reads too slowly and is cut off", self._name)
+            self._control.clear()
+            self.close(CLOSE_TOO_SLOW, "reads too slowly")
+            if self._patience.when() is None:  # the writer may hang in a socket that nobody reads
+                self._patience.reschedule(asyncio.get_running_loop().time() + GOODBYE_S)
         self._wake.set()
 
     async def write(self) -> None:
-        """Send what is queued, until the socket closes."""
-        while not self._socket.closed:
-            if self._overflow:
-                log.warning("client reads too slowly, closing", extra={"client": self._name})
-                await self._socket.close(code=CLOSE_TOO_SLOW, message=b"reads too slowly")
-                return
-            if self._control:
-                await self._socket.send_str(self._control.popleft())
-            elif self._media:
-                _, item = self._media.popleft()
-                await (self._socket.send_str(item) if isinstance(item, str) else self._socket.send_bytes(item))
-            else:
-                self._wake.clear()
-                await self._wake.wait()
-
-    async def flush(self) -> None:
-        """Send what is queued, once, before a close."""
-        while self._control and not self._socket.closed:
-            await self._socket.send_str(self._control.popleft())
+        """Send what is queued, until the socket closes or this side has said goodbye."""
+        try:
+            async with self._patience:
+                while not self._socket.closed:
+                    if self._control:
+                        await self._socket.send_str(self._control.popleft())
+                    elif self._farewell is not None:
+                        code, reason = self._farewell
+                        await self._socket.close(code=code, message=reason.encode())
+                    elif self._media:
+                        _, item = self._media.popleft()
+                        await (self._socket.send_str(item) if isinstance(item, str) else self._socket.send_bytes(item))
+                    else:
+                        self._wake.clear()
+                        await self._wake.wait()
+        except TimeoutError:
+            if isinstance(self._transport, asyncio.Transport):
+                self._transport.abort()
+        except ConnectionError:
+            pass  # the reader sees it, too, and ends the conversation
 
 
 class Gateway:
@@ -147,8 +168,10 @@ class Gateway:
 
     async def stop(self) -> None:
         """Close every connection (1001, going away) and the port."""
-        for socket in list(self._sockets):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"mythicd stops")
+        going = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"mythicd stops") for socket in self._sockets]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await asyncio.gather(*going, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -203,14 +226,16 @@ class Gateway:
         peer = f"client {next(self._numbers)}"
         self._sockets.add(socket)
         try:
-            await self._converse(socket, peer)
+            await self._converse(socket, peer, request.transport)
         finally:
             self._sockets.discard(socket)
         return socket
 
-    async def _converse(self, socket: web.WebSocketResponse, peer: str) -> None:
+    async def _converse(
+        self, socket: web.WebSocketResponse, peer: str, transport: asyncio.BaseTransport | None
+    ) -> None:
         """Read from one client until it leaves. A client that vanishes without a close is normal."""
-        connection = Connection(socket, peer)
+        connection = Connection(socket, peer, transport)
         stage: Stage | None = None
         writer = asyncio.create_task(connection.write(), name=f"writer {peer}")
         loop = asyncio.get_running_loop()
@@ -238,8 +263,8 @@ class Gateway:
                 except MythicError as error:
                     connection.send(wire.describe(error))
                     if isinstance(error, ProtocolError) and error.close_code is not None:
-                        await connection.flush()
-                        await socket.close(code=error.close_code, message=error.code.encode())
+                        connection.close(error.close_code, error.code)
+                        await writer
                         return
         finally:
             if stage is not None:

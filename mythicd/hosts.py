@@ -97,7 +97,7 @@ def _asr(settings: Settings, data: Path) -> Asr:
     if settings.asr.engine == "faster-whisper":
         from mythicd.asr.whisper import WhisperAsr
 
-        return WhisperAsr(Path(settings.asr.model), lang=settings.asr.lang)
+        return WhisperAsr(Path(settings.asr.model), language=settings.asr.lang)
     return PocketSphinxAsr(cache_dir=data / "models" / "asr")
 
 

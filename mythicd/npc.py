@@ -18,9 +18,9 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from mythicd import messages as m
 from mythicd import wire
@@ -360,14 +360,14 @@ class Character:
     def _anticipate(self, words: str) -> None:
         """Look ahead at what the player is saying; one look at a time, the next one sees more."""
         if self._looking_ahead is None or self._looking_ahead.done():
-            self._looking_ahead = self._beside(self._thought.anticipate(words), "looks ahead")
+            self._looking_ahead = self._beside(lambda: self._thought.anticipate(words), "looks ahead")
 
-    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _beside(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
         """Begin something that no turn depends on: its failure is only logged."""
 
         async def run() -> None:
             try:
-                await work
+                await work()
             except MythicError as error:
                 log.warning("%s %s: %s", self.npc_id, name, error)
             except Exception:
@@ -472,10 +472,9 @@ class Character:
             await self._stop_idle_work()
             await self._answer(turn)
             outcome = Event.PLAYBACK_STOPPED if turn.reply is not None and turn.reply.audible else Event.REPLIED
-        except BaseExceptionGroup as group:  # the reply's three tasks end together; what ended them is told once
-            self._explain(_first(group), turn)
         except Exception as error:
-            self._explain(error, turn)
+            if turn is self._turn:  # what goes wrong with a turn while it is being cut is nobody's loss
+                self._explain(_first(error), turn)
         self._mailbox.post_own(Happened(turn, outcome))
 
     async def _answer(self, turn: Turn) -> None:
@@ -537,7 +536,7 @@ class Character:
                 await self._rooms.store.embed_heard(self._rooms.embedder)
 
         if self._idle_work is None or self._idle_work.done():
-            self._idle_work = self._beside(attend(), "warms up")
+            self._idle_work = self._beside(attend, "warms up")
 
     async def _stop_idle_work(self) -> None:
         work, self._idle_work = self._idle_work, None
@@ -613,10 +612,8 @@ class Character:
             )
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first ordinary error in a group, however deep it lies."""
-    for error in group.exceptions:
-        inner = _first(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(inner, Exception):
-            return inner
-    return group.exceptions[0]
+def _first(error: Exception) -> Exception:
+    """Return the first error in a group, however deep it lies: a reply's three tasks end together."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -111,6 +111,7 @@ class Reply:
         self._silent = asyncio.Event()
         self._sequence = {wire.FrameType.TTS_PCM: 0, wire.FrameType.VISEME: 0}
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._is_cut = False
         self._sent = 0
         self._acknowledged = 0
         self._is_acknowledged = False
@@ -164,8 +165,8 @@ class Reply:
         """Cut it off: from this moment nothing more of it leaves, whatever its tasks were about to do."""
         for task in self._tasks:
             task.cancel()
-        self._tasks = ()
-        if self.audible:
+        if self.audible and not self._is_cut:
+            self._is_cut = True
             self._outlet.drop_media(self.stream)
             self._outlet.send(m.Cutoff(stream=self.stream, reason=reason))
 

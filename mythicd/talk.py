@@ -228,6 +228,7 @@ def question_from_wav(file: Path) -> Question:
 
 def explain(error: MythicError, console: Console) -> None:
     """Print an error for a person."""
-    console.print(f"[bold red]{type(error).__name__}[/]: {error.what}")
+    # Paths stay in one piece, to be copied; and brackets in them are no markup.
+    console.print(Text.assemble((type(error).__name__, "bold red"), f": {error.what}"), soft_wrap=True)
     if error.remedy:
-        console.print(f"  {error.remedy}")
+        console.print(Text(f"  {error.remedy}"), soft_wrap=True)

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from mythicd import __version__, wire
 from mythicd import messages as m
+from mythicd.audio import SAMPLE_BYTES
 from mythicd.config import Settings
 from mythicd.dialogue import prompt
 from mythicd.dialogue.casing import Names
 from mythicd.dialogue.tools import check
 from mythicd.engines import MIC_RATE, VoiceSpec
-from mythicd.errors import BadMessage, ConfigError, UnknownNpc, UnknownStream
+from mythicd.errors import BadMessage, ConfigError, MythicError, UnknownNpc, UnknownStream
 from mythicd.intercom import Intercom
 from mythicd.mailbox import MicFrame
 from mythicd.memory.records import Scope
@@ -31,6 +32,10 @@ from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, World, load_wo
 log = logging.getLogger(__name__)
 
 DEFAULT_VOICE = VoiceSpec("default", "en-us")
+CLOSE_TAKEN_OVER = 4409
+"""WebSocket close code for a client in whose place another one came."""
+MAX_SYNCED = 256
+"""Games and worlds whose stored lore is known to be up to date; of more, the oldest are looked at again."""
 
 
 class Library:
@@ -44,7 +49,12 @@ class Library:
     def refresh(self) -> bool:
         """Read the files again if one changed; return whether the world is another now. Raises ConfigError once for
         each broken edit; the world stays as it was."""
-        seen = self._look()
+        try:
+            seen = self._look()
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path} cannot be read: {error.strerror}.", remedy="Mend its permissions."
+            ) from error
         if seen == self._seen:
             return False
         self._seen = seen
@@ -69,8 +79,17 @@ class House:
         self._broken: str | None = None
         self._stages: dict[Scope, Stage] = {}
         self._warm = False
+        self._heard: World | None = None
+        """The world whose words the recogniser knows."""
         self._names: tuple[World, Names] | None = None
-        self._learned = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._synced: dict[tuple[str, str], World] = {}
+        """What the lore in the store was made of, by game and world."""
+        self._unlearnt: dict[tuple[str, str], Scope] = {}
+        """Whose lore still waits for vectors."""
+        self._learning: asyncio.Task[None] | None = None
+        self._closing: dict[asyncio.Task[None], Scope] = {}
+        """Stages that are being left; owned here, so that a connection's end cannot cut off what they write down."""
 
     @property
     def world(self) -> World:
@@ -92,25 +111,59 @@ class House:
     async def warm(self) -> None:
         """Teach the engines this world, and have each voice say a word, so that the first turn is no slower."""
         await self.rooms.asr.learn(self.world.vocabulary())
+        self._heard = self.world
         for card in self.world.characters.values():
             await self.rooms.tts.prepare(self.voice(card))
         self._warm = True
 
     async def refresh(self, scope: Scope) -> None:
-        """Take in edited files, and make memory and hearing agree with them."""
-        async with self._learned:
+        """Take in edited files; memory finds the new text at once, by its words. Vectors and hearing follow, beside
+        the turns: they take seconds, and nobody waits for them. Raises StoreError."""
+        changed = await self._look()
+        key, world = (scope.game, scope.world), self.world
+        if self._synced.get(key) is not world:
+            await self.rooms.store.sync_lore(scope, world, self.settings.rag)
+            self._synced[key] = world
+            if len(self._synced) > MAX_SYNCED:
+                del self._synced[next(iter(self._synced))]
+            if self.rooms.embedder is not None:
+                self._unlearnt[key] = scope
+        if (changed or self._unlearnt) and (self._learning is None or self._learning.done()):
+            self._learning = asyncio.create_task(self._learn(), name="house learns")
+
+    async def _look(self) -> bool:
+        """Read the world's files if one changed, in a thread: a slow disk must not hold up a voice."""
+        async with self._looking:
             try:
-                changed = self.library.refresh()
-                self._broken = None if changed else self._broken
+                changed = await asyncio.to_thread(self.library.refresh)
             except ConfigError as error:
                 self._broken = str(error)
                 log.warning("a world file is broken, the old one stays: %s", error)
                 self._tell()
-                return
-            await self.rooms.store.sync_lore(scope, self.world, self.settings.rag, self.rooms.embedder)
+                return False
             if changed:
-                await self.rooms.asr.learn(self.world.vocabulary())
+                self._broken = None
                 self._tell()
+            return changed
+
+    async def _learn(self) -> None:
+        """Make hearing and the vectors of memory agree with the world, until they do."""
+        try:
+            while self._unlearnt or self._heard is not self.world:
+                if self._heard is not self.world:
+                    world = self.world
+                    await self.rooms.asr.learn(world.vocabulary())
+                    self._heard = world
+                if self._unlearnt:
+                    key, scope = next(iter(self._unlearnt.items()))
+                    world = self._synced.get(key, self.world)
+                    await self.rooms.store.sync_lore(scope, world, self.settings.rag, self.rooms.embedder)
+                    if self._synced.get(key) in (world, None):
+                        del self._unlearnt[key]
+        except MythicError as error:
+            log.warning("the world could not be learnt by heart: %s", error)
+        except Exception:
+            log.exception("the world could not be learnt by heart")
 
     @property
     def names(self) -> Names:
@@ -130,13 +183,24 @@ class House:
     async def enter(self, hello: m.Hello, outlet: Outlet, instance_id: str) -> Stage:
         """Let a client in. One that greets with the same four ids as another takes its place: it came back."""
         scope = Scope(hello.game, hello.world, hello.player, hello.playthrough)
-        before = self._stages.pop(scope, None)
-        if before is not None:
-            await before.close()
-        stage = Stage(self, scope, outlet)
-        self._stages[scope] = stage
-        await self.refresh(scope)
-        outlet.send(
+        before = self._stages.get(scope)
+        stage = self._stages[scope] = Stage(self, scope, outlet)
+        try:
+            if before is not None:
+                self._begin_to_close(before)
+            # What the old characters heard is written down before the new ones are asked what they remember.
+            if closing := [task for task, whose in self._closing.items() if whose == scope]:
+                await asyncio.wait(closing)
+            if before is not None:
+                before.outlet.close(CLOSE_TAKEN_OVER, "another client took this one's place")
+            await self._welcome(stage, instance_id)
+        except BaseException:
+            await self.leave(stage)
+            raise
+        return stage
+
+    async def _welcome(self, stage: Stage, instance_id: str) -> None:
+        stage.outlet.send(
             m.Welcome(
                 instance_id=instance_id,
                 version=__version__,
@@ -149,23 +213,43 @@ class House:
                 ),
             )
         )
-        outlet.send(self.status())
-        return stage
+        stage.outlet.send(self.status())
+        stage.welcomed = True
+        try:
+            await self.refresh(stage.scope)
+        except MythicError as error:  # without its lore the world is poorer, not shut
+            stage.outlet.send(wire.describe(error))
 
     async def leave(self, stage: Stage) -> None:
         """A client is gone."""
         if self._stages.get(stage.scope) is stage:
             del self._stages[stage.scope]
-        await stage.close()
+        await self._close(stage)
 
     async def close(self) -> None:
         """Everybody leaves."""
-        for stage in list(self._stages.values()):
-            await self.leave(stage)
+        stages, self._stages = list(self._stages.values()), {}
+        for stage in stages:
+            self._begin_to_close(stage)
+        if self._closing:
+            await asyncio.wait(self._closing)
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.gather(self._learning, return_exceptions=True)
+
+    def _begin_to_close(self, stage: Stage) -> asyncio.Task[None]:
+        closing = asyncio.create_task(stage.close(), name="stage closes")
+        self._closing[closing] = stage.scope
+        closing.add_done_callback(self._closing.pop)
+        return closing
+
+    async def _close(self, stage: Stage) -> None:
+        await asyncio.shield(self._begin_to_close(stage))
 
     def _tell(self) -> None:
         for stage in self._stages.values():
-            stage.outlet.send(self.status())
+            if stage.welcomed:  # Welcome comes first
+                stage.outlet.send(self.status())
 
 
 class Stage:
@@ -182,6 +266,10 @@ class Stage:
         self._mics: dict[int, str] = {}
         """Which character each microphone stream speaks to."""
         self._intercom = Intercom()
+        self._cards: dict[str, PersonaCard] = {}
+        """The cards of those who live, as they last were."""
+        self._closed = False
+        self.welcomed = False
 
     # --- what characters ask -----------------------------------------------------------------------------------------
 
@@ -201,14 +289,15 @@ class Stage:
         return self._house.world.tools
 
     def card(self, npc_id: str) -> PersonaCard:
-        """A character's card, as it is now. Raises UnknownNpc."""
-        try:
-            return self._house.world.characters[npc_id]
-        except KeyError:
+        """A character's card, as it is now; one that an edit took away keeps its last. Raises UnknownNpc."""
+        card = self._house.world.characters.get(npc_id, self._cards.get(npc_id))
+        if card is None:
             known = ", ".join(self._house.world.characters)
             raise UnknownNpc(
                 f"There is no character {npc_id!r} in {self._house.world.title}.", remedy=f"Known: {known}."
-            ) from None
+            )
+        self._cards[npc_id] = card
+        return card
 
     def voice(self, npc_id: str) -> VoiceSpec:
         """A character's voice."""
@@ -247,6 +336,8 @@ class Stage:
 
     async def receive(self, message: m.ClientMessage) -> None:
         """Pass a message on to whom it concerns. Raises MythicError."""
+        if self._closed:
+            return  # another client took this one's place; its connection is being closed
         match message:
             case m.MicStart():
                 npc_id = message.npc_id or next(reversed(self._attended), None)
@@ -261,6 +352,8 @@ class Stage:
                 self._character(self._mic(message.stream)).post(message)
                 del self._mics[message.stream]
             case m.AudioChunk():
+                if len(message.pcm) % SAMPLE_BYTES:
+                    raise BadMessage("AudioChunk: pcm is no whole number of 16-bit samples.", remedy="Send s16le mono.")
                 now = asyncio.get_running_loop().time()
                 self._character(self._mic(message.stream)).post(MicFrame(message.stream, message.pcm, now))
             case m.TextInput():
@@ -292,11 +385,12 @@ class Stage:
     def receive_frame(self, frame: wire.Frame, arrived_s: float) -> None:
         """Pass microphone audio on; its stream may be gone by now, and then it is dropped."""
         npc_id = self._mics.get(frame.stream)
-        if npc_id is not None:
+        if npc_id is not None and not self._closed:
             self._character(npc_id).post(MicFrame(frame.stream, frame.payload, arrived_s))
 
     async def close(self) -> None:
-        """Everybody falls silent."""
+        """Everybody falls silent, and nobody comes to life any more."""
+        self._closed = True
         await asyncio.gather(*(character.close() for character in self._characters.values()))
 
     def _mic(self, stream: int) -> str:

@@ -1,4 +1,4 @@
-"""Ask a GGUF, through llama.cpp, its own chat template and the daemon's tool grammar; one prompt at a time, greedily."""
+"""Ask a GGUF through llama.cpp, its own chat template and the daemon's tool grammar: one prompt at a time, greedily."""
 
 from __future__ import annotations
 

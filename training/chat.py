@@ -1,6 +1,6 @@
 """How a chat becomes the text the model sees: the GGUF's Jinja template, and the same thing in plain Python.
 
-Both must agree to the character (a test compares them); Python's is for speed in training. What the template does, and why:
+Both must agree to the character (a test compares them); Python's is for speed in training. What it does, and why:
 
 * everything is lower-cased: a recogniser gives lower case, and copying works only between equal tokens;
 * every line and every value starts with a space, since `market` and ` market` are different tokens;
@@ -122,7 +122,8 @@ CHAT_TEMPLATE = (
 {%- if line.startswith('- ') -%}
 {{ sentences(line[2:] | replace('"', ''), ns, '', MOST_LINES) }}
 {%- elif line.startswith('{') -%}
-{{ '<|scene|> ' ~ line | replace('"', '') | replace('{', '') | replace('}', '') | replace('[', '') | replace(']', '') ~ '\\n' }}
+{%- set flat = line | replace('"', '') | replace('{', '') | replace('}', '') -%}
+{{ '<|scene|> ' ~ flat | replace('[', '') | replace(']', '') ~ '\\n' }}
 {%- else -%}{{ ' ' ~ line | replace('"', '') ~ '\\n' }}
 {%- endif -%}
 {%- endfor -%}

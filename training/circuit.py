@@ -1,8 +1,8 @@
 """Hand-set induction heads to start from: copying is the model's trade, and plain weights find it late.
 
 Layer 0, head 0 looks one position back and writes the previous token into a slot of the residual stream; heads 0 and 1
-of layer 1 compare the current token with that slot, in the channels that do not rotate, and copy what follows. Untrained,
-this repeats random sequences; training goes on from there.
+of layer 1 compare the current token with that slot, in the channels that do not rotate, and copy what follows. It
+repeats random sequences untrained; training goes on from there.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from training.train import RUNS
 
 DEFAULT_OUT = Path(__file__).parent.parent / "mythicd" / "assets" / "starter.gguf"
 _DESCRIPTION = (
-    "Mythic's starter language model: answers from the lore it is shown, refuses what the persona card forbids, says when "
-    "it does not know, calls tools. Trained from scratch on generated text; English, lower case."
+    "Mythic's starter language model: answers from the lore it is shown, refuses what the persona card forbids, says "
+    "when it does not know, calls tools. Trained from scratch on generated text; English, lower case."
 )
 _ROPE_BASE = 10_000.0
 _STILL = 1e30

@@ -13,7 +13,7 @@ from training.corpus.expand import expand, fill
 from training.corpus.facts import Fact, Wording
 from training.corpus.textfiles import sections
 from training.corpus.turn import Turn, polite, quote, unknown
-
+from training.corpus.words import phrase
 
 _OPEN_TAGS = frozenset(("identity", "about"))
 """Questions that any sentence about the thing answers."""
@@ -60,7 +60,7 @@ def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
         own = rng.random() < 0.2 and any(w.own for w in asked.kind.wordings)
         wording = facts.pick_wording(asked.kind, rng, own=own)
         if not own and "e" in wording.slots and rng.random() < 0.09:
-            wording = Wording(rng.choice(_ABOUT), "about", frozenset("e"))
+            wording = Wording(phrase("about", rng), "about", frozenset("e"))
         if not is_ambiguous(block, asked, wording, number):
             words = worded(block, asked, wording, cast, rng)
             return Turn("fact", words, quote(block, number, cast, rng), block.sentence(number))
@@ -100,21 +100,12 @@ def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
         own = rng.random() < 0.1 and any(w.own for w in asked.kind.wordings)
         wording = facts.pick_wording(asked.kind, rng, own=own)
         if rng.random() < 0.05 and "e" in wording.slots and not block.mentions(asked.values["e"].full):
-            wording = Wording(rng.choice(_ABOUT), "about", frozenset("e"))
+            wording = Wording(phrase("about", rng), "about", frozenset("e"))
         if touchy(cast, (asked.values[slot].full for slot in wording.slots)):
             continue
         if not is_ambiguous(block, asked, wording, None):
             return Turn("unknown", worded(block, asked, wording, cast, rng), unknown(cast, rng))
     return None
-
-
-_ABOUT = (
-    "tell me (about|of|more about|something about) {e}", "what (do you know|can you tell me|have you heard|can you say) about {e}",
-    "(have you|ever) (heard of|heard about) {e}", "(any news|any gossip|anything new|anything) (about|of|from) {e}", "what about {e}",
-    "what is (the story of|it with|there to know about|known about|the deal with) {e}", "{e}", "do you know {e}",
-    "i want to (know|hear|learn) (about|more about) {e}", "(what|who) is {e}", "describe {e}", "talk to me about {e}",
-    "let's talk about {e}", "explain {e} to me", "i keep hearing about {e}", "what should i know about {e}",
-)  # fmt: skip
 
 
 def happening_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:

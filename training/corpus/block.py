@@ -11,7 +11,7 @@ from training.corpus.expand import alternatives, fill
 from training.corpus.facts import Fact
 from training.corpus.names import Entity, entity, first_name
 from training.corpus.randomlore import Happening
-from training.corpus.words import word
+from training.corpus.words import phrase, word
 
 
 @dataclass(slots=True)
@@ -232,57 +232,35 @@ def _about(name: Entity, cls: str, rng: Random) -> Fact:
     return facts.make_fact(kind, rng, {slot: name})
 
 
+def _bystander(rng: Random) -> str:
+    cls = rng.choice(("trade", "thingnoun", "animal", "person", "bystander", "bystander"))
+    return entity(cls, rng).full
+
+
 def make_scene(rng: Random) -> Scene:
     """What is around: zone, time of day, people and things nearby."""
     zone = word("placenoun", rng) if rng.random() < 0.7 else f"{word('adjective', rng)} {word('placenoun', rng)}"
     if rng.random() < 0.15:
         zone = zone.replace(" ", "_")
-    nearby = tuple(
-        rng.choice(
-            (
-                word("trade", rng),
-                word("thingnoun", rng),
-                word("animal", rng),
-                entity("person", rng).full,
-                "guard",
-                "stall",
-                "lamp",
-            )
-        )
-        for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5)))
-    )
+    nearby = tuple(_bystander(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5))))
     return Scene(zone, f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}", nearby)
-
-
-_DEEDS = (
-    "asked (about|for|after) {x}", "asked (where|when|why) {x} (was|is|opens|came here)", "bought {g}", "sold {g}", "promised to {t}",
-    "helped to {t}", "gave (you|{n}|{name}) {g}", "lost {x}", "found {x}", "told (you|{name}) about {x}", "paid for {g}",
-    "was looking for {x}", "said (something|nothing|a lot) about {x}", "stole {x}", "spoke with {p}", "insulted {p}", "saved {p}",
-    "broke {x}", "wanted to go to {l}", "came from {l}", "is a friend of {p}", "likes {f}", "is called {n}", "comes from {l}",
-)  # fmt: skip
 
 
 def make_memory(cast: Cast, rng: Random) -> Memory:
     """Something the player once did."""
-    pattern = rng.choice(_DEEDS)
-    deed = fill(
-        alternatives(pattern, rng),
-        {"x": entity(rng.choice(("thing", "place", "person")), rng).full, "g": entity("goods", rng).full, "t": word("task", rng), "n": first_name(rng), "p": entity("person", rng).full, "l": entity("place", rng).full, "f": word("food", rng), "name": cast.name},
-    )  # fmt: skip
-    when = rng.choice(
-        (
-            "",
-            "",
-            "",
-            "yesterday",
-            "last time",
-            "this morning",
-            "two days ago",
-            "last night",
-            "earlier",
-            "an hour ago",
-        )
-    )
+    pattern = phrase("deed", rng)
+    slots = {
+        "x": entity(rng.choice(("thing", "place", "person")), rng).full,
+        "g": entity("goods", rng).full,
+        "p": entity("person", rng).full,
+        "l": entity("place", rng).full,
+        "t": word("task", rng),
+        "f": word("food", rng),
+        "n": first_name(rng),
+        "name": cast.name,
+    }
+    deed = fill(alternatives(pattern, rng), slots)
+    when = word("remembered when", rng) if rng.random() < 0.7 else ""
     who = rng.choice(("the player", "the player", "the player", "player", "you"))
     line = f"{who} {deed} {when}".strip()
     verb = deed.split(" ")[0]

@@ -127,7 +127,7 @@ def _topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
             x = f"{about.full}'s {word_of('secretnoun', rng)}"
         elif roll < 0.18:
             about = Entity(word("group", rng))
-            x = f"{about.full}' {rng.choice(('tunnel', 'hideout', 'plan', 'leader', 'secret', 'ship', 'camp', 'password'))}"
+            x = f"{about.full}' {word('group secret', rng)}"
         return x, "thing", {"x": x}, about
     if roll < 0.6:
         about = entity("thing", rng) if rng.random() < 0.7 else entity("person", rng)
@@ -231,24 +231,11 @@ def make_cast(rng: Random) -> Cast:
     tone = tones()[rng.choice(list(tones()))]
     styles = rng.sample(tone["style"].split(", "), rng.randint(1, 3))
     if rng.random() < 0.5:
-        styles.append(
-            rng.choice(
-                (
-                    "short sentences",
-                    "calm",
-                    "busy",
-                    "a little tired",
-                    "honest",
-                    "proud",
-                    "nosy",
-                    "superstitious",
-                )
-            )
-        )
+        styles.append(word("extra style", rng))
     name = entity("person", rng).full
     archetype = word("trade", rng)
     if rng.random() < 0.4:
-        archetype = f"{rng.choice(('a', 'the', 'an old', 'a retired', 'the town', 'a young', 'the royal', 'a travelling'))} {archetype}"
+        archetype = f"{word('standing', rng)} {archetype}"
     lines += ["", f"you are {name}, {archetype}. style: {', '.join(styles)}."]
     persona: list[str] = (
         ["manner"] * rng.randint(0, 2) + ["self"] * rng.randint(0, 2) + ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
@@ -278,24 +265,7 @@ def _forbid(rng: Random, topics: list[Topic], line: int) -> str:
 def _hinted(name: str, rng: Random) -> str:
     """A forbidden thing as one speaks of it who knows it but half: `that tunnel`, `a secret tunnel`."""
     head = name.split(" ")[-1]
-    return f"{rng.choice(_HINTS)} {head}" if rng.random() < 0.6 else name.removeprefix("the ")
-
-
-_HINTS = (
-    "that",
-    "the",
-    "a",
-    "any",
-    "a secret",
-    "the hidden",
-    "that old",
-    "some",
-    "this",
-    "your",
-    "the famous",
-    "a certain",
-    "the lost",
-)
+    return f"{rng.choice(sections('phrases.txt')['hint'])} {head}" if rng.random() < 0.6 else name.removeprefix("the ")
 
 
 def forbidden_question(topic: Topic, rng: Random) -> str:

@@ -10,13 +10,6 @@ from training.corpus.expand import expand, fill, slots
 from training.corpus.names import Entity, entity
 from training.corpus.textfiles import sections
 
-_LEADS = (
-    "do you know|can you tell me|could you tell me|any idea|tell me|i wonder|i need to know|have you heard|remind me|"
-    "i was wondering|would you know|please tell me|i'd like to know|do you happen to know|i want to know|did anyone say|"
-    "can you say|will you tell me|maybe you know|i have to find out|you must know|have you any idea|what i want to know is|"
-    "do you remember|could you say|i forgot|let me know|might you know|i am curious|somebody asked me"
-).split("|")
-
 
 @dataclass(frozen=True, slots=True)
 class Wording:
@@ -119,7 +112,7 @@ def question(wording: Wording, values: dict[str, Entity], rng: Random, pronoun: 
     if pronoun and "e" in names:
         names["e"] = pronoun
     text = fill(expand(wording.pattern, rng), names)
-    return f"{_LEADS[int(rng.random() * len(_LEADS))]} {text}" if wording.indirect else text
+    return f"{rng.choice(sections('phrases.txt')['indirect'])} {text}" if wording.indirect else text
 
 
 def tells_the_same(fact: Fact, asked: Fact, wording: Wording) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from training.corpus.names import entity
-from training.corpus.words import word, words
+from training.corpus.words import phrase, word, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Happening:
         if tail and roll < 0.2:
             return f"{tail[-1]} {' '.join([act, *tail[:-1]])}"
         text = " ".join([act, *tail])
-        return f"{rng.choice(_SAYS)} {text}" if roll > 0.85 else text
+        return f"{phrase('says', rng)} {text}" if roll > 0.85 else text
 
     def asks(self) -> list[str]:
         """Questions that the sentence answers."""
@@ -111,15 +111,6 @@ class Happening:
         return found
 
 
-_SAYS = (
-    "they say",
-    "people say",
-    "it is said that",
-    "everyone knows that",
-    "i heard that",
-    "word is that",
-    "as you know",
-)
 _PLAIN_NOUNS = ("animal", "thingnoun", "trade", "boss", "kin", "placenoun")
 
 

@@ -9,6 +9,8 @@ from training.chat import UNKNOWN, line_pointer
 from training.corpus.block import Block
 from training.corpus.cast import Cast
 from training.corpus.expand import fill
+from training.corpus.textfiles import sections
+from training.corpus.words import phrase
 
 
 @dataclass(slots=True)
@@ -45,27 +47,8 @@ def polite(text: str, cast: Cast, rng: Random) -> str:
     if roll < 0.5:
         return text
     if roll < 0.75:
-        lead = rng.choice(_LEADS)
+        lead = phrase("lead", rng)
         return f"{fill(lead, {'name': cast.name})} {text}"
     if roll < 0.92:
-        return f"{text} {fill(rng.choice(_TAILS), {'name': cast.name})}"
-    return f"{rng.choice(_STORIES)} {text}"
-
-
-_LEADS = (
-    "hey", "excuse me", "say", "listen", "hello", "please", "so", "and", "well", "{name}", "friend", "tell me", "sorry",
-    "hey {name}", "good evening", "one question", "quick question", "pardon me", "i have a question", "by the way", "now",
-    "hello {name}", "my friend", "sir", "just tell me", "one more thing", "but", "okay", "actually", "maybe you can help me",
-    "i wonder", "come on", "good day", "may i ask", "let me ask you this", "hi", "oh", "right then", "look", "also", "then",
-)  # fmt: skip
-_TAILS = (
-    "please", "friend", "{name}", "then", "again", "by the way", "if i may ask", "these days", "do you know", "exactly", "now",
-    "if you don't mind", "around here", "anyway", "my friend", "i wonder", "would you say", "i forgot", "thank you", "sir",
-    "do you think", "actually", "in your opinion", "tell me", "any idea", "can you tell me", "i'm curious", "quickly",
-)  # fmt: skip
-_STORIES = (
-    "i just arrived in town", "i have come a long way", "a man at the gate sent me to you", "they told me to ask you",
-    "i am new here", "nobody wants to tell me", "my friend asked me to find out", "you seem to know everything",
-    "we had a bet", "i am in a hurry", "it is important", "i heard you can help", "someone told me you would know",
-    "i am writing a book", "my brother wants to know", "i have been wondering", "before i leave", "just out of interest",
-)  # fmt: skip
+        return f"{text} {fill(rng.choice(sections('phrases.txt')['tail']), {'name': cast.name})}"
+    return f"{rng.choice(sections('phrases.txt')['story'])} {text}"

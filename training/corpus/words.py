@@ -29,3 +29,8 @@ def word(name: str, rng: Random) -> str:
     """One entry of a class, expanded."""
     entries = words(name)
     return expand(entries[int(rng.random() * len(entries))], rng)
+
+
+def phrase(section: str, rng: Random) -> str:
+    """One wording of a section of phrases.txt, slots left in."""
+    return expand(rng.choice(sections("phrases.txt")[section]), rng)
