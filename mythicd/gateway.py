@@ -38,8 +38,8 @@ CLOSE_TOO_SLOW = 4429
 MAX_CONNECTIONS = 64
 MAX_VOICES = 64
 """Voice streams whose speaker is remembered, for audio sent as JSON."""
-GOODBYE_S = 1.0
-"""How long a client may take to take in a close frame."""
+GOODBYE_S = 2.0
+"""How long a client may take to take in its last messages and the close frame."""
 MAX_CONTROL = 1024
 """Most messages waiting for one client."""
 MAX_MEDIA = 2048
@@ -97,8 +97,12 @@ class Connection:
 
     def close(self, code: int, reason: str) -> None:
         """Let the messages that are queued leave, then close the connection. Nothing more is queued from now on."""
+        if self._farewell is not None:
+            return
         self._farewell = (code, reason)
         self._media.clear()
+        # The writer may hang in a socket that nobody reads.
+        self._patience.reschedule(asyncio.get_running_loop().time() + GOODBYE_S)
         self._wake.set()
 
     def _bound(self) -> None:
@@ -106,8 +110,6 @@ class Connection:
             log.warning("%s reads too slowly and is cut off", self._name)
             self._control.clear()
             self.close(CLOSE_TOO_SLOW, "reads too slowly")
-            if self._patience.when() is None:  # the writer may hang in a socket that nobody reads
-                self._patience.reschedule(asyncio.get_running_loop().time() + GOODBYE_S)
         self._wake.set()
 
     async def write(self) -> None:
@@ -131,6 +133,8 @@ class Connection:
                 self._transport.abort()
         except ConnectionError:
             pass  # the reader sees it, too, and ends the conversation
+        finally:
+            self._farewell = self._farewell or (WSCloseCode.ABNORMAL_CLOSURE, "")
 
 
 class Gateway:

@@ -109,7 +109,7 @@ def test_sentences_are_short_and_stand_alone(world: World) -> None:
 
 def test_the_tavern_hours_are_as_everybody_knows_them(world: World) -> None:
     hours = next(placed for placed in world.lore if placed.entry.id == "gull_hours")
-    assert hours.entry.text == "The Gilded Gull is open from sunset until two in the morning."
+    assert hours.entry.text == "The tavern is open from sunset until two in the morning."
     assert hours.zone == world.characters["barkeep_01"].zone
 
 

@@ -143,7 +143,7 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
 
     What a dialogue asks of the model in one place in a hundred, this asks in one of ten, without any wording to learn.
     """
-    vocabulary, lowest = tokenizer.get_vocab_size(), len(CONTROL_TOKENS) + 260
+    vocabulary, lowest = tokenizer.get_vocab_size(), len(CONTROL_TOKENS) + 2
     newline = tokenizer.encode("\n").ids
     # Like "the" and "of" in real lines: which line, and where in it, is told by more than the last token.
     common = [rng.randrange(lowest, vocabulary) for _ in range(rng.randint(3, 12))]

@@ -33,6 +33,10 @@ def estimated_tokens(text: str) -> int:
     return sum(max(1, round(len(word) / 6)) for word in text.split()) * 4 // 3 + (1 if text.strip() else 0)
 
 
+CHUNKING = 2
+"""Counts up when the same entry is cut into other lines, so that stored ones are made anew."""
+
+
 def sentences(text: str) -> list[str]:
     """Split prose into sentences, without the space between them.
 
@@ -56,7 +60,7 @@ def chunks(
     overlap_tokens: int,
     count: Callable[[str], int] = estimated_tokens,
 ) -> list[str]:
-    """Cut one entry into lines of at most `chunk_tokens` each, "title: text" where there is a title.
+    """Cut one entry into lines of at most `chunk_tokens` each: "title: text" where the text does not name its title.
 
     A single sentence longer than that is cut between words. `overlap_tokens` of half a chunk or more is treated as
     half a chunk: otherwise nearly every sentence would be stored many times.
@@ -69,15 +73,23 @@ def chunks(
     fresh = False  # whether it holds more than the overlap
     for sentence in (part for whole in sentences(text) for part in _fitting(whole, room, count)):
         if fresh and count(" ".join((*held, sentence))) > room:
-            lines.append(prefix + " ".join(held))
+            lines.append(_titled(title, " ".join(held)))
             held = _tail(held, overlap, count)
             if count(" ".join((*held, sentence))) > room:
                 held = []
         held.append(sentence)
         fresh = True
     if held:
-        lines.append(prefix + " ".join(held))
+        lines.append(_titled(title, " ".join(held)))
     return lines
+
+
+def _titled(title: str, piece: str) -> str:
+    """Put the title before a piece that would say nothing without it; one that names it is a sentence as it is."""
+    named = set(re.findall(r"\w+", piece.lower()))
+    if all(word in named for word in re.findall(r"\w+", title.lower())):
+        return piece
+    return f"{title.strip()}: {piece}"
 
 
 def _ends_here(text: str, start: int, match: re.Match[str]) -> bool:

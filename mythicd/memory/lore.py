@@ -14,7 +14,7 @@ import apsw
 
 from mythicd.config import RagSettings
 from mythicd.memory import vectors
-from mythicd.memory.chunking import chunks
+from mythicd.memory.chunking import CHUNKING, chunks
 from mythicd.memory.query import Query, content_words
 from mythicd.memory.records import Scope
 from mythicd.memory.retrieval import Candidate, coverage, idf
@@ -100,7 +100,7 @@ def candidates(
 def _content_hash(placed: PlacedLore, rag: RagSettings) -> str:
     """Return what changes with anything that the entry's stored lines are made of."""
     entry = placed.entry
-    made_of = [placed.zone, entry.title, *entry.tags, entry.text, rag.chunk_tokens, rag.overlap_tokens]
+    made_of = [CHUNKING, placed.zone, entry.title, *entry.tags, entry.text, rag.chunk_tokens, rag.overlap_tokens]
     return hashlib.blake2b(json.dumps(made_of).encode(), digest_size=16).hexdigest()
 
 

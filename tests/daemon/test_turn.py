@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mythicd import messages as m
-from mythicd.asr.transcript import word_error_rate
+from mythicd.asr.words import word_error_rate
 from mythicd.audio import rms_dbfs
 from mythicd.client import DaemonClient, VoiceStream
 from mythicd.timeline import Mark

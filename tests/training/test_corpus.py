@@ -72,13 +72,13 @@ def test_answers_refusals_and_not_knowing_are_balanced() -> None:
     assert 0.07 < shares["tool"] < 0.25
 
 
-def test_each_kind_uses_all_its_slots_in_every_line_and_has_dozens_of_wordings() -> None:
+def test_each_kind_uses_all_its_slots_in_every_line_and_has_several_wordings() -> None:
     for kind in facts.kinds().values():
         for pattern in kind.lore:
             missing = set(kind.slots) - set(re.findall(r"\{(\w+)\}", pattern))
             allowed = missing == set() or kind.name in _SHORT_LINES
             assert allowed, f"{kind.name}: {pattern} lacks {missing}"
-        assert sum(count(wording.pattern) for wording in kind.wordings) >= 12, kind.name
+        assert sum(count(wording.pattern) for wording in kind.wordings) >= 7, kind.name
 
 
 _SHORT_LINES = frozenset(("taught", "worth"))

@@ -10,7 +10,7 @@ from training.corpus import facts, noise
 from training.corpus.block import Block
 from training.corpus.cast import Cast, tool_data
 from training.corpus.expand import alternatives, fill
-from training.corpus.names import entity
+from training.corpus.names import entity, qualified
 from training.corpus.turn import Turn, polite
 from training.corpus.words import word
 
@@ -43,9 +43,8 @@ def _target(kind: str, block: Block, rng: Random) -> str:
         if roll < 0.5:
             return entity("thing", rng).full
         if roll < 0.85:
-            noun = (
-                word("thingnoun", rng) if rng.random() < 0.6 else f"{word('adjective', rng)} {word('thingnoun', rng)}"
-            )
+            noun = word("thingnoun", rng)
+            noun = noun if rng.random() < 0.6 else qualified(noun, rng)
             return f"{rng.choice(('the', 'a', 'your', 'that', 'this', 'my', 'that', 'the'))} {noun}"
         return entity("goods", rng).full if rng.random() < 0.7 else f"some {word('goods2', rng)}"
     if kind == "focus":

@@ -9,7 +9,7 @@ from training.corpus import facts, randomlore
 from training.corpus.cast import Cast
 from training.corpus.expand import alternatives, fill
 from training.corpus.facts import Fact
-from training.corpus.names import Entity, entity, first_name
+from training.corpus.names import Entity, entity, first_name, is_held_out, qualified
 from training.corpus.randomlore import Happening
 from training.corpus.words import phrase, word
 
@@ -194,17 +194,19 @@ def alike(text: str, rng: Random) -> Entity:
     """A name that shares a word with a forbidden one."""
     shared = rng.choice([w for w in text.replace("'s", "").split() if w not in ("the", "of")])
     own = entity(rng.choice(("place", "thing", "person")), rng).full.removeprefix("the ").split()
-    return Entity(
-        rng.choice(
-            (
-                f"the {shared} {own[-1]}",
-                f"the {own[0]} {shared}",
-                f"{shared}'s {own[-1]}",
-                f"the {shared} {word('placenoun', rng)}",
-                f"{first_name(rng)}'s {shared}",
-            )
-        )
+    patterns = (
+        "the {shared} {last}",
+        "the {first} {shared}",
+        "{shared}'s {last}",
+        "the {shared} {place}",
+        "{name}'s {shared}",
     )
+    while True:
+        made = rng.choice(patterns).format(
+            shared=shared, first=own[0], last=own[-1], place=word("placenoun", rng), name=first_name(rng)
+        )
+        if not is_held_out(made):
+            return Entity(made)
 
 
 def _earlier(block: Block, cast: Cast, rng: Random) -> None:
@@ -239,7 +241,7 @@ def _bystander(rng: Random) -> str:
 
 def make_scene(rng: Random) -> Scene:
     """What is around: zone, time of day, people and things nearby."""
-    zone = word("placenoun", rng) if rng.random() < 0.7 else f"{word('adjective', rng)} {word('placenoun', rng)}"
+    zone = word("placenoun", rng) if rng.random() < 0.7 else qualified(word("placenoun", rng), rng)
     if rng.random() < 0.15:
         zone = zone.replace(" ", "_")
     nearby = tuple(_bystander(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5))))

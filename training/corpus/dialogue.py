@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from training.chat import GENERATION_PROMPT, TURN_END, Message, native_reply, render
 from training.corpus.block import Block, make_block
 from training.corpus.cast import Cast, make_cast
+from training.corpus.strangewords import replacement
 from training.corpus.turn import Turn
 from training.corpus.turns import make_turn
 
 _HEADING = "## Player\n"
+_STRANGE = 0.4
+"""Share of blocks with words from outside the generator's lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,23 @@ def user_front(block: Block, rng: Random) -> str:
 def episode(cast: Cast, rng: Random) -> Episode:
     """A fresh block and its questions."""
     block = make_block(cast, rng)
+    turns = [make_turn(cast, block, rng) for _ in range(rng.choice((2, 3, 3, 4, 4, 5)))]
     front = user_front(block, rng)
     past = "".join(
         render(Message("user", said)) + render(Message("assistant", answered)) for said, answered in block.history
     )
+    if rng.random() < _STRANGE:
+        lore = [text for line in block.lore for text in line.sentences]
+        strange = replacement(lore, cast.system, rng)
+        front, past = strange(front), strange(past)
+        turns = [
+            replace(turn, words=strange(turn.words), reply=strange(turn.reply), gold=strange(turn.gold))
+            for turn in turns
+        ]
     empty = render(Message("user", front))
     shared = len(empty) - len(f" \n{TURN_END}\n")
     questions = []
-    for _ in range(rng.choice((2, 3, 3, 4, 4, 5))):
-        turn = make_turn(cast, block, rng)
+    for turn in turns:
         whole = render(Message("user", front + turn.words))
         prompt = whole[shared:] + GENERATION_PROMPT
         questions.append(Question(prompt, native_reply(turn.reply).lstrip() + TURN_END, turn))

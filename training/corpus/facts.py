@@ -108,7 +108,7 @@ def shortened(value: Entity, rng: Random) -> str:
 
 def question(wording: Wording, values: dict[str, Entity], rng: Random, pronoun: str | None = None) -> str:
     """The question's words; `pronoun` stands for slot `e`."""
-    names = {slot: shortened(values[slot], rng) for slot in wording.slots}
+    names = {slot: shortened(values[slot], rng) for slot in sorted(wording.slots)}  # in the same order each time
     if pronoun and "e" in names:
         names["e"] = pronoun
     text = fill(expand(wording.pattern, rng), names)

@@ -184,5 +184,18 @@ def entity(cls: str, rng: Random) -> Entity:
     make = _MAKERS.get(cls)
     while True:
         made = make(rng) if make else Entity(word(cls, rng))
-        if made.full.removeprefix("the ") not in held_out_names():
+        if not is_held_out(made.full):
             return made
+
+
+def qualified(noun: str, rng: Random) -> str:
+    """The noun behind some adjective, without article."""
+    while True:
+        made = f"{word('adjective', rng)} {noun}"
+        if not is_held_out(made):
+            return made
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a name, article aside, is part of an exam."""
+    return name.removeprefix("the ") in held_out_names()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from training.corpus.names import entity
+from training.corpus.names import entity, qualified
 from training.corpus.words import phrase, word, words
 
 
@@ -125,7 +125,7 @@ def noun_phrase(rng: Random, *, alive: bool) -> str:
         if roll < 0.4:
             return entity("thing", rng).full
         noun = word(rng.choice(_PLAIN_NOUNS), rng)
-    return f"the {word('adjective', rng)} {noun}" if roll > 0.6 else f"the {noun}"
+    return f"the {qualified(noun, rng)}" if roll > 0.6 else f"the {noun}"
 
 
 def happening(rng: Random) -> Happening:

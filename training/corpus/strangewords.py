@@ -1,0 +1,48 @@
+"""Words that no list holds: some content words of a block are replaced, wherever they stand, by made-up ones.
+
+The generator knows some three thousand words; a real world's lore has others. What is left alone is every word of the
+patterns themselves, since those carry what is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from random import Random
+
+from training.corpus.names import invented
+from training.corpus.textfiles import sections
+from training.corpus.words import word
+
+_WORD = re.compile(r"[a-z]+")
+_PATTERN_FILES = ("kinds.txt", "phrases.txt", "tools.txt", "talk.txt", "open.txt", "cast.txt", "tones.txt")
+
+
+@cache
+def _pattern_words() -> frozenset[str]:
+    return frozenset(
+        found
+        for name in _PATTERN_FILES
+        for lines in sections(name).values()
+        for line in lines
+        for found in _WORD.findall(line)
+    )
+
+
+def _fresh(rng: Random) -> str:
+    if rng.random() < 0.6:
+        return invented(rng)
+    joined = word("thingnoun", rng) + word(rng.choice(("animal", "placenoun", "thingnoun", "suffix")), rng)
+    return joined.replace(" ", "")
+
+
+def replacement(lore: list[str], untouchable: str, rng: Random) -> Callable[[str], str]:
+    """A function that puts strange words into any text of the block; words of `untouchable` stay."""
+    kept = _pattern_words() | set(_WORD.findall(untouchable))
+    words = sorted({w for text in lore for w in _WORD.findall(text) if len(w) > 3} - kept)
+    chosen = {old: _fresh(rng) for old in rng.sample(words, min(len(words), rng.randint(1, 4)))}
+    if not chosen:
+        return lambda text: text
+    pattern = re.compile(rf"\b({'|'.join(chosen)})\b")
+    return lambda text: pattern.sub(lambda found: chosen[found[1]], text)
