@@ -77,6 +77,8 @@ class Ear:
         self._transcript = Transcript()
         self._over = False
         """Whether the one utterance of a held key has ended before its release."""
+        self._deaf = False
+        """Whether the rest of an utterance is ignored: it was given up."""
 
     async def hear(self, pcm: bytes, arrived_s: float) -> AsyncGenerator[HeardEvent, None]:
         """Take audio as it arrives; yield what becomes of it, as soon as it is known. Raises EngineError.
@@ -110,7 +112,10 @@ class Ear:
                             yield partial
                         waiting = []
                         self._over = self._held
-                        yield await self._end(self._when(event.sample, arrived_s))
+                        ended = await self._end(self._when(event.sample, arrived_s))
+                        if not self._deaf:
+                            yield ended
+                        self._deaf = False
                         if self._over:
                             return
             if not self._held and not self._endpointer.speaking:
@@ -133,20 +138,22 @@ class Ear:
                 case HardEnd():
                     self._utterance.last_voiced = event.last_voiced
         rest = self._frames.finish()
-        if not self._held and self._utterance.first_voiced is None:
+        if self._deaf or (not self._held and self._utterance.first_voiced is None):
+            self._deaf = False
             return
         self._over = self._held
         await self._recognise([rest] if rest else [], now_s)
         yield await self._end(now_s)
 
     async def abandon(self) -> None:
-        """Forget what is being said."""
+        """Forget what is being said, to its end."""
+        self._over, self._deaf = self._held, self._endpointer.speaking
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.abandon()
 
     async def _recognise(self, frames: list[bytes], now_s: float) -> Partial | None:
-        if not frames:
+        if not frames or self._deaf:
             return None
         if self._stream is None:
             self._stream = await self._asr.open()

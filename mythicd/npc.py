@@ -280,14 +280,11 @@ class Character:
 
     async def _open_mic(self, start: m.MicStart) -> None:
         await self._close_mic()
-        self._mic = self._microphone(start)
-        if start.mode == "push_to_talk":
-            self._happen(Event.SPEECH_START)
-
-    def _microphone(self, start: m.MicStart) -> Microphone:
         now = self._clock()
         ear = Ear(self._rooms.vad, self._rooms.asr, self._stage.settings.turn, start.mode, now)
-        return Microphone(start, ear, now)
+        self._mic = Microphone(start, ear, now)
+        if start.mode == "push_to_talk":
+            self._happen(Event.SPEECH_START)
 
     async def _close_mic(self) -> None:
         """Let go of the microphone; what it was in the middle of is lost."""
@@ -327,7 +324,7 @@ class Character:
         await self._close_mic()
         # What fails without a word having been spoken would fail for every frame: then it stays closed.
         if mic is not None and mic.start.mode == "open" and was_hearing:
-            self._mic = self._microphone(mic.start)
+            self._mic = mic
 
     def _heard(self, event: HeardEvent) -> None:
         match event:

@@ -141,6 +141,8 @@ class FakeLlm:
 
     def __init__(self) -> None:
         self.scripts: list[list[Step]] = [["We open at noon, friend. ", 0.1, "Come in then."]]
+        self.to: dict[str, list[Step]] = {}
+        """What it writes in answer to these words, whenever they come."""
         self.prefill_s = 0.1
         self.requests: list[LlmRequest] = []
         self.attended: list[Prompt] = []
@@ -159,6 +161,8 @@ class FakeLlm:
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
+        for words, answer in self.to.items():
+            script = answer if request.prompt.turn[0].content.endswith(words) else script
         self.requests.append(request)
         whole = False
         try:
@@ -208,7 +212,7 @@ class FakeTts:
                     raise EngineError("The voice broke.")
                 at = number * samples
                 yield VoiceChunk(
-                    b"\x00\x20" * samples, (PhonemeOnset(at, "a"),), (WordOnset(at, word.start(), word.end()),)
+                    b"\x00\x20" * samples, (PhonemeOnset(at, "am"[number % 2]),), (WordOnset(at, word.start(), word.end()),)
                 )
         finally:
             self.closed += 1

@@ -14,6 +14,7 @@ from training.corpus import facts, noise
 from training.corpus.dialogue import Question, conversation
 from training.corpus.expand import count, expand, parse
 from training.corpus.names import held_out_names
+from training.exam import SETS, load_worlds
 
 POINTER = re.compile(r"<\|[pt]?\d+\|>")
 
@@ -56,11 +57,17 @@ def test_every_reply_begins_with_a_hidden_token_that_the_prompt_has_or_that_stan
 
 
 def test_no_name_of_an_exam_is_ever_generated() -> None:
-    held_out = {name for name in held_out_names() if " " in name}
-    assert {"prancing pelican", "brass otter"} <= held_out
+    held_out = {
+        name.lower().removeprefix("the ")
+        for exam in SETS
+        for names in load_worlds(exam)["names"].values()
+        for name in names
+    }
+    assert held_out <= held_out_names()
     for system, front, question in made(150, 5):
         text = system + front + question.prompt
-        assert not any(f" {name}" in text for name in held_out)
+        named = [name for name in held_out if name in text and re.search(rf"\b{re.escape(name)}\b", text)]
+        assert not named
 
 
 def test_answers_refusals_and_not_knowing_are_balanced() -> None:

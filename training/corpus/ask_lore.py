@@ -101,7 +101,7 @@ def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
         wording = facts.pick_wording(asked.kind, rng, own=own)
         if rng.random() < 0.05 and "e" in wording.slots and not block.mentions(asked.values["e"].full):
             wording = Wording(phrase("about", rng), "about", frozenset("e"))
-        if touchy(cast, (asked.values[slot].full for slot in wording.slots)):
+        if touchy(cast, (name for slot in wording.slots for name in asked.values[slot].spellings())):
             continue
         if not is_ambiguous(block, asked, wording, None):
             return Turn("unknown", worded(block, asked, wording, cast, rng), unknown(cast, rng))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
@@ -88,12 +88,14 @@ def make_fact(kind: Kind, rng: Random, fixed: dict[str, Entity] | None = None) -
 
 
 def pick_wording(kind: Kind, rng: Random, *, own: bool = False, tag: str | None = None) -> Wording:
-    """A way to ask for a fact of this kind; indirect ones a quarter of the time, where there are any."""
+    """A way to ask for a fact of this kind, alternatives chosen; indirect a quarter of the time, where it can be."""
     fitting = [w for w in kind.wordings if w.own == own and (tag is None or w.tag == tag)]
     indirect = [w for w in fitting if w.indirect]
     direct = [w for w in fitting if not w.indirect]
     pool = indirect if indirect and (not direct or rng.random() < 0.25) else direct
-    return pool[int(rng.random() * len(pool))]
+    chosen = pool[int(rng.random() * len(pool))]
+    text = expand(chosen.pattern, rng)
+    return replace(chosen, pattern=text, slots=slots(text))
 
 
 def shortened(value: Entity, rng: Random) -> str:

@@ -26,6 +26,10 @@ class Entity:
     shorts: tuple[str, ...] = ()
     """Other ways a player may put it: `heron`, `isolde`."""
 
+    def spellings(self) -> tuple[str, ...]:
+        """All ways to put it."""
+        return (self.full, *self.shorts)
+
 
 @cache
 def held_out_names() -> frozenset[str]:

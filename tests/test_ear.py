@@ -1,0 +1,152 @@
+"""What one microphone stream becomes, event by event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from mythicd.asr.transcript import Partial
+from mythicd.config import TurnSettings
+from mythicd.ear import MAX_HELD_S, Ear, HeardEvent, SpeechBegan, UtteranceEnded
+from mythicd.engines import MIC_RATE, VAD_FRAME
+from mythicd.errors import EngineError
+from mythicd.timeline import Mark
+from tests.fakes import FakeAsr, FakeVad
+from tests.virtual_time import run
+
+FRAME_S = VAD_FRAME / MIC_RATE
+
+
+class Listener:
+    """An ear, and audio on its way to it."""
+
+    def __init__(self, mode: Any) -> None:
+        self.asr = FakeAsr()
+        self.ear = Ear(FakeVad(), self.asr, TurnSettings(), mode, 0.0)
+        self.at = 0.0
+        self.events: list[HeardEvent] = []
+
+    async def hear(self, seconds: float, *, voiced: bool) -> None:
+        for _ in range(round(seconds / FRAME_S)):
+            self.at += FRAME_S
+            async for event in self.ear.hear((b"\1\0" if voiced else b"\0\0") * VAD_FRAME, self.at):
+                self.events.append(event)
+
+    async def release(self) -> None:
+        async for event in self.ear.release(self.at):
+            self.events.append(event)
+
+    def kinds(self) -> list[type]:
+        return [type(event) for event in self.events if not isinstance(event, Partial)]
+
+
+def ended(events: Iterable[HeardEvent]) -> UtteranceEnded:
+    return next(event for event in events if isinstance(event, UtteranceEnded))
+
+
+def test_an_open_microphone_hears_one_utterance_after_another() -> None:
+    async def play() -> None:
+        listener = Listener("open")
+        for _ in range(2):
+            await listener.hear(1.0, voiced=False)
+            await listener.hear(1.0, voiced=True)
+            await listener.hear(0.7, voiced=False)
+        assert listener.kinds() == [SpeechBegan, UtteranceEnded] * 2
+        assert listener.asr.opened == 2, "silence costs no recognition"
+        marks = ended(listener.events).timeline.marks
+        assert marks[Mark.SPEECH_START] == pytest.approx(1.0)
+        assert marks[Mark.SPEECH_END] == pytest.approx(2.0)
+        assert marks[Mark.SOFT_END] == pytest.approx(2.1)
+        assert marks[Mark.HARD_END] == pytest.approx(2.5)
+        await listener.release()
+        assert len(listener.kinds()) == 4, "nothing was under way"
+
+    run(play())
+
+
+def test_speech_is_told_before_the_recogniser_is_asked() -> None:
+    async def play() -> None:
+        listener = Listener("open")
+        listener.asr.fails = "open"
+        with pytest.raises(EngineError):
+            await listener.hear(1.0, voiced=True)
+        assert listener.kinds() == [SpeechBegan]
+        await_abandon = listener.ear.abandon()
+        await await_abandon
+        await listener.hear(1.0, voiced=True)
+        await listener.hear(1.0, voiced=False)
+        assert listener.kinds() == [SpeechBegan], "what was given up is ignored to its end"
+        listener.asr.fails = ""
+        await listener.hear(1.0, voiced=True)
+        await listener.hear(1.0, voiced=False)
+        assert listener.kinds() == [SpeechBegan, SpeechBegan, UtteranceEnded]
+
+    run(play())
+
+
+def test_the_first_consonant_is_not_lost() -> None:
+    """What the recogniser gets begins before the voice was noticed."""
+
+    async def play() -> None:
+        listener = Listener("open")
+        got: list[bytes] = []
+        stream = await listener.asr.open()
+        push = stream.push
+
+        async def keep(pcm: bytes) -> str:
+            got.append(pcm)
+            return await push(pcm)
+
+        async def opened() -> Any:
+            stream.push = keep  # type: ignore[method-assign]
+            return stream
+
+        listener.asr.open = opened  # type: ignore[method-assign]
+        await listener.hear(1.0, voiced=False)
+        await listener.hear(0.1, voiced=True)
+        audio = b"".join(got)
+        quiet = len(audio) - len(audio.lstrip(b"\0"))
+        assert 0.38 <= quiet / 2 / MIC_RATE <= 0.46
+
+    run(play())
+
+
+def test_a_held_key_ends_with_its_release_or_after_a_minute() -> None:
+    async def play() -> None:
+        listener = Listener("push_to_talk")
+        await listener.hear(0.2, voiced=False)
+        await listener.hear(0.5, voiced=True)
+        await listener.hear(3.0, voiced=False)
+        assert listener.kinds() == [], "silence ends nothing while the key is held"
+        await listener.release()
+        assert ended(listener.events).voiced
+        assert ended(listener.events).timeline.marks[Mark.HARD_END] == pytest.approx(3.7)
+        await listener.hear(1.0, voiced=True)
+        await listener.release()
+        assert listener.kinds() == [UtteranceEnded]
+        forgotten = Listener("push_to_talk")
+        await forgotten.hear(MAX_HELD_S + 5, voiced=False)
+        await forgotten.release()
+        assert forgotten.kinds() == [UtteranceEnded] and not ended(forgotten.events).voiced
+
+    run(play())
+
+
+def test_odd_lengths_of_frames_change_nothing() -> None:
+    async def play() -> None:
+        pcm = b"\0\0" * 16000 + b"\1\0" * 16000 + b"\0\0" * 16000
+        seen = []
+        for size in (74, 640, 1000, 32000, len(pcm)):
+            listener = Listener("open")
+            for at in range(0, len(pcm), size):
+                async for event in listener.ear.hear(pcm[at : at + size], min(at + size, len(pcm)) / 2 / MIC_RATE):
+                    listener.events.append(event)
+                await asyncio.sleep(0)
+            assert listener.kinds() == [SpeechBegan, UtteranceEnded]
+            seen.append(round(ended(listener.events).timeline.marks[Mark.SPEECH_END], 1))
+        assert set(seen) == {2.0}
+
+    run(play())
