@@ -176,6 +176,24 @@ class DaemonClient:
         await self.send(m.MicStop(stream=stream))
         return last_s
 
+    async def listen(self, npc_id: str, blocks: AsyncIterator[bytes]) -> None:
+        """Send an open microphone as it is recorded (s16le, 16 kHz); close it at its end, or when cancelled."""
+        stream, self._next_mic = self._next_mic, self._next_mic + 1
+        samples = sequence = 0
+        opened = False
+        try:
+            async for pcm in blocks:
+                if not opened:  # only once there is something to hear: a device may take a while, or not open at all
+                    await self.send(m.MicStart(stream=stream, npc_id=npc_id, mode="open"))
+                    opened = True
+                await self.send_pcm(stream, sequence, samples, pcm)
+                sequence += 1
+                samples += len(pcm) // SAMPLE_BYTES
+        finally:
+            if opened:
+                with contextlib.suppress(DaemonUnreachable):
+                    await self.send(m.MicStop(stream=stream))
+
     async def events(self) -> AsyncIterator[m.ServerMessage]:
         """Yield every message of the daemon in order, until the connection closes."""
         while (message := await self._events.get()) is not None:

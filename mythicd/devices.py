@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from mythicd.engines import MIC_RATE
@@ -34,7 +34,7 @@ def _sounddevice() -> types.ModuleType:
     return module
 
 
-async def microphone() -> AsyncIterator[bytes]:
+async def microphone() -> AsyncGenerator[bytes, None]:
     """Yield 20 ms blocks of s16le 16 kHz audio from the default microphone until closed.
 
     Raises EngineUnavailable when there is no PortAudio or no device that records.

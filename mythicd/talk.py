@@ -123,45 +123,25 @@ async def _turn(
 ) -> list[VoiceStream]:
     """Ask one question and show what comes back. Returns the voice streams of the answer."""
     before = set(client.streams)
-    if question.from_microphone:
-        console.print("[dim]player[/]    speak now …")
-        asking: asyncio.Task[object] = asyncio.create_task(_listen(client, npc_id))
-    elif question.clip is not None:
-        console.print(f"[dim]player[/]    [i]speaks for {question.clip.duration_s:.1f} s[/] {question.text}")
-        asking = asyncio.create_task(client.speak(npc_id, question.clip))
-    else:
-        console.print(f"[dim]player[/]    {question.text}")
-        asking = asyncio.create_task(client.send(m.TextInput(npc_id=npc_id, text=question.text)))
-    marks: Mapping[str, float] = {}
-    shown = ""
+    asking = asyncio.create_task(_ask(client, npc_id, question, console))
+    answering = asyncio.create_task(_show_answer(client, name, console))
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
-            async for message in client.events():
-                match message:
-                    case m.ASRPartial(text=text) if text != shown:
-                        shown = text
-                        console.print(f"[dim]  hears   {text}[/]")
-                    case m.ASRFinal(text=text, confidence=confidence):
-                        console.print(f"[dim]  heard[/]   [bold]{text or '(nothing)'}[/] [dim]{confidence:.2f}[/]")
-                    case m.ToolCall():
-                        console.print(f"[dim]  acts[/]    [green]{message.name}[/] {message.arguments}")
-                    case m.Busy(reason=reason):
-                        console.print(f"[yellow]  busy    {reason}[/]")
-                        break
-                    case m.Error():
-                        console.print(f"[red]  error   {message.code}: {message.message}[/] {message.remedy}")
-                    case m.TurnTimeline():
-                        console.print(f"[bold]{name}[/]: {message.reply}")
-                        if message.played != message.reply:
-                            console.print(f"[dim]  heard of it: {message.played}[/]")
-                        marks = message.marks
-                        break
+            # A question that cannot be asked (no microphone) has no answer to wait for; an answer can come while the
+            # question is still under way (an open microphone never ends by itself).
+            while not answering.done():
+                await asyncio.wait(
+                    {asking, answering} if not asking.done() else {answering}, return_when="FIRST_COMPLETED"
+                )
+                if asking.done():
+                    asking.result()
+            marks = answering.result()
     except TimeoutError:
         raise DaemonError(f"No answer came within {TURN_TIMEOUT_S:.0f} s.", remedy="See the daemon's log.") from None
     finally:
-        asking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asking
+        for task in (asking, answering):
+            task.cancel()
+        await asyncio.gather(asking, answering, return_exceptions=True)
     voices = [stream for number, stream in client.streams.items() if number not in before]
     for voice in voices:
         console.print(f"[dim]visemes[/]   {_mouth(voice)}")
@@ -170,15 +150,43 @@ async def _turn(
     return voices
 
 
-async def _listen(client: DaemonClient, npc_id: str) -> None:
-    """Send the microphone, open, until cancelled."""
-    stream = 1_000_000 + int(time.monotonic() * 10) % 1_000_000
-    await client.send(m.MicStart(stream=stream, npc_id=npc_id, mode="open"))
-    samples = sequence = 0
-    async for pcm in microphone():
-        await client.send_pcm(stream, sequence, samples, pcm)
-        sequence += 1
-        samples += len(pcm) // 2
+async def _ask(client: DaemonClient, npc_id: str, question: Question, console: Console) -> None:
+    """Bring the question to the daemon; a microphone stays open until cancelled."""
+    if question.from_microphone:
+        console.print("[dim]player[/]    speak now …")
+        async with contextlib.aclosing(microphone()) as blocks:
+            await client.listen(npc_id, blocks)
+    elif question.clip is not None:
+        console.print(f"[dim]player[/]    [i]speaks for {question.clip.duration_s:.1f} s[/] {question.text}")
+        await client.speak(npc_id, question.clip)
+    else:
+        console.print(f"[dim]player[/]    {question.text}")
+        await client.send(m.TextInput(npc_id=npc_id, text=question.text))
+
+
+async def _show_answer(client: DaemonClient, name: str, console: Console) -> Mapping[str, float]:
+    """Show what the daemon says until the turn is over; return the turn's marks."""
+    shown = ""
+    async for message in client.events():
+        match message:
+            case m.ASRPartial(text=text) if text != shown:
+                shown = text
+                console.print(f"[dim]  hears   {text}[/]")
+            case m.ASRFinal(text=text, confidence=confidence):
+                console.print(f"[dim]  heard[/]   [bold]{text or '(nothing)'}[/] [dim]{confidence:.2f}[/]")
+            case m.ToolCall():
+                console.print(f"[dim]  acts[/]    [green]{message.name}[/] {message.arguments}")
+            case m.Busy(reason=reason):
+                console.print(f"[yellow]  busy    {reason}[/]")
+                return {}
+            case m.Error():
+                console.print(f"[red]  error   {message.code}: {message.message}[/] {message.remedy}")
+            case m.TurnTimeline():
+                console.print(f"[bold]{name}[/]: {message.reply}")
+                if message.played != message.reply:
+                    console.print(f"[dim]  heard of it: {message.played}[/]")
+                return message.marks
+    raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See its log.")
 
 
 def _act(console: Console) -> Callable[[m.ToolCall], asyncio.Future[m.Ack]]:

@@ -33,9 +33,9 @@ from mythicd.engines import (
     Prompt,
     Recognition,
     TextDelta,
+    Vocabulary,
     VoiceChunk,
     VoiceSpec,
-    Vocabulary,
     WordOnset,
 )
 from mythicd.errors import EngineError, StoreError
@@ -212,7 +212,9 @@ class FakeTts:
                     raise EngineError("The voice broke.")
                 at = number * samples
                 yield VoiceChunk(
-                    b"\x00\x20" * samples, (PhonemeOnset(at, "am"[number % 2]),), (WordOnset(at, word.start(), word.end()),)
+                    b"\x00\x20" * samples,
+                    (PhonemeOnset(at, "am"[number % 2]),),
+                    (WordOnset(at, word.start(), word.end()),),
                 )
         finally:
             self.closed += 1
@@ -373,6 +375,7 @@ class Player:
         self.closed_with: int | None = None
         self._arrived = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
+        self._paused_s: float | None = None
 
     # Outlet
 
@@ -401,7 +404,8 @@ class Player:
         self.log.append((now(), frame))
         voice.frames.append(frame)
         if frame.type == wire.FrameType.TTS_PCM:
-            self._tell(frame.stream, voice.playback.advance(now()))
+            if self._paused_s is None:
+                self._tell(frame.stream, voice.playback.advance(now()))
             voice.playback.add(frame.payload)
 
     def drop_media(self, stream: int) -> None: ...
@@ -419,11 +423,24 @@ class Player:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
 
+    def pause(self) -> None:
+        """The game is paused: voices stand still, and the playhead is told as it stands."""
+        self._paused_s = now()
+
+    def go_on(self) -> None:
+        """The game goes on."""
+        assert self._paused_s is not None
+        for voice in self.voices.values():
+            if voice.playback._anchor is not None:
+                voice.playback._anchor = (voice.playback._anchor[0] + now() - self._paused_s, voice.playback._anchor[1])
+        self._paused_s = None
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             for stream, voice in self.voices.items():
-                self._tell(stream, voice.playback.advance(now()))
+                paused = self._paused_s is not None and not voice.playback.stopped
+                self._tell(stream, [Played(voice.playback.played)] if paused else voice.playback.advance(now()))
 
     def _tell(self, stream: int, events: list[PlaybackEvent]) -> None:
         for event in events if self.reports else ():
@@ -541,5 +558,3 @@ class Screenplay:
 
     def errors(self) -> list[str]:
         return [error.code for error in self.player.all(m.Error)]
-
-

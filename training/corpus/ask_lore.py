@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from random import Random
 
 from training.chat import persona_pointer
@@ -11,6 +12,7 @@ from training.corpus.block import Block, alike, base_class, pronoun
 from training.corpus.cast import Cast, forbidden_question
 from training.corpus.expand import expand, fill
 from training.corpus.facts import Fact, Wording
+from training.corpus.names import Entity
 from training.corpus.textfiles import sections
 from training.corpus.turn import Turn, polite, quote, unknown
 from training.corpus.words import phrase
@@ -45,6 +47,8 @@ def worded(block: Block, asked: Fact, wording: Wording, cast: Cast, rng: Random)
         if short:
             words = facts.question(wording, asked.values, rng, short)
             return f"and {words}" if rng.random() < 0.4 else words
+    if wording.slots and asked.values.get("e") == Entity(cast.name) and "{e}'s" in wording.pattern:
+        wording = replace(wording, pattern=wording.pattern.replace("{e}'s", "your"), slots=wording.slots - {"e"})
     return polite(facts.question(wording, asked.values, rng), cast, rng)
 
 

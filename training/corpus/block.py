@@ -149,6 +149,10 @@ def add_lore(block: Block, told: Fact | Happening, rng: Random) -> None:
     block.lore.insert(rng.randint(0, len(block.lore)), Line([text], [told]))
 
 
+_OWN_KINDS = ("family", "kinjob", "pet")
+"""Kinds in which the character herself may be spoken of: "your sister"."""
+
+
 def make_block(cast: Cast, rng: Random) -> Block:
     """Fresh surroundings for a character."""
     block = Block()
@@ -168,6 +172,9 @@ def make_block(cast: Cast, rng: Random) -> Block:
             fact = _related(known, rng) if known and rng.random() < 0.75 else _any_fact(rng)
             known.append(fact)
             add_lore(block, fact, rng)
+    if rng.random() < 0.06:
+        kind = facts.kinds()[rng.choice(_OWN_KINDS)]
+        add_lore(block, facts.make_fact(kind, rng, {"e": Entity(cast.name)}), rng)
     for line in block.lore:
         if rng.random() < 0.1:
             _append_second(line, rng)

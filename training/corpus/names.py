@@ -181,13 +181,22 @@ _MAKERS: dict[str, Callable[[Random], Entity]] = {
     "reason2": lambda rng: Entity(word("dishreason", rng)),
 }
 """Classes that are made; any other is a section of words.txt."""
+_PLURALS = frozenset(("plural2", "goods2"))
+
+
+def _single(plural: str) -> tuple[str, ...]:
+    """What a player says who wants but one: `a sword`, `a new sword`."""
+    if not plural.endswith("s") or plural.endswith("ss") or " " in plural or "," in plural:
+        return ()
+    one = plural.removesuffix("s")
+    return (_article(one), f"a new {one}", f"a good {one}", one)
 
 
 def entity(cls: str, rng: Random) -> Entity:
     """A fresh thing of a class."""
     make = _MAKERS.get(cls)
     while True:
-        made = make(rng) if make else Entity(word(cls, rng))
+        made = make(rng) if make else Entity(listed := word(cls, rng), _single(listed) if cls in _PLURALS else ())
         if not is_held_out(made.full):
             return made
 
