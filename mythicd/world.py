@@ -8,6 +8,7 @@ Stage     one playthrough: its characters, its scene, and the way of the client'
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 DEFAULT_VOICE = VoiceSpec("default", "en-us")
 CLOSE_TAKEN_OVER = 4409
 """WebSocket close code for a client in whose place another one came."""
+LORE_PATIENCE_S = 1.5
+"""How long a turn waits for the vectors of lore that is new; a world of a hundred lines needs one second."""
 MAX_SYNCED = 256
 """Games and worlds whose stored lore is known to be up to date; of more, the oldest are looked at again."""
 
@@ -85,8 +88,8 @@ class House:
         self._looking = asyncio.Lock()
         self._synced: dict[tuple[str, str], World] = {}
         """What the lore in the store was made of, by game and world."""
-        self._unlearnt: dict[tuple[str, str], Scope] = {}
-        """Whose lore still waits for vectors."""
+        self._unlearnt: dict[tuple[str, str], tuple[Scope, asyncio.Event]] = {}
+        """Whose lore still waits for vectors, and what tells that it has them."""
         self._learning: asyncio.Task[None] | None = None
         self._closing: dict[asyncio.Task[None], Scope] = {}
         """Stages that are being left; owned here, so that a connection's end cannot cut off what they write down."""
@@ -117,8 +120,17 @@ class House:
         self._warm = True
 
     async def refresh(self, scope: Scope) -> None:
-        """Take in edited files; memory finds the new text at once, by its words. Vectors and hearing follow, beside
-        the turns: they take seconds, and nobody waits for them. Raises StoreError."""
+        """Take in edited files before a turn, and give their vectors a moment to be made: without them a question is
+        only found an answer that has its words. Raises StoreError."""
+        await self._sync(scope)
+        waiting = self._unlearnt.get((scope.game, scope.world))
+        if waiting is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LORE_PATIENCE_S):
+                    await waiting[1].wait()
+
+    async def _sync(self, scope: Scope) -> None:
+        """Make the text in memory equal to the files'. Vectors and hearing follow in a task of their own."""
         changed = await self._look()
         key, world = (scope.game, scope.world), self.world
         if self._synced.get(key) is not world:
@@ -127,7 +139,7 @@ class House:
             if len(self._synced) > MAX_SYNCED:
                 del self._synced[next(iter(self._synced))]
             if self.rooms.embedder is not None:
-                self._unlearnt[key] = scope
+                self._unlearnt.setdefault(key, (scope, asyncio.Event()))
         if (changed or self._unlearnt) and (self._learning is None or self._learning.done()):
             self._learning = asyncio.create_task(self._learn(), name="house learns")
 
@@ -150,20 +162,26 @@ class House:
         """Make hearing and the vectors of memory agree with the world, until they do."""
         try:
             while self._unlearnt or self._heard is not self.world:
-                if self._heard is not self.world:
+                if not self._unlearnt:
                     world = self.world
                     await self.rooms.asr.learn(world.vocabulary())
                     self._heard = world
-                if self._unlearnt:
-                    key, scope = next(iter(self._unlearnt.items()))
+                else:
+                    key, (scope, embedded) = next(iter(self._unlearnt.items()))
                     world = self._synced.get(key, self.world)
                     await self.rooms.store.sync_lore(scope, world, self.settings.rag, self.rooms.embedder)
                     if self._synced.get(key) in (world, None):
                         del self._unlearnt[key]
+                        embedded.set()
         except MythicError as error:
             log.warning("the world could not be learnt by heart: %s", error)
         except Exception:
             log.exception("the world could not be learnt by heart")
+        finally:
+            # What failed is tried again when the files change, not before every turn.
+            for _, embedded in self._unlearnt.values():
+                embedded.set()
+            self._unlearnt.clear()
 
     @property
     def names(self) -> Names:
@@ -216,7 +234,7 @@ class House:
         stage.outlet.send(self.status())
         stage.welcomed = True
         try:
-            await self.refresh(stage.scope)
+            await self._sync(stage.scope)
         except MythicError as error:  # without its lore the world is poorer, not shut
             stage.outlet.send(wire.describe(error))
 

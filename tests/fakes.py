@@ -1,6 +1,6 @@
 """Engines, a store and a player, scripted by durations: each implements the real Protocol and runs on the loop's clock.
 
-Microphone audio is voiced where its samples are not zero. The voice says a word in 0.3 s of sound, of which it needs a
+Microphone audio is voiced where its samples are not zero. The voice says a word in 0.31 s of sound, of which it needs a
 tenth to make it. The player's loudspeaker is the real one (mythicd.playback), some milliseconds away.
 """
 
@@ -51,7 +51,7 @@ from mythicd.thought import Rooms
 from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, WordArgument, World
 
 VOICE_RATE = 8000
-WORD_S = 0.3
+WORD_S = 0.31
 """Seconds of sound in a word."""
 UPLINK_S = 0.004
 """Seconds that a message takes either way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from mythicd import wire
 from mythicd.dialogue.state import State
 from mythicd.engines import InlineCall
 from mythicd.errors import Busy, EngineError, StoreError
-from mythicd.mailbox import MAX_CONTROL, MicFrame
+from mythicd.mailbox import MAX_CONTROL, Mailbox, MicFrame
 from mythicd.npc import ANSWER_PATIENCE_S, HEARING_PATIENCE_S, MIC_PATIENCE_S
 from mythicd.timeline import Mark
 from tests.fakes import UPLINK_S, WORD_S, Screenplay, now
@@ -132,7 +133,7 @@ def test_talking_over_her(at: float, open_mic: bool, reports: bool) -> None:
             await asyncio.sleep(4.0)
             first, second = p.player.all(m.TurnTimeline)
             assert (second.heard, second.played) == ("when do you open", "I see.")
-            (voice,) = [v for v in p.player.voices.values() if v is p.player.voices.get(1)] or [None]
+            voice = p.player.voices.get(1)
             bare = first.played.rstrip("—").rstrip(".,")
             assert first.reply.startswith(bare), "what was heard is the front of what was said"
             if voice is not None and voice.cut_s is not None:
@@ -484,10 +485,37 @@ def test_a_flood_of_messages_does_not_cost_a_turn_its_end() -> None:
                     p.npc.post(m.Playhead(stream=stream, played_samples=number))
                 except Busy:
                     refused += 1
-            for number in range(2000):
+            for _ in range(2000):
                 p.npc.post(MicFrame(99, bytes(640), now()))
             assert refused >= MAX_CONTROL
             assert (await p.done()).played
+
+    run(play())
+
+
+async def test_what_a_turn_reports_is_never_refused() -> None:
+    mailbox: Mailbox[str] = Mailbox()
+    for _ in range(MAX_CONTROL):
+        mailbox.post("from outside")
+    with pytest.raises(Busy):
+        mailbox.post("from outside")
+    mailbox.post_own("the turn is over")
+
+
+def test_a_bug_in_writing_down_costs_one_note() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            record = p.store.record_utterance
+
+            async def broken(scope: Any, utterance: Any) -> int:
+                p.store.record_utterance = record  # type: ignore[method-assign]
+                raise ValueError("a bug")
+
+            p.store.record_utterance = broken  # type: ignore[method-assign]
+            p.type("Tell me.")
+            await p.done()
+        assert p.errors() == ["STORE"]
+        assert [said.speaker.kind for said in p.store.utterances] == ["npc"]
 
     run(play())
 
@@ -609,8 +637,8 @@ def test_nothing_from_outside_is_an_illegal_event(seed: int) -> None:
 
     async def play() -> None:
         async with Screenplay() as p:
-            pieces = ["One two three. ", "Four, five. ", SHOW, ASK, 0.3, "*nods* ", "As an AI I can't. "]
-            fails = [EngineError("gone"), Busy("busy"), ValueError("bug")]
+            pieces: list[Any] = ["One two three. ", "Four, five. ", SHOW, ASK, 0.3, "*nods* ", "As an AI I can't. "]
+            fails: list[Any] = [EngineError("gone"), Busy("busy"), ValueError("bug")]
             p.llm.scripts = [
                 dice.choices(pieces, k=dice.randint(0, 6)) + dice.choices([*fails, "End."], [1, 1, 1, 6])
                 for _ in range(12)

@@ -102,7 +102,7 @@ def test_the_next_sentence_is_made_while_this_one_plays_and_none_too_early(repor
 
 
 def test_a_gap_in_the_writing_is_no_lead() -> None:
-    """After the model paused, frames do not run ahead by the length of the pause, even to a client that says nothing."""
+    """After a pause of the model frames do not run ahead by its length, even to a client that says nothing."""
 
     async def play() -> None:
         desk = Desk()
@@ -170,7 +170,7 @@ def test_nothing_leaves_after_a_cut(at: float, steps: list[str | float]) -> None
 def test_words_that_make_no_sound_are_no_stream() -> None:
     async def play() -> None:
         desk = Desk()
-        desk.tts.speak = _silence  # type: ignore[method-assign, assignment]
+        desk.tts.speak = _silence  # type: ignore[method-assign]
         await desk.run("Hush now. ")
         assert (desk.reply.audible, desk.reply.heard) == (False, "Hush now.")
         assert desk.player.all(m.StreamStart) == desk.player.all(m.StreamEnd) == []

@@ -50,11 +50,9 @@ class Street:
         self.house = House(Library(path), rooms, Settings(), notices=["No piper."])
 
     async def enter(self, playthrough: str = "one", game: str = "game") -> tuple[Stage, Player]:
-        stages: list[Stage] = []
-        player = Player(lambda npc_id, message: asyncio.ensure_future(stages[0].receive(message)))
+        player = Player(lambda npc_id, message: None)
         player.reports = False
-        stages.append(await self.house.enter(m.Hello(game=game, playthrough=playthrough), player, "id"))
-        return stages[0], player
+        return await self.house.enter(m.Hello(game=game, playthrough=playthrough), player, "id"), player
 
 
 @pytest.fixture
@@ -70,9 +68,10 @@ async def test_a_new_game_is_welcomed_before_its_vectors_are_made(street: Street
     stage, player = await street.enter()
     assert [type(item) for _, item in player.log] == [m.Welcome, m.Status]
     assert street.store.synced == [("game", False)], "its text can be found at once"
-    street.store.go_on.set()
+    asyncio.get_running_loop().call_later(0.1, street.store.go_on.set)
+    await stage.refresh()
+    assert street.store.synced == [("game", False), ("game", True)], "a turn gives the vectors a moment"
     await street.enter("two")
-    await street.house._learning  # type: ignore[misc]
     assert street.store.synced == [("game", False), ("game", True)], "the same lore is not read again"
     await street.enter(game="another")
     await street.house._learning  # type: ignore[misc]
@@ -168,14 +167,15 @@ async def test_a_character_whose_card_was_taken_away_ends_its_turn_in_peace(stre
 
 async def test_messages_that_name_nothing(street: Street) -> None:
     stage, player = await street.enter()
-    for message, error in [
+    wrong: list[tuple[Any, type[Exception]]] = [
         (m.TextInput(npc_id="nobody", text="Hello?"), UnknownNpc),
         (m.SceneUpdate(npc_id="nobody"), UnknownNpc),
         (m.MicStart(stream=1), BadMessage),
         (m.MicStop(stream=1), UnknownStream),
         (m.AudioChunk(stream=1, pcm=b"\0\0"), UnknownStream),
         (m.Playhead(stream=1, played_samples=1), UnknownStream),
-    ]:
+    ]
+    for message, error in wrong:
         with pytest.raises(error):
             await stage.receive(message)
     await stage.receive(m.Ack(call_id="c-1"))

@@ -23,7 +23,7 @@ from training.chat import (
 )
 from training.corpus.dialogue import conversation
 
-POINTER_WEIGHT = 4.0
+POINTER_WEIGHT = 10.0
 """Loss weight of a reply's first token, which decides everything, against 1 for a copied one."""
 ARGUMENT_WEIGHT = 2.0
 """Loss weight of tool-call tokens."""

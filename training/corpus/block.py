@@ -149,13 +149,24 @@ def add_lore(block: Block, told: Fact | Happening, rng: Random) -> None:
     block.lore.insert(rng.randint(0, len(block.lore)), Line([text], [told]))
 
 
-_OWN_KINDS = ("family", "kinjob", "pet")
-"""Kinds in which the character herself may be spoken of: "your sister"."""
+_ONE_THING = 0.45
+"""Share of blocks that are about one or two things only."""
 
 
-def make_block(cast: Cast, rng: Random) -> Block:
-    """Fresh surroundings for a character."""
-    block = Block()
+def _add_one_thing(block: Block, rng: Random) -> None:
+    """Lines of different kinds about the same thing: only what is asked, not of what, tells them apart."""
+    for _ in range(rng.choice((1, 1, 2))):
+        cls = rng.choice(("place", "place", "person", "person", "thing", "event", "group", "dish"))
+        name = entity(cls, rng)
+        kinds = facts.kinds_about(cls)
+        for kind, slot in rng.sample(kinds, min(len(kinds), rng.randint(1, 4))):
+            add_lore(block, facts.make_fact(kind, rng, {slot: name}), rng)
+    if rng.random() < 0.3:
+        add_lore(block, _any_fact(rng) if rng.random() < 0.6 else randomlore.happening(rng), rng)
+
+
+def _add_mixed(block: Block, rng: Random) -> None:
+    """Lines that share a kind or a thing with one another, and others that share nothing."""
     known: list[Fact] = []
     for _ in range(rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 6, 7))):
         if rng.random() < 0.18:
@@ -172,6 +183,19 @@ def make_block(cast: Cast, rng: Random) -> Block:
             fact = _related(known, rng) if known and rng.random() < 0.75 else _any_fact(rng)
             known.append(fact)
             add_lore(block, fact, rng)
+
+
+_OWN_KINDS = ("family", "kinjob", "pet")
+"""Kinds in which the character herself may be spoken of: "your sister"."""
+
+
+def make_block(cast: Cast, rng: Random) -> Block:
+    """Fresh surroundings for a character."""
+    block = Block()
+    if rng.random() < _ONE_THING:
+        _add_one_thing(block, rng)
+    else:
+        _add_mixed(block, rng)
     if rng.random() < 0.06:
         kind = facts.kinds()[rng.choice(_OWN_KINDS)]
         add_lore(block, facts.make_fact(kind, rng, {"e": Entity(cast.name)}), rng)

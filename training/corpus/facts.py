@@ -8,6 +8,7 @@ from random import Random
 
 from training.corpus.expand import expand, fill, slots
 from training.corpus.names import Entity, entity
+from training.corpus.synonyms import varied
 from training.corpus.textfiles import sections
 
 
@@ -94,7 +95,7 @@ def pick_wording(kind: Kind, rng: Random, *, own: bool = False, tag: str | None 
     direct = [w for w in fitting if not w.indirect]
     pool = indirect if indirect and (not direct or rng.random() < 0.25) else direct
     chosen = pool[int(rng.random() * len(pool))]
-    text = expand(chosen.pattern, rng)
+    text = varied(expand(chosen.pattern, rng), rng)
     return replace(chosen, pattern=text, slots=slots(text))
 
 

@@ -35,7 +35,7 @@ def make_turn(cast: Cast, block: Block, rng: Random) -> Turn:
         turn = rng.choices(makers, weights)[0](cast, block, rng)
     if not turn.noisy:
         if rng.random() < 0.5:
-            turn.words = noise.as_heard(turn.words, rng, rng.choice((0, 0, 1, 1, 2)))
+            turn.words = noise.as_heard(turn.words, rng, rng.choice((0, 0, 1, 1)))
             turn.noisy = True
         elif rng.random() < 0.8:
             turn.words += rng.choice(("?", "?", ".", "!"))
