@@ -29,6 +29,8 @@ FRAME_MS = 20
 TICK_S = 0.005
 """How often the virtual loudspeaker moves its playhead."""
 MAX_EVENTS = 4096
+MAX_STREAMS = 64
+"""Voice streams that are kept, with their audio; the oldest go first."""
 
 ToolHandler = Callable[[m.ToolCall], Awaitable[m.Ack]]
 
@@ -200,7 +202,7 @@ class DaemonClient:
             yield message
 
     async def turn(self, timeout_s: float = 30.0) -> list[m.ServerMessage]:
-        """Return all messages up to and including the next `TurnTimeline`, `Busy` or turn's `Error`.
+        """Return all messages up to and including the next `TurnTimeline`, which ends every turn, even a failed one.
 
         Raises TimeoutError or DaemonUnreachable.
         """
@@ -208,7 +210,7 @@ class DaemonClient:
         async with asyncio.timeout(timeout_s):
             async for message in self.events():
                 seen.append(message)
-                if isinstance(message, m.TurnTimeline | m.Busy):
+                if isinstance(message, m.TurnTimeline):
                     return seen
         raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See its log.")
 
@@ -238,13 +240,16 @@ class DaemonClient:
                 elif incoming.type is aiohttp.WSMsgType.BINARY:
                     self._take_frame(wire.unpack_frame(incoming.data))
         finally:
-            with contextlib.suppress(asyncio.QueueFull):
-                self._events.put_nowait(None)
+            if self._events.full():  # nobody reads; whoever does later must learn that it is over
+                self._events.get_nowait()
+            self._events.put_nowait(None)
 
     async def _take(self, message: m.ServerMessage) -> None:
         if isinstance(message, m.StreamStart):
             playback = Playback(round(message.sample_rate * self._speed), prebuffer_ms=self._prebuffer_ms / self._speed)
             self.streams[message.stream] = VoiceStream(message, playback)
+            if len(self.streams) > MAX_STREAMS:
+                del self.streams[min(self.streams)]
         elif isinstance(message, m.StreamEnd) and message.stream in self.streams:
             self.streams[message.stream].end = message
             self.streams[message.stream].playback.end()

@@ -18,8 +18,8 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from mythicd import messages as m
@@ -29,16 +29,17 @@ from mythicd.asr.transcript import Partial
 from mythicd.audio import SAMPLE_BYTES
 from mythicd.dialogue.history import History
 from mythicd.dialogue.state import Command, Event, State, advance
+from mythicd.diary import Diary
 from mythicd.ear import Ear, HeardEvent, SpeechBegan, UtteranceEnded
 from mythicd.engines import MIC_RATE
 from mythicd.errors import Busy, EngineError, MythicError
 from mythicd.intercom import Intercom
 from mythicd.mailbox import Mailbox, MicFrame
-from mythicd.memory.records import Speaker, ToolRecord, Utterance
-from mythicd.notebook import Notebook
 from mythicd.reply import Outlet, Reply
-from mythicd.thought import Rooms, Surroundings, Thought, estimate_tokens
-from mythicd.timeline import Mark, Timeline
+from mythicd.sidework import SideWork
+from mythicd.thought import Rooms, Surroundings, Thought
+from mythicd.timeline import Mark
+from mythicd.turn import ANSWER_PATIENCE_S, Turn
 
 log = logging.getLogger(__name__)
 
@@ -48,39 +49,10 @@ MIC_PATIENCE_S = 1.5
 """How long a microphone may send nothing in the middle of an utterance before that is taken as its end."""
 HEARING_PATIENCE_S = 20.0
 """How long a recogniser may take for one step."""
-ANSWER_PATIENCE_S = 60.0
-"""How long an answer may get no further; a big model on a slow machine takes half a minute to read a long prompt."""
 END_PATIENCE_S = 2.0
 """How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
 PIECE_BYTES = 6400
 """Longer frames of a microphone are heard in pieces of 0.2 s, so that nobody else waits for a whole speech."""
-REMEMBERED = 24
-"""Utterances from before the daemon's start that a history is made of."""
-
-
-@dataclass(slots=True)
-class Turn:
-    """The player's words and the character's reply to them."""
-
-    turn_id: str
-    number: int
-    started_at: float
-    """Wall clock."""
-    timeline: Timeline = field(default_factory=Timeline)
-    words: str = ""
-    confidence: float = 1.0
-    source: str = "speech"
-    reply: Reply | None = None
-    work: asyncio.Task[None] | None = None
-    responded_s: float = 0.0
-    """When the work began, on the monotonic clock."""
-
-    @property
-    def patience_ends_s(self) -> float | None:
-        """When an answer that gets no further is given up; None when none is being made."""
-        if self.work is None:
-            return None
-        return max(self.responded_s, self.reply.moved_s if self.reply is not None else 0.0) + ANSWER_PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -135,15 +107,15 @@ class Character:
         self._clock = clock
         self._wall = wall
         self._mailbox: Mailbox[Post] = Mailbox()
-        self._notebook = Notebook(npc_id, self._tell)
         self._history = History()
+        self._diary = Diary(npc_id, stage, rooms.store, self._history, wall=wall, on_error=self._tell)
         # Turn and call ids are unique among starts of the daemon: they stand in the memory database.
         self._born = secrets.token_hex(3)
         self._actions = Actions(
             npc_id,
             f"{npc_id[:32]}-{self._born}",
             send=outlet.send,
-            record=self._note_call,
+            record=self._diary.call,
             intercom=intercom,
             clock=clock,
             wall=wall,
@@ -163,12 +135,12 @@ class Character:
         self._life: asyncio.Task[None] | None = None
         self._works: set[asyncio.Task[None]] = set()
         """The work of turns, also of those that were cut and have not ended yet."""
-        self._idle_work: asyncio.Task[None] | None = None
-        self._looking_ahead: asyncio.Task[None] | None = None
+        self._warming = SideWork(f"{npc_id} warms up")
+        self._looking_ahead = SideWork(f"{npc_id} looks ahead")
 
     def start(self) -> None:
         """Come to life: from now on the mailbox is read."""
-        self._notebook.open()
+        self._diary.open()
         self._life = asyncio.create_task(self._live(), name=f"{self.npc_id} lives")
 
     def post(self, item: Post | MicFrame) -> None:
@@ -191,17 +163,16 @@ class Character:
             await asyncio.wait(self._works, timeout=END_PATIENCE_S)
         for work in self._works:
             log.error("%s: %s does not end", self.npc_id, work.get_name())
-        await self._stop_idle_work()
-        if self._looking_ahead is not None:
-            self._looking_ahead.cancel()
-            await asyncio.gather(self._looking_ahead, return_exceptions=True)
-        await self._notebook.close()
+        await self._warming.stop()
+        await self._looking_ahead.stop()
+        await self._diary.close()
 
     # --- the mailbox -------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
         try:
-            await self._remember()
+            await self._diary.remember()
+            self._diary.shorten_history(self._thought.resting_prompt())
         except Exception as error:
             self._explain(error)
         while True:
@@ -227,7 +198,7 @@ class Character:
                 self._typed = item.text
                 self._happen(Event.TEXT)
             case m.Attend():
-                await self._stop_idle_work()
+                await self._warming.stop()
                 if item.attending:
                     self._warm()
             case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
@@ -335,7 +306,8 @@ class Character:
                 self._outlet.send(
                     m.ASRPartial(npc_id=self.npc_id, turn_id=turn_id, text=event.text, stable=event.stable)
                 )
-                self._anticipate(event.text)
+                words = event.text  # one look ahead at a time; the next one sees more
+                self._looking_ahead.begin(lambda: self._thought.anticipate(words))
             case UtteranceEnded() if self._turn is not None and self._is_hearing:
                 turn, heard = self._turn, event.recognition
                 if not event.voiced and not heard.text:
@@ -353,24 +325,6 @@ class Character:
                     )
                 )
                 self._happen(Event.SPEECH_END)
-
-    def _anticipate(self, words: str) -> None:
-        """Look ahead at what the player is saying; one look at a time, the next one sees more."""
-        if self._looking_ahead is None or self._looking_ahead.done():
-            self._looking_ahead = self._beside(lambda: self._thought.anticipate(words), "looks ahead")
-
-    def _beside(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
-        """Begin something that no turn depends on: its failure is only logged."""
-
-        async def run() -> None:
-            try:
-                await work()
-            except MythicError as error:
-                log.warning("%s %s: %s", self.npc_id, name, error)
-            except Exception:
-                log.exception("%s %s", self.npc_id, name)
-
-        return asyncio.create_task(run(), name=f"{self.npc_id} {name}")
 
     # --- what the state machine commands -----------------------------------------------------------------------------
 
@@ -410,7 +364,7 @@ class Character:
         turn = self._turn
         assert turn is not None, "the state table opens a turn before it is answered"
         if turn.words:
-            self._note_utterance(turn, Speaker("player", self._stage.scope.player), turn.words, turn.words)
+            self._diary.player_said(turn.turn_id, turn.words, turn.started_at, turn.source)
         turn.responded_s = self._clock()
         work = self._work(turn, frozenset(self._works))
         turn.work = asyncio.create_task(work, name=f"{self.npc_id} {turn.turn_id}")
@@ -444,9 +398,9 @@ class Character:
         written = turn.reply.text if turn.reply is not None else ""
         heard = turn.reply.heard if turn.reply is not None else ""
         self._history.add(turn.turn_id, turn.words, heard)
-        self._shorten_history()
+        self._diary.shorten_history(self._thought.resting_prompt())
         if written:
-            self._note_utterance(turn, Speaker("npc", self.npc_id), written, heard)
+            self._diary.said(turn.turn_id, written, heard, turn.started_at)
         self._outlet.send(
             m.TurnTimeline(
                 npc_id=self.npc_id,
@@ -466,7 +420,7 @@ class Character:
         try:
             if before:
                 await asyncio.wait(before, timeout=END_PATIENCE_S)
-            await self._stop_idle_work()
+            await self._warming.stop()
             await self._answer(turn)
             outcome = Event.PLAYBACK_STOPPED if turn.reply is not None and turn.reply.audible else Event.REPLIED
         except Exception as error:
@@ -532,54 +486,9 @@ class Character:
             if self._rooms.embedder is not None:
                 await self._rooms.store.embed_heard(self._rooms.embedder)
 
-        if self._idle_work is None or self._idle_work.done():
-            self._idle_work = self._beside(attend, "warms up")
+        self._warming.begin(attend)
 
-    async def _stop_idle_work(self) -> None:
-        work, self._idle_work = self._idle_work, None
-        if work is not None:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-
-    async def _remember(self) -> None:
-        """Take up the conversation where it was before the daemon was last started."""
-        words: dict[str, str] = {}
-        for said in await self._rooms.store.recent_utterances(self._stage.scope, self.npc_id, REMEMBERED):
-            if said.speaker.kind == "player":
-                words[said.turn_id] = said.text
-            elif said.speaker.id == self.npc_id:
-                self._history.add(said.turn_id, words.get(said.turn_id, ""), said.text)
-        self._shorten_history()
-
-    def _shorten_history(self) -> None:
-        settings = self._stage.settings
-        budgets = settings.rag.budgets
-        prompt = self._thought.resting_prompt()
-        fixed = estimate_tokens(prompt.world + prompt.character)
-        fixed += budgets.lore + budgets.recent + budgets.scene + settings.llm.max_tokens
-        self._history.shorten(max(0, settings.kv.max_ctx_tokens - fixed), estimate_tokens)
-
-    # --- what is written down, and what is told ----------------------------------------------------------------------
-
-    def _note_utterance(self, turn: Turn, speaker: Speaker, text: str, heard: str) -> None:
-        scene = self._stage.scene(self.npc_id)
-        said = Utterance(
-            self.npc_id,
-            turn.turn_id,
-            speaker,
-            text,
-            turn.started_at,
-            self._stage.present(self.npc_id),
-            heard_text=heard,
-            ended_at=self._wall(),
-            game_time=scene.time if scene is not None else "",
-            zone=self._stage.zone(self.npc_id),
-            source=turn.source if speaker.kind == "player" else "speech",
-        )
-        self._notebook.add(lambda: self._rooms.store.record_utterance(self._stage.scope, said))
-
-    def _note_call(self, record: ToolRecord) -> None:
-        self._notebook.add(lambda: self._rooms.store.record_tool(self._stage.scope, record))
+    # --- what is told ------------------------------------------------------------------------------------------------
 
     def _tell(self, error: MythicError, turn_id: str = "") -> None:
         self._outlet.send(wire.describe(error, npc_id=self.npc_id, turn_id=turn_id))

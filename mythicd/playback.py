@@ -102,7 +102,8 @@ class Playback:
                 heard = self._received
                 self._anchor = None
             self._played = heard
-            if heard - self._reported >= self._report:
+            ran_dry = self._anchor is None and heard > self._reported and not self._ended
+            if heard - self._reported >= self._report or ran_dry:
                 self._reported = heard
                 events.append(Played(heard))
         if self._ended and self._played >= self._received:

@@ -178,11 +178,10 @@ async def _show_answer(client: DaemonClient, name: str, console: Console) -> Map
                 console.print(f"[dim]  acts[/]    [green]{message.name}[/] {message.arguments}")
             case m.Busy(reason=reason):
                 console.print(f"[yellow]  busy    {reason}[/]")
-                return {}
             case m.Error():
                 console.print(f"[red]  error   {message.code}: {message.message}[/] {message.remedy}")
             case m.TurnTimeline():
-                console.print(f"[bold]{name}[/]: {message.reply}")
+                console.print(f"[bold]{name}[/]: {message.reply or '[dim](says nothing)[/]'}")
                 if message.played != message.reply:
                     console.print(f"[dim]  heard of it: {message.played}[/]")
                 return message.marks

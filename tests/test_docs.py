@@ -17,6 +17,7 @@ from mythicd import gateway, wire
 from mythicd import messages as m
 from mythicd.dialogue.state import diagram
 from mythicd.errors import MythicError, ProtocolError
+from mythicd.world import CLOSE_TAKEN_OVER
 
 DOCS = Path(__file__).parent.parent / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text(encoding="utf-8")
@@ -158,7 +159,7 @@ def test_the_limits_are_the_codes(what: str, value: str) -> None:
 
 def test_the_close_codes_are_the_codes() -> None:
     closes = {kind.close_code for kind in error_tree(ProtocolError) if issubclass(kind, ProtocolError)} - {None}
-    closes |= {gateway.CLOSE_HELLO_TIMEOUT, gateway.CLOSE_TOO_SLOW, 1000, 1001}
+    closes |= {gateway.CLOSE_HELLO_TIMEOUT, gateway.CLOSE_TOO_SLOW, CLOSE_TAKEN_OVER, 1000, 1001}
     assert {int(row[0]) for row in rows(section("## Close codes"))} == closes
 
 

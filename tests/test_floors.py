@@ -33,7 +33,20 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     )
     + ("espeakng", "llamacpp"),
     ("vad", "asr", "dialogue", "memory", "llm", "tts", "cluster"),
-    ("mailbox", "intercom", "notebook", "actions", "ear", "reply", "thought", "npc", "world"),
+    (
+        "mailbox",
+        "intercom",
+        "notebook",
+        "sidework",
+        "actions",
+        "ear",
+        "reply",
+        "turn",
+        "thought",
+        "diary",
+        "npc",
+        "world",
+    ),
     ("hardware", "models", "hosts", "serve", "discovery", "gateway", "playback", "client", "devices", "tray"),
     ("app", "talk", "cli", "__main__"),
 )

@@ -17,8 +17,9 @@ from mythicd.dialogue.state import State
 from mythicd.engines import InlineCall
 from mythicd.errors import Busy, EngineError, StoreError
 from mythicd.mailbox import MAX_CONTROL, Mailbox, MicFrame
-from mythicd.npc import ANSWER_PATIENCE_S, HEARING_PATIENCE_S, MIC_PATIENCE_S
+from mythicd.npc import HEARING_PATIENCE_S, MIC_PATIENCE_S
 from mythicd.timeline import Mark
+from mythicd.turn import ANSWER_PATIENCE_S
 from tests.fakes import UPLINK_S, WORD_S, Screenplay, now
 from tests.virtual_time import run
 

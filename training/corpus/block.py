@@ -223,7 +223,8 @@ def make_block(cast: Cast, rng: Random) -> Block:
 
 def alike(text: str, rng: Random) -> Entity:
     """A name that shares a word with a forbidden one."""
-    shared = rng.choice([w for w in text.replace("'s", "").split() if w not in ("the", "of")])
+    words = text.replace("'s", "").split()
+    shared = rng.choice([w for w in words if w not in ("the", "of")] or words)  # somebody may be called The
     own = entity(rng.choice(("place", "thing", "person")), rng).full.removeprefix("the ").split()
     patterns = (
         "the {shared} {last}",
