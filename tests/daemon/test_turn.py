@@ -211,7 +211,8 @@ async def test_what_was_said_is_kept_and_scoped(client: DaemonClient, daemon: Da
     db = apsw.Connection(str(daemon.data / "memory.db"), flags=apsw.SQLITE_OPEN_READONLY)
     rows = list(
         db.execute(
-            "select speaker_kind, heard_text from utterance where playthrough like ? order by id", ("test-what%",)
+            "select speaker_kind, heard_text from utterance where playthrough = ? order by id",
+            ("test-what-was-said-is-kept-and-scoped",),
         )
     )
     db.close()
