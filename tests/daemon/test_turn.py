@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from mythicd import messages as m
+from mythicd.asr.pocketsphinx import PocketSphinxAsr
 from mythicd.asr.words import word_error_rate
 from mythicd.audio import rms_dbfs
 from mythicd.client import DaemonClient, VoiceStream
+from mythicd.engines import MIC_RATE
 from mythicd.timeline import Mark
 from mythicd.wire import OVR15
+from mythicd.worldfile import load_world
 from tests.daemon import process
 from tests.daemon.process import DaemonProcess, say
 
@@ -81,6 +84,23 @@ async def test_a_spoken_question_is_answered_aloud_from_lore(client: DaemonClien
     assert abs(visemes[-1].start + visemes[-1].duration - at) <= voice.start.sample_rate * 0.040
     assert OVR15[visemes[-1].code] == "sil"
     assert len({event.code for event in visemes}) >= 5
+
+
+async def test_her_voice_can_be_understood(client: DaemonClient, world: Path, tmp_path: Path) -> None:
+    """What she says is heard back by our own recogniser."""
+    await client.send(m.TextInput(npc_id=BARKEEP, text="When does the tavern close?"))
+    turn = await client.turn()
+    recogniser = PocketSphinxAsr(cache_dir=tmp_path / "asr")
+    await recogniser.start()
+    try:
+        await recogniser.learn(load_world(world).vocabulary())
+        stream = await recogniser.open()
+        quiet = bytes(MIC_RATE // 5 * 2)
+        await stream.push(quiet + voice_of(client, turn).clip.at(MIC_RATE).pcm + quiet)
+        heard = await stream.finish()
+    finally:
+        await recogniser.stop()
+    assert word_error_rate(timeline_of(turn).reply, heard.text) <= 0.3, heard.text
 
 
 async def test_audio_leaves_before_the_reply_is_whole(client: DaemonClient) -> None:
