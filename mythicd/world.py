@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 DEFAULT_VOICE = VoiceSpec("default", "en-us")
 CLOSE_TAKEN_OVER = 4409
 """WebSocket close code for a client in whose place another one came."""
+HOUSE_SCOPE = Scope("mythicd", "house", "", "")
+"""Whose lore is embedded when the daemon starts, before any game has said who it is."""
 LORE_PATIENCE_S = 1.5
 """How long a turn waits for the vectors of lore that is new; a world of a hundred lines needs one second."""
 MAX_SYNCED = 256
@@ -113,7 +115,11 @@ class House:
 
     async def warm(self) -> None:
         """Teach the engines this world, and have each voice say a word, so that the first turn is no slower."""
-        await self.rooms.asr.learn(self.world.vocabulary())
+        # Lore is embedded once, here; games that come later borrow the vectors (memory/vectors.py).
+        rooms, rag = self.rooms, self.settings.rag
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(rooms.asr.learn(self.world.vocabulary()))
+            tasks.create_task(rooms.store.sync_lore(HOUSE_SCOPE, self.world, rag, rooms.embedder))
         self._heard = self.world
         for card in self.world.characters.values():
             await self.rooms.tts.prepare(self.voice(card))

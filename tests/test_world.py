@@ -59,7 +59,11 @@ class Street:
 async def street(tmp_path: Path) -> Any:
     shutil.copytree(WORLD, tmp_path / "world")
     street = Street(tmp_path / "world")
+    street.store.go_on.set()
     await street.house.warm()
+    assert street.store.synced == [("mythicd", True)], "lore is embedded before any game comes"
+    street.store.synced.clear()
+    street.store.go_on.clear()
     yield street
     await street.house.close()
 

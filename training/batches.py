@@ -193,7 +193,7 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
             rng.shuffle(asked)
         elif asked[0] in everywhere:
             return
-        copied = lines[number] if rng.random() < 0.6 else lines[number][:2]
+        copied = lines[number] if rng.random() < 0.85 else lines[number][:2]
         reply = [pointers[number], *copied] if present else [nothing]
         writer.write(row, at, asked + ending + reply, 1, branch, len(ids))
         at += len(asked) + len(ending)

@@ -17,8 +17,8 @@ from mythicd.engines import Prompt, ToolSpec
 from training.corpus import facts, noise
 from training.corpus.ask_lore import fact_turn, is_ambiguous
 from training.corpus.ask_tools import bare
-from training.corpus.block import Block, Line, Scene, base_class
-from training.corpus.cast import Cast, Tool, forbidden_question, make_forbidden, tones, tool_data
+from training.corpus.block import Block, Line, base_class
+from training.corpus.cast import Cast, forbidden_question, make_forbidden, tones, tool_data
 from training.corpus.expand import alternatives, fill
 from training.corpus.facts import Fact
 from training.corpus.names import Entity
@@ -312,6 +312,3 @@ class Examiner:
 def _quiet_cast(world: Mapping[str, Any]) -> Cast:
     """A cast for the generator's turns; its system text is not used."""
     return Cast("", plain(world["character"]["name"]), world["character"]["archetype"], next(iter(tones().values())))
-
-
-__all__ = ["SETS", "Examiner", "Question", "Scene", "Tool", "call_of", "kind_of"]

@@ -72,7 +72,7 @@ class Store:
         alone. Cancelling it loses nothing: the next call goes on where it was. Raises StoreError, EngineError.
         """
         count, changed, removed = await self._call(lore.sync, scope.game, scope.world, world.lore, rag)
-        embedded = 0
+        embedded = await self._call(vectors.borrow_lore, scope.game, scope.world) if changed else 0
         if embedder is not None:
             async with self._embedding:
                 await self._call(vectors.use_source, embedder.name, embedder.dimensions)

@@ -65,6 +65,31 @@ def lore_to_embed(db: apsw.Connection, game: str, world: str, limit: int) -> lis
     return [(int(row[0]), str(row[1])) for row in found]
 
 
+def borrow_lore(db: apsw.Connection, game: str, world: str) -> int:
+    """Give lore that has no vector yet the one that the same text has under another game or world; return how many.
+
+    A daemon serves the same world to many games and playthroughs: its lore is embedded once.
+    """
+    if not dimensions(db):
+        return 0
+    with db:
+        same = list(
+            db.execute(
+                """
+                select mine.id, mine.zone, min(theirs.id) from lore mine join lore theirs
+                on theirs.line = mine.line and theirs.tags = mine.tags and theirs.embedded
+                where mine.game = ? and mine.world = ? and not mine.embedded group by mine.id
+                """,
+                (game, world),
+            )
+        )
+        for row_id, zone, source in same:
+            for (vector,) in list(db.execute("select embedding from lore_vectors where id = ?", (source,))):
+                db.execute("insert into lore_vectors values (?, ?, ?, ?, ?)", (row_id, game, world, zone, vector))
+            db.execute("update lore set embedded = 1 where id = ?", (row_id,))
+    return len(same)
+
+
 def heard_to_embed(db: apsw.Connection, limit: int) -> list[tuple[int, str]]:
     """Return id and words of utterances that were heard and have no vector yet, oldest first."""
     found = db.execute(

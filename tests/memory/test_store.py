@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -357,3 +358,16 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not open"):
         await store.recent_utterances(SCOPE, "bess", 1)
     await store.close()
+
+
+async def test_the_lore_of_a_second_game_is_not_embedded_again(store: Store) -> None:
+    embedder = WordVectors("one", "inn", "ferry")
+    first, second = SCOPE, dataclasses.replace(SCOPE, game="another")
+    assert (await store.sync_lore(first, world([INN, FERRY]), RAG, embedder)).embedded == 2
+    assert (await store.sync_lore(second, world([INN, FERRY]), RAG)).embedded == 2, "borrowed"
+    assert len(embedder.embedded) == 2
+    vector = (await embedder.embed(["inn"]))[0]
+    query = build_query("when does the inn open")
+    found = [await store.search_lore(scope, (), query, vector, RAG) for scope in (first, second)]
+    assert [line.line for line in found[1]] == [line.line for line in found[0]] != []
+    assert found[1][0].parts["cosine"] == pytest.approx(found[0][0].parts["cosine"])

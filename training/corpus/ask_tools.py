@@ -39,6 +39,9 @@ def _target(kind: str, block: Block, rng: Random) -> str:
         made = entity("place", rng)
         return facts.shortened(made, rng)
     if kind == "thing":
+        things = [v for _, f in block.facts() for s, v in f.values.items() if f.kind.slots[s] in ("thing", "goods")]
+        if things and rng.random() < 0.6:
+            return facts.shortened(rng.choice(things), rng)
         roll = rng.random()
         if roll < 0.5:
             return entity("thing", rng).full
@@ -48,6 +51,9 @@ def _target(kind: str, block: Block, rng: Random) -> str:
             return f"{rng.choice(('the', 'a', 'your', 'that', 'this', 'my', 'that', 'the'))} {noun}"
         return entity("goods", rng).full if rng.random() < 0.7 else f"some {word('goods2', rng)}"
     if kind == "focus":
+        people = [v for _, f in block.facts() for s, v in f.values.items() if f.kind.slots[s] == "person"]
+        if people and rng.random() < 0.3:
+            return rng.choice(people).full
         roll = rng.random()
         if roll < 0.3:
             return entity("person", rng).full

@@ -7,11 +7,11 @@ from random import Random
 
 from training.corpus import facts, randomlore
 from training.corpus.cast import Cast
-from training.corpus.expand import alternatives, fill
 from training.corpus.facts import Fact
-from training.corpus.names import Entity, entity, first_name, is_held_out, qualified
+from training.corpus.names import Entity, entity, first_name, is_held_out
 from training.corpus.randomlore import Happening
-from training.corpus.words import phrase, word
+from training.corpus.surroundings import Memory, Scene, make_memory, make_scene
+from training.corpus.words import word
 
 
 @dataclass(slots=True)
@@ -20,17 +20,6 @@ class Line:
 
     sentences: list[str]
     told: list[Fact | Happening]
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Something the character remembers of the player."""
-
-    line: str
-    """As the memory section has it."""
-    retold: str
-    """To the player: `you bought a lamp`."""
-    verb: str
 
 
 @dataclass(slots=True)
@@ -69,19 +58,6 @@ class Block:
     def _numbered(self) -> list[tuple[int, Fact | Happening]]:
         every = [told for line in self.lore for told in line.told]
         return list(enumerate(every, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where and when the talk takes place."""
-
-    zone: str
-    time: str
-    nearby: tuple[str, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """The scene section's content."""
-        return {"zone": self.zone, "time": self.time, "nearby": list(self.nearby)}
 
 
 _PRONOUNS = {
@@ -196,9 +172,11 @@ def make_block(cast: Cast, rng: Random) -> Block:
         _add_one_thing(block, rng)
     else:
         _add_mixed(block, rng)
-    if rng.random() < 0.06:
-        kind = facts.kinds()[rng.choice(_OWN_KINDS)]
-        add_lore(block, facts.make_fact(kind, rng, {"e": Entity(cast.name)}), rng)
+    if rng.random() < 0.14:
+        kind, slot = rng.choice(facts.kinds_about("person"))
+        if rng.random() < 0.4:
+            kind, slot = facts.kinds()[rng.choice(_OWN_KINDS)], "e"
+        add_lore(block, facts.make_fact(kind, rng, {slot: Entity(cast.name)}), rng)
     for line in block.lore:
         if rng.random() < 0.1:
             _append_second(line, rng)
@@ -213,7 +191,7 @@ def make_block(cast: Cast, rng: Random) -> Block:
             kind, slot = rng.choice(facts.kinds_about(rng.choice(("place", "thing", "person"))))
             add_lore(block, facts.make_fact(kind, rng, {slot: near}), rng)
     if rng.random() < 0.2:
-        block.memory = [make_memory(cast, rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
+        block.memory = [make_memory(cast.name, rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
     if rng.random() < 0.35:
         block.scene = make_scene(rng)
     if rng.random() < 0.16:
@@ -264,46 +242,3 @@ def _earlier(block: Block, cast: Cast, rng: Random) -> None:
 def _about(name: Entity, cls: str, rng: Random) -> Fact:
     kind, slot = rng.choice(facts.kinds_about(base_class(cls)))
     return facts.make_fact(kind, rng, {slot: name})
-
-
-def _bystander(rng: Random) -> str:
-    cls = rng.choice(("trade", "thingnoun", "animal", "person", "bystander", "bystander"))
-    return entity(cls, rng).full
-
-
-def make_scene(rng: Random) -> Scene:
-    """What is around: zone, time of day, people and things nearby."""
-    zone = word("placenoun", rng) if rng.random() < 0.7 else qualified(word("placenoun", rng), rng)
-    if rng.random() < 0.15:
-        zone = zone.replace(" ", "_")
-    nearby = tuple(_bystander(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5))))
-    return Scene(zone, f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}", nearby)
-
-
-def make_memory(cast: Cast, rng: Random) -> Memory:
-    """Something the player once did."""
-    pattern = phrase("deed", rng)
-    slots = {
-        "x": entity(rng.choice(("thing", "place", "person")), rng).full,
-        "g": entity("goods", rng).full,
-        "p": entity("person", rng).full,
-        "l": entity("place", rng).full,
-        "t": word("task", rng),
-        "f": word("food", rng),
-        "n": first_name(rng),
-        "name": cast.name,
-    }
-    deed = fill(alternatives(pattern, rng), slots)
-    when = word("remembered when", rng) if rng.random() < 0.7 else ""
-    who = rng.choice(("the player", "the player", "the player", "player", "you"))
-    line = f"{who} {deed} {when}".strip()
-    verb = deed.split(" ")[0]
-    told = f"you {deed} {when}".strip()
-    for wrong, right in (
-        ("you was", "you were"),
-        ("you is", "you are"),
-        ("you likes", "you like"),
-        ("you comes", "you come"),
-    ):
-        told = told.replace(wrong, right, 1) if told.startswith(wrong) else told
-    return Memory(line, told, verb)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
-from training.corpus.expand import alternatives, expand, fill
+from training.corpus.expand import alternatives, expand, fill, slots
 from training.corpus.names import Entity, entity, first_name, invented
 from training.corpus.textfiles import sections
 from training.corpus.words import word
@@ -159,28 +159,10 @@ def _entries(section: str) -> tuple[str, ...]:
     return tuple(e.strip() for line in sections("cast.txt")[section] for e in line.split(","))
 
 
-_SELF_SLOTS = (
-    "thing",
-    "place",
-    "past",
-    "person",
-    "trade",
-    "number",
-    "plural",
-    "land",
-    "peril",
-    "price",
-    "food",
-    "animal",
-    "age",
-    "spot",
-)
-
-
 def _self_fact(rng: Random) -> tuple[str, str, str]:
     """A card's line about its own character, the retelling, and who asks for it."""
     line, told, asks = rng.choice(sections("cast.txt")["self"]).split(" => ")
-    names = {slot: entity(slot, rng).full for slot in _SELF_SLOTS if "{" + slot + "}" in line}
+    names = {slot: entity(slot, rng).full for slot in sorted(slots(line))}
     start, bar, end = line.find("("), line.find("|"), line.find(")")
     names["same"] = rng.choice(line[start + 1 : end].split("|")) if bar > 0 else ""
     if bar > 0:

@@ -1,0 +1,77 @@
+"""What is around a talk beside lore: the scene, and what the character remembers of the player."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from training.corpus.expand import alternatives, fill
+from training.corpus.names import entity, first_name, qualified
+from training.corpus.words import phrase, word
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Something the character remembers of the player."""
+
+    line: str
+    """As the memory section has it."""
+    retold: str
+    """To the player: `you bought a lamp`."""
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where and when the talk takes place."""
+
+    zone: str
+    time: str
+    nearby: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The scene section's content."""
+        return {"zone": self.zone, "time": self.time, "nearby": list(self.nearby)}
+
+
+def _bystander(rng: Random) -> str:
+    cls = rng.choice(("trade", "thingnoun", "animal", "person", "bystander", "bystander"))
+    return entity(cls, rng).full
+
+
+def make_scene(rng: Random) -> Scene:
+    """What is around: zone, time of day, people and things nearby."""
+    zone = word("placenoun", rng) if rng.random() < 0.7 else qualified(word("placenoun", rng), rng)
+    if rng.random() < 0.15:
+        zone = zone.replace(" ", "_")
+    nearby = tuple(_bystander(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5))))
+    return Scene(zone, f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}", nearby)
+
+
+def make_memory(name: str, rng: Random) -> Memory:
+    """Something the player once did, with or without the character of this name."""
+    pattern = phrase("deed", rng)
+    slots = {
+        "x": entity(rng.choice(("thing", "place", "person")), rng).full,
+        "g": entity("goods", rng).full,
+        "p": entity("person", rng).full,
+        "l": entity("place", rng).full,
+        "t": word("task", rng),
+        "f": word("food", rng),
+        "n": first_name(rng),
+        "name": name,
+    }
+    deed = fill(alternatives(pattern, rng), slots)
+    when = word("remembered when", rng) if rng.random() < 0.7 else ""
+    who = rng.choice(("the player", "the player", "the player", "player", "you"))
+    line = f"{who} {deed} {when}".strip()
+    verb = deed.split(" ")[0]
+    told = f"you {deed} {when}".strip()
+    for wrong, right in (
+        ("you was", "you were"),
+        ("you is", "you are"),
+        ("you likes", "you like"),
+        ("you comes", "you come"),
+    ):
+        told = told.replace(wrong, right, 1) if told.startswith(wrong) else told
+    return Memory(line, told, verb)
