@@ -42,11 +42,11 @@ from mythicd.world import House, Library, Stage
 
 NPC = "barkeep_01"
 QUESTIONS = (
-    "When does the tavern close?",
     "When does the tavern open?",
     "Where is the market?",
     "Who is the harbor master?",
-    "How much is the fish stew?",
+    "Where is the lighthouse?",
+    "How much is a mug of ale?",
 )
 PREBUFFER_MS = 40.0
 
