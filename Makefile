@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 DEMO_NPC ?= barkeep_01
-DEMO_SAY ?= --say "When does the tavern open?" --say "Can you show me the way to the market?"
+DEMO_SAY ?= --say "When does the tavern close?" --say "Can you show me the way to the market?"
 DEMO_WAV ?=
 DEMO_ASK = $(if $(DEMO_WAV),--wav "$(DEMO_WAV)",$(DEMO_SAY))
 

@@ -46,7 +46,7 @@ QUESTIONS = (
     "Where is the market?",
     "Who is the harbor master?",
     "Where is the lighthouse?",
-    "How much is a mug of ale?",
+    "When does the tavern close?",
 )
 PREBUFFER_MS = 40.0
 

@@ -40,7 +40,7 @@ from mythicd.engines import (
 )
 from mythicd.errors import MythicError, ToolRejected
 from mythicd.memory.embedder import QueryVectors
-from mythicd.memory.packing import Nearby, pack
+from mythicd.memory.packing import Nearby, pack, within
 from mythicd.memory.packing import Surroundings as Around
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope
@@ -155,7 +155,8 @@ class Thought:
     def resting_prompt(self) -> Prompt:
         """The prompt as it stands between turns: what the next turn will begin with."""
         card = self._stage.card(self._npc_id)
-        character = prompt.character_part(card.name, card.archetype, card.manner, card.persona_lines())
+        persona = within(card.persona_lines(), self._stage.settings.rag.budgets.persona, estimate_tokens)
+        character = prompt.character_part(card.name, card.archetype, card.manner, persona)
         return Prompt(self._stage.world_part(), character, self._history.messages)
 
     async def recall(self, turn_id: str, words: str, *, understood: bool, seed: int) -> Question:

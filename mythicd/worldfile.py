@@ -55,10 +55,11 @@ class PersonaCard(Strict, frozen=True, kw_only=True):
         return ", ".join(part for part in (self.style, self.tone) if part) or "plain"
 
     def persona_lines(self) -> tuple[str, ...]:
-        """The card as the lines of the prompt's persona section."""
+        """The card as the lines of the prompt's persona section: what it must and must not do first, since a section
+        that is over its budget loses its end."""
         taboos = tuple(f"Never {taboo.replace('_', ' ')}" for taboo in self.taboos)
         says = (f"Often says {', '.join(self.catchphrases)}",) if self.catchphrases else ()
-        return (*self.backstory, *self.rules, *taboos, *says)
+        return (*self.rules, *taboos, *self.backstory, *says)
 
 
 class LoreEntry(Strict, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from tests.daemon import process
 from tests.daemon.process import DaemonProcess, say
 
 BARKEEP = "barkeep_01"
-HOURS = "When does the tavern open?"
+HOURS = "When does the tavern close?"
 
 
 def timeline_of(turn: list[m.ServerMessage]) -> m.TurnTimeline:
@@ -148,8 +148,8 @@ async def test_a_call_comes_once_the_words_before_it_were_heard(client: DaemonCl
 QUESTIONS = [
     (HOURS, "two in the morning", "en-us+f2", 150),
     ("When does the tavern open?", "sunset", "en-us+m3", 150),
-    ("Where is the market?", "hill", "en-gb+f2", 130),
-    ("Where is the lighthouse?", "cliff", "en-us+f2", 130),
+    ("Where is the market?", "hill", "en-us", 130),
+    ("Where is the lighthouse?", "cliff", "en-us", 150),
     ("Who is the harbor master?", "hale", "en-us+m3", 150),
 ]
 
