@@ -230,7 +230,7 @@ class TestWorld:
     def test_persona_lines(self, tmp_path: Path) -> None:
         card = MARLA + "backstory: [B]\nrules: [R]\ntaboos: [reveal_secret_passage]\ncatchphrases: [Aye, Well]\n"
         lines = load_world(make_world(tmp_path, npcs_marla=card)).characters["marla"].persona_lines()
-        assert lines == ("B", "R", "Never reveal secret passage", "Often says Aye, Well")
+        assert lines == ("R", "Never reveal secret passage", "B", "Often says Aye, Well")
 
     def test_the_least_world(self, tmp_path: Path) -> None:
         none = dict.fromkeys(("voices", "things", "tools", "lore_tavern", "lore_all"))
