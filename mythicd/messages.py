@@ -9,7 +9,7 @@ Units: times are sample indexes of the stream they speak of, or milliseconds whe
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -353,8 +353,6 @@ ServerMessage = (
 class VisemeEvent(msgspec.Struct, frozen=True, gc=False):
     """One mouth shape, on the sample clock of its stream."""
 
-    SIL: ClassVar[int] = 0
-
     start: int
     """Sample index of its first sample."""
     duration: int
@@ -365,3 +363,8 @@ class VisemeEvent(msgspec.Struct, frozen=True, gc=False):
     """0–255."""
     flags: int = 0
     """1 long, 2 primary stress, 4 secondary stress."""
+
+    @property
+    def end(self) -> int:
+        """Sample index behind its last sample."""
+        return self.start + self.duration

@@ -291,10 +291,7 @@ class Reply:
             for frame in self._queue.take(self._played_by_now()):
                 self._open_stream()
                 if frame.visemes:
-                    payload = wire.pack_visemes(
-                        [m.VisemeEvent(v.start, v.duration, v.code, v.weight, v.flags) for v in frame.visemes],
-                        frame.start,
-                    )
+                    payload = wire.pack_visemes(frame.visemes, frame.start)
                     self._send_frame(wire.FrameType.VISEME, frame.start, payload)
                 self._send_frame(wire.FrameType.TTS_PCM, frame.start, frame.pcm)
                 is_first = self._sent == 0

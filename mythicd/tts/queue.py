@@ -16,13 +16,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from mythicd.audio import SAMPLE_BYTES, samples_of
 from mythicd.engines import PhonemeOnset, VoiceChunk, WordOnset
 from mythicd.errors import EngineError
+from mythicd.messages import VisemeEvent
 from mythicd.tts.edges import PhraseEdges
 from mythicd.tts.phrases import Phrase
 from mythicd.tts.spoken import SpokenText
-from mythicd.tts.visemes import OVR15, VisemeEvent, VisemeTrack
+from mythicd.tts.visemes import VisemeTrack
+from mythicd.wire import OVR15
 
 _SIL = OVR15.index("sil")
 
@@ -246,7 +250,7 @@ class SpeechQueue:
     def _place(self, events: list[VisemeEvent]) -> None:
         """Move the phrase's events onto the stream's clock."""
         start = self._phrases[-1].start
-        self._visemes += [replace(event, start=start + event.start) for event in events]
+        self._visemes += [structs.replace(event, start=start + event.start) for event in events]
         self._told = max(self._told, start + self._track.known_until)
 
     def _audible_onsets(self, edges: PhraseEdges) -> list[PhonemeOnset]:

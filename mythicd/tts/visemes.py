@@ -23,10 +23,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mythicd.engines import PhonemeOnset
+from msgspec import structs
 
-OVR15: Final = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
-"""Names of the shapes; an event's `code` is an index into them."""
+from mythicd.engines import PhonemeOnset
+from mythicd.messages import VisemeEvent
+from mythicd.wire import OVR15
 
 LONG: Final = 1
 PRIMARY: Final = 2
@@ -65,31 +66,6 @@ _VOWEL_WEIGHTS: Final = {0: 190, 1: 255, 2: 225}
 _CONSONANT_WEIGHTS: Final = {OVR15.index("PP"): 255, OVR15.index("FF"): 230}
 _CONSONANT_WEIGHT: Final = 180
 _STRESS_FLAGS: Final = {0: 0, 1: PRIMARY, 2: SECONDARY}
-
-
-@dataclass(frozen=True, slots=True)
-class VisemeEvent:
-    """The mouth takes a shape, for a while."""
-
-    start: int
-    """Sample index where it begins."""
-
-    duration: int
-    """Samples; at least 1."""
-
-    code: int
-    """0–14, an index into `OVR15`."""
-
-    weight: int
-    """0–255, how far the mouth goes there."""
-
-    flags: int
-    """LONG | PRIMARY | SECONDARY."""
-
-    @property
-    def end(self) -> int:
-        """Sample index where it ends."""
-        return self.start + self.duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +154,7 @@ class VisemeTrack:
             last = fitting.pop()
             closing = min(self._closing, (last.duration + 1) // 2)
             if closing < last.duration:
-                fitting.append(replace(last, duration=last.duration - closing))
+                fitting.append(structs.replace(last, duration=last.duration - closing))
             fitting.append(VisemeEvent(last.end - closing, closing, _SIL, 255, 0))
         return fitting
 
@@ -197,7 +173,7 @@ class VisemeTrack:
             if part.code is None:
                 self._undecided.append((begin, until))
             elif part.code == _SIL and until - begin < self._shortest_silence and self._held is not None:
-                events += self._append(replace(self._held, start=begin, duration=until - begin))
+                events += self._append(structs.replace(self._held, start=begin, duration=until - begin))
             else:
                 events += self._append(VisemeEvent(begin, until - begin, part.code, part.weight, part.flags))
         return events
@@ -207,7 +183,7 @@ class VisemeTrack:
         if self._undecided:
             start = self._undecided[0][0]
             self._undecided = []
-            event = replace(event, start=start, duration=event.end - start)
+            event = structs.replace(event, start=start, duration=event.end - start)
         held, self._held = self._held, event
         if held is None:
             return []
@@ -237,4 +213,4 @@ class VisemeTrack:
 
 
 def _cut(event: VisemeEvent, end: int) -> VisemeEvent:
-    return replace(event, duration=min(event.duration, end - event.start))
+    return structs.replace(event, duration=min(event.duration, end - event.start))

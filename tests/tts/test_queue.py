@@ -17,7 +17,7 @@ from mythicd.tts.edges import FADE_MS, LEAD_MS, TAIL_MS, PhraseEdges
 from mythicd.tts.phrases import Phrase, PhraseBuffer
 from mythicd.tts.queue import Frame, Pacing, SpeechQueue
 from mythicd.tts.spoken import spoken
-from mythicd.tts.visemes import OVR15
+from mythicd.wire import OVR15
 
 RATE = 22050
 MS = RATE // 1000

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from mythicd.engines import PhonemeOnset
 from mythicd.espeakng import EspeakNg
+from mythicd.messages import VisemeEvent
 from mythicd.tts import visemes
-from mythicd.tts.visemes import LONG, OVR15, PRIMARY, SECONDARY, VisemeEvent, VisemeTrack
+from mythicd.tts.visemes import LONG, PRIMARY, SECONDARY, VisemeTrack
+from mythicd.wire import OVR15
 
 RATE = 22050
 MS = RATE / 1000
