@@ -51,7 +51,7 @@ class KvSettings(Strict, frozen=True, kw_only=True):
 
 
 class SchedulerSettings(Strict, frozen=True, kw_only=True):
-    """Who runs next."""
+    """Who runs next. Accepted and checked, but without effect until characters share the model by priority."""
 
     burst_tokens: Positive = 48
     """Most tokens a reply may run ahead of its voice before others go first."""

