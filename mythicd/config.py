@@ -7,12 +7,16 @@ Nothing here reads the environment: paths come in as arguments (paths.py finds t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from mythicd.errors import ConfigError
 from mythicd.yamlfile import Strict, as_mapping, convert, merge, read_yaml
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -20,7 +24,7 @@ Ratio = Annotated[float, Meta(ge=0, le=1)]
 
 
 class GpuSettings(Strict, frozen=True, kw_only=True):
-    """The language model and the memory it may use."""
+    """The language model in this process and the memory it may use; idle where `llm.server` names a server."""
 
     llm_model: str = "starter"
     """`starter`, or the path of a GGUF file."""
@@ -29,6 +33,21 @@ class GpuSettings(Strict, frozen=True, kw_only=True):
     kv_precision: Literal["f16", "q8_0"] = "f16"
     sequences: Annotated[int, Meta(ge=1, le=64)] = 16
     """Characters whose conversation stays in the KV cache."""
+
+
+class LlmServerSettings(Strict, frozen=True, kw_only=True):
+    """An OpenAI-compatible server that writes the replies: llama-server, vLLM, SGLang, TensorRT-LLM, Ollama, …"""
+
+    url: str = ""
+    """Where its API begins, such as `http://127.0.0.1:8080/v1`; empty for the model in this process."""
+    model: str = ""
+    """Name of the model; may be left out where the server has only one."""
+    api_key_env: str = ""
+    """Name of the environment variable that holds the API key, for servers that ask for one."""
+    insecure: bool = False
+    """Whether the player's words, and the key, may go unencrypted (`http`) to another machine."""
+    extra: dict[str, Any] = {}
+    """More keys for each request, which the server must know, such as `chat_template_kwargs`."""
 
 
 class LlmSettings(Strict, frozen=True, kw_only=True):
@@ -42,20 +61,33 @@ class LlmSettings(Strict, frozen=True, kw_only=True):
     """Threads of the model; 0 lets the engine choose."""
     grounded: bool = False
     """Whether a phrase with a number or name found nowhere in the prompt is replaced by an honest don't-know."""
+    server: LlmServerSettings = LlmServerSettings()
 
 
 class KvSettings(Strict, frozen=True, kw_only=True):
-    """How long one character's conversation may grow."""
+    """How much of the conversations is kept, and where."""
 
     max_ctx_tokens: Annotated[int, Meta(ge=256)] = 2048
+    """How long one character's prompt may grow; older exchanges are summed up beyond it."""
+    park_mib: Annotated[int, Meta(ge=0)] = 512
+    """Host memory for the conversations of characters that are out of view; 0 keeps none of them."""
+    unified: bool = True
+    """One cache whose fronts are shared, rather than an equal part of it for each sequence."""
 
 
 class SchedulerSettings(Strict, frozen=True, kw_only=True):
-    """Who runs next. Accepted and checked, but without effect until characters share the model by priority."""
+    """Who runs next."""
 
     burst_tokens: Positive = 48
     """Most tokens a reply may run ahead of its voice before others go first."""
-    max_speakers: Positive = 2
+    max_speakers: Positive = 8
+    """Replies at once; more of them wait, and are told Busy when their time is over."""
+    min_slice_tokens: Positive = 8
+    """Tokens out of each `burst_tokens` that a reply gets however unimportant its character is."""
+    step_ms: Annotated[float, Meta(ge=5, le=1000)] = 150.0
+    """Longest step of the model while voices are being written for: others' prompts are cut to fit."""
+    patience_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
+    """How long a reply may wait for its first token before the player is told Busy."""
 
 
 class AsrSettings(Strict, frozen=True, kw_only=True):
@@ -147,11 +179,65 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
     """
     merged = as_mapping(profile, read_yaml(profile))
     convert(merged, Settings, profile)
+    layers = [(profile, merged)]
     if user is not None and user.exists():
         content = read_yaml(user)
         own = as_mapping(user, {} if content is None else content)
         convert(own, Settings, user)
         merged = merge(merged, own)
+        layers.append((user, own))
     if overrides:
         merged = merge(merged, overrides)
-    return convert(merged, Settings, Path("the command line") if overrides else profile)
+        layers.append((Path("the command line"), dict(overrides)))
+    settings = convert(merged, Settings, layers[-1][0] if overrides else profile)
+    if wrong := _wrong_server(settings.llm.server):
+        key, complaint, remedy = wrong
+        files = [file for file, layer in layers if key in layer.get("llm", {}).get("server", {})]
+        raise ConfigError(f"{files[-1]}: llm.server.{key}: {complaint}.", remedy=remedy)
+    return settings
+
+
+_REQUEST_KEYS = frozenset("model messages stream stream_options n tools max_tokens temperature top_p seed stop".split())
+"""What of a request is Mythic's own to say."""
+
+
+def _wrong_server(server: LlmServerSettings) -> tuple[str, str, str] | None:
+    """Return (key, complaint, remedy) of the first setting that cannot be right; None if all can.
+
+    Nothing that may be a password or a key is repeated.
+    """
+    if not server.url:
+        lost = next((key for key in ("model", "api_key_env", "extra") if getattr(server, key)), "")
+        return (lost, "it has no effect without llm.server.url", "Add the url, or delete this.") if lost else None
+    example = "Write it like http://127.0.0.1:8080/v1."
+    try:
+        url = urlsplit(server.url)
+        host, port = url.hostname, url.port
+    except ValueError:
+        return "url", "this is no address", example
+    if url.scheme not in ("http", "https") or not host or port == 0 or any(map(str.isspace, server.url)):
+        return "url", "this is no address of a server", example
+    if url.username is not None or url.password is not None:
+        return "url", "it holds a password", "Put the key into an environment variable and name that in api_key_env."
+    if url.query or url.fragment:
+        return "url", "it goes on behind the path", "End it with the path under which the API begins, such as /v1."
+    if url.scheme == "http" and not (server.insecure or _is_here(host)):
+        remedy = "Use https, or write `insecure: true` where you trust the network."
+        return "url", "the player's words would go unencrypted to another machine", remedy
+    if server.api_key_env and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", server.api_key_env):
+        remedy = "Put the key into an environment variable, and write that variable's name here."
+        return "api_key_env", "this is no name of an environment variable", remedy
+    if taken := sorted(_REQUEST_KEYS & server.extra.keys()):
+        remedy = "Mythic sends that itself; see llm.max_tokens, llm.temperature, llm.top_p and llm.server.model."
+        return "extra", f"it may not hold `{taken[0]}`", remedy
+    return None
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mythicd.figures import LlmFigures
+
 # --- hearing ---------------------------------------------------------------------------------------------------------
 
 MIC_RATE = 16_000
@@ -153,6 +155,9 @@ class Prompt:
     history: tuple[ChatMessage, ...] = ()
     turn: tuple[ChatMessage, ...] = ()
     """Normally one user message; after a tool result: user, assistant (so far), tool."""
+    adapter: str | None = None
+    """Path of a LoRA adapter (GGUF) with which all of it is evaluated: what one adapter made of a text in the KV cache
+    is of no use to another. Ignored by engines without the ability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,30 @@ class LlmRequest:
     prompt: Prompt
     tools: tuple[ToolSpec, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    patience_s: float = 10.0
+    """Seconds in which its first token must come: what waits longer, for room or for others, ends with Busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """How much a character matters just now: what goes first, and what may go when memory runs short."""
+
+    on_screen: bool = True
+    """Whether the player sees it."""
+    mic: bool = False
+    """Whether the player is speaking to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmAbilities:
+    """What an engine can do beyond writing replies; whoever asks for them adapts where they are missing."""
+
+    prepares: bool
+    """`prepare` evaluates ahead, and `rollback` takes it back: worth calling while the player speaks."""
+    places_calls: bool
+    """An InlineCall comes at its place in the text; otherwise all come behind the content."""
+    adapters: bool
+    """`Prompt.adapter` is heeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +256,51 @@ LlmEvent = PrefillDone | TextDelta | InlineCall | Finished
 
 
 class Llm(Protocol):
-    """Writes what a character says."""
+    """Writes what characters say.
+
+    A turn's way through the KV cache: `attend` makes the front ready (system part, history) when the character comes
+    near and after each turn; `prepare` adds the turn so far while the player speaks, as often as more is known; then
+    `generate` evaluates what is still missing and writes (that is the commit), or `rollback` leaves the front alone.
+    """
+
+    abilities: LlmAbilities
+    """Known before `start`."""
+    figures: LlmFigures
+    """What it has done since it was made."""
 
     async def start(self) -> None:
         """Load the model. Raises EngineUnavailable or ModelError."""
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
-        """Make this prompt's system part and history ready in the KV cache, so that the next turn starts warm."""
+        """Make this prompt's system part and history ready in the KV cache, so that the next turn starts warm.
+
+        Only a hint, like `prepare`: it returns early where there is no room or something more important to do.
+        """
+
+    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+        """Evaluate a turn of which more is to come: the last message of `prompt.turn` is open at its end.
+
+        At the lowest priority. A later `prepare` or `generate` of this character takes over from where it got.
+        """
+
+    async def rollback(self, npc_id: str) -> None:
+        """Take back what was prepared or written in this turn: the character holds its front again, to the token."""
 
     def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
-        """Write one reply: PrefillDone, then TextDelta and InlineCall, then Finished. Closing it cancels the reply."""
+        """Write one reply: PrefillDone, then TextDelta and InlineCall, then Finished. Closing it cancels the reply.
+
+        A reader that does not read slows its own stream down, nobody else's. Raises Busy when there is no room for it,
+        or its patience ended, and ConfigError, EngineUnavailable, ModelError or EngineError as the engine says.
+        """
+
+    def focus(self, npc_id: str, focus: Focus) -> None:
+        """Tell how much this character matters from now on. Never blocks."""
+
+    async def park(self, npc_id: str) -> None:
+        """It left view: make room, and keep what it holds where the next `attend` finds it fast."""
 
     async def forget(self, npc_id: str) -> None:
-        """Give back what the KV cache holds for this character."""
+        """Give back everything that is held for this character."""
 
     async def stop(self) -> None:
         """Free the model."""

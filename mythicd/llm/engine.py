@@ -6,14 +6,18 @@ This side of the pump is all asyncio and does nothing but hand over and wait; se
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from mythicd.engines import Finished, LlmEvent, LlmRequest, Prompt
+from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt
 from mythicd.errors import Busy, ConfigError, EngineError
-from mythicd.llm.jobs import Forget, Job, Mailbox
+from mythicd.figures import LlmFigures
+from mythicd.llm.jobs import Forget, Job, Mailbox, Order, Park, Refocus, Rollback
+from mythicd.llm.kv import ROOTS
 from mythicd.llm.llama import LlamaOptions
 from mythicd.llm.loop import Pump
+from mythicd.llm.scheduler import Work
 
 
 class LlamaLlm:
@@ -22,18 +26,27 @@ class LlamaLlm:
     It can be started again after `stop`. All its methods belong to one event loop.
     """
 
+    abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
+
     def __init__(self, model: Path, options: LlamaOptions | None = None) -> None:
         """`model` is a GGUF file; nothing is read before `start`. Raises ConfigError for options that clash."""
+        self.figures = LlmFigures()
         self._path = model
         self._options = LlamaOptions() if options is None else options
         self._pump: Pump | None = None
         limits = self._options.limits
-        needed = limits.streams + max(limits.chunk, limits.chunk_alone)
-        if min(limits.streams, limits.chunk, limits.chunk_alone) < 1 or self._options.n_batch < needed:
+        batch = min(self._options.n_batch, self._options.n_ctx)
+        needed = max(limits.streams + limits.chunk_least, self._options.n_seq_max + ROOTS + 1)
+        if not 1 <= limits.chunk_least <= limits.chunk or limits.streams < 1 or batch < needed:
             raise ConfigError(
-                f"n_batch is {self._options.n_batch}, and {limits.streams} streams with chunks of {limits.chunk}"
-                f" or {limits.chunk_alone} tokens need {needed}.",
-                remedy="Raise n_batch, or lower streams, chunk or chunk_alone; none may be below 1.",
+                f"A step may have {batch} tokens (n_batch, n_ctx); {limits.streams} streams with chunks of"
+                f" {limits.chunk_least} to {limits.chunk} and {self._options.n_seq_max} sequences need {needed}.",
+                remedy="Raise n_batch and n_ctx, or lower streams, chunk or n_seq_max; none may be below 1.",
+            )
+        if not 1 <= limits.slice_tokens <= limits.burst_tokens:
+            raise ConfigError(
+                f"Every reply cannot have {limits.slice_tokens} of {limits.burst_tokens} tokens.",
+                remedy="Set min_slice_tokens to at least 1 and at most burst_tokens.",
             )
 
     async def start(self) -> None:
@@ -54,7 +67,7 @@ class LlamaLlm:
         def ready(error: Exception | None) -> None:
             loop.call_soon_threadsafe(settle, error)
 
-        pump = Pump(self._path, self._options, ready)
+        pump = Pump(self._path, self._options, self.figures, ready)
         pump.start()
         try:
             await started
@@ -69,29 +82,41 @@ class LlamaLlm:
 
         It runs beside replies, at the lowest priority, and returns when it is done. It is no more than a hint: where
         there is no room now, or the character begins to speak, it returns without having finished. Raises ConfigError
-        when the prompt is longer than the context.
+        when the prompt is longer than a conversation may be, ModelError for an adapter that does not fit the model.
         """
-        job = Job(npc_id, prompt, Mailbox(), "warm-up")
-        try:
-            self._running().submit(job)
-            await job.mailbox.get()
-        except Busy:
-            pass
-        finally:
-            job.cancelled = True
+        await self._do_ahead(npc_id, prompt, "warm-up")
+
+    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+        """Evaluate a turn as far as it is known, up to the end of its last message; else as `attend`.
+
+        What an earlier `prepare` has evaluated is kept as far as it is the same. While the character writes a reply,
+        nothing is done.
+        """
+        if prompt.turn:
+            await self._do_ahead(npc_id, prompt, "prepare")
+
+    async def rollback(self, npc_id: str) -> None:
+        """Take back what was prepared or written in this turn: the character holds its front again, to the token.
+
+        Close the reply first; while it is being written, nothing is taken back.
+        """
+        await self._order(Rollback(npc_id, Mailbox()))
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Write one reply: PrefillDone, then TextDelta and InlineCall, then Finished.
 
-        Closing it cancels the reply: the model's next step is without it. Raises Busy when too many speak at once or
-        their prompts leave no room; ConfigError when the prompt is longer than the context or a tool's schema cannot
-        be made into a grammar; EngineError when evaluation fails. Whatever is raised, no other character is concerned.
+        Closing it cancels the reply: the model's next step is without it. Raises Busy when its first token does not
+        come within its patience; ConfigError when the prompt is longer than a conversation may be or a tool's schema
+        cannot be made into a grammar; ModelError for an adapter that does not fit the model; EngineError when
+        evaluation fails. Whatever is raised, no other character is concerned.
         """
-        job = Job.reply(request, Mailbox())
-        self._running().submit(job)
+        pump = self._running()
+        mailbox = Mailbox(self._options.limits.burst_tokens, pump.nudge)
+        job = Job.reply(request, mailbox, time.monotonic())
+        pump.submit(job)
         try:
             while True:
-                event = await job.mailbox.get()
+                event = await mailbox.get()
                 if event is None:
                     return
                 yield event
@@ -100,11 +125,21 @@ class LlamaLlm:
         finally:
             job.cancelled = True
 
+    def focus(self, npc_id: str, focus: Focus) -> None:
+        """Tell how much this character matters from now on: to the scheduler, and when the KV cache runs short."""
+        if self._pump is not None:
+            try:
+                self._pump.submit(Refocus(npc_id, focus))
+            except Busy:
+                pass  # the pump is overwhelmed: who matters is told again when it changes
+
+    async def park(self, npc_id: str) -> None:
+        """Move what the KV cache holds for this character to host memory; the next `attend` or reply brings it back."""
+        await self._order(Park(npc_id, Mailbox()))
+
     async def forget(self, npc_id: str) -> None:
-        """Give back what the KV cache holds for this character; a reply it is writing fails with EngineError."""
-        mailbox = Mailbox()
-        self._running().submit(Forget(npc_id, mailbox))
-        await mailbox.get()
+        """Give back everything that is held for this character; a reply it is writing fails with EngineError."""
+        await self._order(Forget(npc_id, Mailbox()))
 
     async def stop(self) -> None:
         """Free the model. Replies being written fail with EngineError, within a few milliseconds."""
@@ -112,6 +147,20 @@ class LlamaLlm:
         if pump is not None:
             pump.stop()
             await asyncio.shield(asyncio.to_thread(pump.join))
+
+    async def _do_ahead(self, npc_id: str, prompt: Prompt, work: Work) -> None:
+        job = Job(npc_id, prompt, Mailbox(), work, time.monotonic())
+        try:
+            self._running().submit(job)
+            await job.mailbox.get()
+        except Busy:
+            pass
+        finally:
+            job.cancelled = True
+
+    async def _order(self, order: Order) -> None:
+        self._running().submit(order)
+        await order.mailbox.get()
 
     def _running(self) -> Pump:
         if self._pump is None:

@@ -1,14 +1,15 @@
-"""What the event loop and the pump's thread hand each other: jobs one way, mailboxes the other."""
+"""What the event loop and the pump's thread hand each other: jobs and orders one way, mailboxes the other."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mythicd.engines import LlmEvent, LlmRequest, Prompt, Sampling
+from mythicd.engines import Focus, LlmEvent, LlmRequest, Prompt, Sampling
 from mythicd.errors import ConfigError
+from mythicd.llm.prompts import Tokenised
 from mythicd.llm.scheduler import Work
 from mythicd.llm.schema import Tool, read_tool
 from mythicd.llm.writing import Writer
@@ -18,12 +19,18 @@ Delivery = LlmEvent | Exception | None
 
 
 class Mailbox:
-    """What the pump has for one reader, in order. Used on the event loop only; holds at most one reply."""
+    """What the pump has for one reader, in order. Filled and read on the event loop; holds at most one reply."""
 
-    def __init__(self) -> None:
+    def __init__(self, low: int = 0, on_low: Callable[[], None] = lambda: None) -> None:
+        """`on_low` is called each time that reading brings it down to `low` deliveries."""
         self.loop = asyncio.get_running_loop()
+        self._low, self._on_low = low, on_low
         self._events: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return how much has not been read; any thread may ask."""
+        return len(self._events)
 
     def put(self, events: Sequence[Delivery]) -> None:
         """Add deliveries."""
@@ -36,6 +43,8 @@ class Mailbox:
             self._arrived.clear()
             await self._arrived.wait()
         event = self._events.popleft()
+        if len(self._events) == self._low:
+            self._on_low()
         if isinstance(event, Exception):
             raise event
         return event
@@ -43,12 +52,16 @@ class Mailbox:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One reply to be written, or one prompt to be warmed up. Made on the event loop, then the pump's."""
+    """One reply to be written, or one prompt to be evaluated ahead. Made on the event loop, then the pump's."""
 
     npc_id: str
     prompt: Prompt
     mailbox: Mailbox
     work: Work
+    arrived_s: float
+    """When it was asked for, on the pump's clock."""
+    patience_s: float = 0.0
+    """Of a reply: how long its first token may take."""
     tools: tuple[Tool, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     cancelled: bool = False
@@ -57,19 +70,17 @@ class Job:
     # What follows is the pump's own.
     number: int = 0
     sequence: int = 0
-    tokens: list[int] = field(default_factory=list)
-    """The prompt."""
-    stable: int = 0
-    """Tokens of the prompt before the turn."""
+    parts: Tokenised | None = None
+    """The prompt's tokens, once it has been looked at."""
     kept: int = 0
     """Tokens of the prompt that were in the KV cache already."""
     done: int = 0
     """Tokens in the sequence."""
     writer: Writer | None = None
-    """Of a reply; a warm-up writes nothing."""
+    """Of a reply; what is done ahead writes nothing."""
 
     @classmethod
-    def reply(cls, request: LlmRequest, mailbox: Mailbox) -> Job:
+    def reply(cls, request: LlmRequest, mailbox: Mailbox, now: float) -> Job:
         """Make the job of writing a reply. Raises ConfigError for a tool's schema or a sampling that cannot be used."""
         if request.sampling.max_tokens < 1 or request.sampling.repeat_penalty <= 0:
             raise ConfigError(
@@ -77,12 +88,56 @@ class Job:
                 remedy="max_tokens must be at least 1, and repeat_penalty above 0 (1 for none).",
             )
         tools = tuple(read_tool(spec) for spec in request.tools)
-        return cls(request.npc_id, request.prompt, mailbox, "reply", tools, request.sampling)
+        return cls(request.npc_id, request.prompt, mailbox, "reply", now, request.patience_s, tools, request.sampling)
+
+    @property
+    def tokens(self) -> list[int]:
+        """The prompt's tokens."""
+        return self.parts.tokens if self.parts is not None else []
+
+    @property
+    def deadline_s(self) -> float:
+        """When its first token must be there."""
+        return self.arrived_s + self.patience_s
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Take back what this character's turn has put in the KV cache."""
+
+    npc_id: str
+    mailbox: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Move what the KV cache holds for a character to host memory."""
+
+    npc_id: str
+    mailbox: Mailbox
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Give back what the KV cache holds for a character."""
+    """Give back everything that is held for a character."""
 
     npc_id: str
     mailbox: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Refocus:
+    """A character matters as much as this from now on."""
+
+    npc_id: str
+    focus: Focus
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """A reader has caught up: its stream may go on."""
+
+
+Order = Rollback | Park | Forget
+"""What is answered with an empty mailbox when it is done."""
+Command = Job | Order | Refocus | Nudge

@@ -3,18 +3,25 @@
 llama.cpp keeps, for every token evaluated, one *cell* of keys and values, marked with the *sequences* it belongs to.
 This file keeps the books: each character owns at most one sequence; the ledger holds the exact tokens of each, so a
 new prompt is compared with what is there, the common front is kept, the rest is trimmed, and only what is new is
-evaluated. A front that another sequence holds already (the world's rules, above all) is shared: its cells are marked
-as belonging to both, which costs no memory and no computing.
+evaluated. A front that another sequence holds already is shared: its cells are marked as belonging to both, which costs
+no memory and no computing. The front that all characters of a world have is *pinned*: a sequence of its own, a *root*,
+holds it, so that it stays when everybody has left.
+
+    root      [world rules]                                    one for each world and adapter
+    marla     [world rules][persona][history][this turn...]    the front's cells are the root's
+    parked    ............ [persona][history]                  in host memory: the tail only
 
 Rules, held by `check`:
 1. A cell belongs to as many sequences as list it, and is free when none does.
 2. A busy sequence has a promise: it may grow to `promised` tokens. The free cells cover all that is promised, so that
    `append` cannot fail; whoever cannot be promised enough is refused with `Busy` and nothing changes.
-3. Only idle sequences lose anything to make room, the least recently used first: at first their *tails* (what lies
-   behind `stable`: the ephemeral turn and the reply to it, which no later prompt repeats), then all they have.
+3. Only idle sequences lose anything to make room, in this order: their ends behind `stable` (the ephemeral turn and the
+   reply to it, which no later prompt repeats); then, those out of view and long unused before others, they are parked;
+   where host memory is short, they are cut to their `seed` (system part and recap), then given up; roots go last.
+4. What one LoRA adapter has evaluated is of no use to another: nothing is kept, shared or restored across adapters.
 
-The ledger decides and the context obeys: `admit` returns the operations on llama.cpp's memory in the order in which
-they must be done. Cells are numbered here only to be counted; llama.cpp places them as it likes.
+The ledger decides and the context obeys: operations are returned in the order in which they must be done (cache.py).
+Cells are numbered here only to be counted; llama.cpp places them as it likes.
 
 Without a unified cache (`unified=False`) each sequence has its own `cells / sequences` cells and nothing is shared: a
 partial copy between sequences would abort inside llama.cpp. Where a model's memory cannot be trimmed (`trims=False`:
@@ -27,30 +34,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mythicd.errors import Busy
+from mythicd.llm.operations import Discard, Load, Operation, Save, Share, Trim
+
+ROOTS = 4
+"""Sequences kept for pinned fronts, beside those of the characters."""
+LEAST_ROOT = 16
+"""Tokens from which a front is worth a sequence of its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trim:
-    """Remove from a sequence everything at position `start` and behind it."""
-
-    sequence: int
-    start: int
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Let `sequence`, which is empty, have the first `end` cells of `source`."""
-
-    source: int
-    sequence: int
-    end: int
-
-
-Operation = Trim | Share
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Seat:
     """Where a prompt goes."""
 
     sequence: int
@@ -62,13 +55,15 @@ class Admission:
 
 @dataclass(slots=True)
 class _Held:
-    """What one character holds."""
+    """What one sequence holds."""
 
     sequence: int
     owner: str
+    adapter: str | None = None
     tokens: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)
     stable: int = 0
+    seed: int = 0
     promised: int | None = None
     """Tokens up to which it may grow; None when idle."""
     used: int = 0
@@ -79,19 +74,46 @@ class _Held:
         return 0 if self.promised is None else self.promised - len(self.tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """What lies in host memory: the tokens from `start` on."""
+
+    adapter: str | None
+    tokens: list[int]
+    start: int
+    """The tokens before it must be found in some sequence when it comes back."""
+
+    @property
+    def size(self) -> int:
+        return len(self.tokens) - self.start
+
+
 class Ledger:
     """The books of one context's KV cache."""
 
-    def __init__(self, cells: int, sequences: int, *, unified: bool = True, trims: bool = True) -> None:
+    def __init__(
+        self, cells: int, sequences: int, *, unified: bool = True, trims: bool = True, park_cells: int = 0
+    ) -> None:
+        """`sequences` are the characters' own; `park_cells` is how many cells' worth of host memory there is."""
         self.cells = cells
         self.longest = cells if unified else cells // sequences
         """Most tokens that one sequence can hold."""
+        self.parks = self.restores = self.evictions = 0
         self._unified = unified
         self._trims = trims
+        self._park_cells = park_cells
+        self._sequences = sequences
         self._free = list(range(cells))
         self._owners = [0] * cells
-        self._spare = list(range(sequences - 1, -1, -1))
+        self._scratch = sequences + ROOTS if spare_sequences(unified, trims) else None
+        """An empty sequence to save and load by."""
+        self._spare = list(range(sequences + (ROOTS if self._scratch is not None else 0)))[::-1]
         self._held: dict[str, _Held] = {}
+        self._roots: list[_Held] = []
+        self._parked: dict[str, _Parked] = {}
+        """Those parked longest ago first."""
+        self._away: set[str] = set()
+        """Characters out of view."""
         self._clock = 0
 
     # --- looking -----------------------------------------------------------------------------------------------------
@@ -101,19 +123,26 @@ class Ledger:
         """Cells that hold nothing."""
         return len(self._free)
 
+    @property
+    def parked(self) -> dict[str, int]:
+        """Cells' worth of host memory that each parked character takes."""
+        return {owner: parked.size for owner, parked in self._parked.items()}
+
     def tokens(self, owner: str) -> tuple[int, ...]:
         """Return the tokens that this owner's sequence holds."""
         held = self._held.get(owner)
         return () if held is None else tuple(held.tokens)
 
     def sequences(self) -> dict[str, tuple[int, int]]:
-        """Return for each owner its sequence and how many tokens are in it."""
-        return {owner: (held.sequence, len(held.tokens)) for owner, held in self._held.items()}
+        """Return for each owner, and each root, its sequence and how many tokens are in it."""
+        return {held.owner: (held.sequence, len(held.tokens)) for held in (*self._held.values(), *self._roots)}
 
-    def holds(self, owner: str, tokens: list[int]) -> bool:
+    def holds(self, owner: str, tokens: list[int], adapter: str | None = None) -> bool:
         """Tell whether the owner's sequence begins with all of these tokens."""
         held = self._held.get(owner)
-        return not tokens or (held is not None and held.tokens[: len(tokens)] == tokens)
+        if held is None:
+            return not tokens
+        return held.adapter == adapter and held.tokens[: len(tokens)] == tokens
 
     def is_busy(self, owner: str) -> bool:
         """Tell whether a prompt of this owner has been admitted and not been released."""
@@ -121,7 +150,7 @@ class Ledger:
 
     # --- one prompt's life ---------------------------------------------------------------------------------------
 
-    def admit(self, owner: str, prompt: list[int], growth: int) -> Admission:
+    def admit(self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None) -> Seat:
         """Give `owner` a sequence that begins with as much of `prompt` as can be had, and room for `growth` more.
 
         The prompt has at least one token and, with `growth`, at most `longest`. Raises Busy, changing nothing, when
@@ -133,26 +162,38 @@ class Ledger:
         own = self._held.get(owner)
         if own is not None and own.promised is not None:
             raise Busy(f"{owner} is writing a reply already.", remedy="Close that reply first.")
-        kept = self._usable(own.tokens, prompt) if own is not None else 0
-        donor, shared = self._donor(owner, prompt)
-        if shared <= kept:
+        kept = self._usable(own.tokens, prompt) if own is not None and own.adapter == adapter else 0
+        donor, shared = self._donor(owner, prompt, adapter)
+        parked = self._restorable(owner, prompt, adapter, max(kept, shared), shared)
+        if parked is not None:
+            shared = parked.start
+            donor = donor if shared else None
+        elif shared <= kept:
             donor, shared = None, kept
-        self._require_room(own, donor, shared, size)
+        self._require_room(own, donor, shared, max(size, len(parked.tokens) if parked is not None else 0))
 
         operations: list[Operation] = []
         self._clock += 1
         if own is None:
-            own = self._seat(owner, donor, operations)
+            own = self._seat(owner, donor, shared, operations)
         if donor is None or donor is own:
-            if len(own.tokens) > shared:
-                self._cut(own, shared, operations)
+            self._cut(own, shared, operations)
         else:  # its own front goes too, where it has one: the donor's holds the same, and shared cells count once
-            if own.tokens:
-                self._cut(own, 0, operations)
-            self._copy(donor, own, shared, operations)
-        own.promised, own.stable, own.used = size, min(own.stable, shared), self._clock
+            self._cut(own, 0, operations)
+            self._copy(donor, own, 0, shared, operations)
+        own.adapter, own.promised, own.used = adapter, size, self._clock
+        own.stable, own.seed = min(own.stable, shared), min(own.seed, shared)
+        if parked is not None:
+            del self._parked[owner]  # before others are parked: it must not be thrown away for them
+            own.promised = max(size, len(parked.tokens))
+            self._reclaim(operations)
+            self._restore(own, parked, operations)
+            self._cut(own, self._usable(own.tokens, prompt), operations)
+            own.promised = size
+        elif self._parked.pop(owner, None) is not None:
+            operations.append(Discard(owner))  # the conversation has gone another way
         self._reclaim(operations)
-        return Admission(own.sequence, len(own.tokens), tuple(operations))
+        return Seat(own.sequence, len(own.tokens), tuple(operations))
 
     def append(self, owner: str, tokens: Sequence[int]) -> None:
         """Note that these tokens have been evaluated at the end of the owner's sequence."""
@@ -165,16 +206,66 @@ class Ledger:
             held.cells.append(cell)
             held.tokens.append(token)
 
-    def release(self, owner: str, stable: int) -> None:
-        """The owner's work is over: its sequence stays, idle. The first `stable` tokens are worth keeping longest."""
+    def release(self, owner: str, stable: int, seed: int = 0) -> None:
+        """The owner's work is over: its sequence stays, idle.
+
+        The first `stable` tokens are worth keeping longest, and of those the first `seed` when memory is short.
+        """
         held = self._held[owner]
         held.promised, held.stable = None, min(stable, len(held.tokens))
+        held.seed = min(seed, held.stable)
+
+    def rollback(self, owner: str) -> tuple[Operation, ...]:
+        """Cut an idle sequence back to what is stable: the turn that was begun there is gone."""
+        operations: list[Operation] = []
+        held = self._held.get(owner)
+        if held is not None and held.promised is None and self._trims:
+            self._cut(held, held.stable, operations)
+        return tuple(operations)
+
+    def pin(self, owner: str, end: int) -> tuple[Operation, ...]:
+        """Keep the first `end` tokens of the owner's sequence as a root, if there is none with them and room for it."""
+        held = self._held[owner]
+        if not (self._unified and self._trims) or not LEAST_ROOT <= end <= len(held.tokens):
+            return ()
+        front = held.tokens[:end]
+        if any(root.adapter == held.adapter and root.tokens[:end] == front for root in self._roots):
+            return ()
+        operations: list[Operation] = []
+        if len(self._roots) == ROOTS:
+            unused = [root for root in self._roots if not self._is_shared(root)]
+            if not unused:
+                return ()
+            self._drop_root(min(unused, key=lambda root: root.used), operations)
+        self._clock += 1
+        root = _Held(self._spare.pop(), f"(root {self._clock})", held.adapter, used=self._clock)
+        self._copy(held, root, 0, end, operations)
+        root.stable = root.seed = end
+        self._roots.append(root)
+        return tuple(operations)
+
+    # --- leaving and being forgotten -------------------------------------------------------------------------------
+
+    def look(self, owner: str, *, on_screen: bool) -> None:
+        """Take note of whether a character is in view."""
+        (self._away.discard if on_screen else self._away.add)(owner)
+
+    def park(self, owner: str) -> tuple[Operation, ...]:
+        """Move what an idle owner holds to host memory; where there is none of it, the sequence stays as it is."""
+        operations: list[Operation] = []
+        held = self._held.get(owner)
+        if held is not None and held.promised is None:
+            self._park(held, operations)
+        return tuple(operations)
 
     def forget(self, owner: str) -> tuple[Operation, ...]:
-        """Give the owner's sequence back, if it has one."""
+        """Give back everything the owner has, here and in host memory."""
         operations: list[Operation] = []
         if owner in self._held:
-            self._evict(self._held[owner], operations)
+            self._give_up(self._held[owner], operations)
+        if self._parked.pop(owner, None) is not None:
+            operations.append(Discard(owner))
+        self._away.discard(owner)
         return tuple(operations)
 
     # --- the parts of `admit` ------------------------------------------------------------------------------------
@@ -184,22 +275,31 @@ class Ledger:
         common = min(common_prefix(tokens, prompt), len(prompt) - 1)
         return common if self._trims or common == len(tokens) else 0
 
-    def _donor(self, owner: str, prompt: list[int]) -> tuple[_Held | None, int]:
+    def _donor(self, owner: str, prompt: list[int], adapter: str | None) -> tuple[_Held | None, int]:
         """Return the other sequence that shares the longest front with the prompt, and that front's length."""
         if not (self._unified and self._trims):
             return None, 0
         best: tuple[_Held | None, int] = (None, 0)
-        for held in self._held.values():
-            if held.owner != owner and len(held.tokens) > best[1]:
+        for held in (*self._roots, *self._held.values()):  # among equals the root: it stays
+            if held.owner != owner and held.adapter == adapter and len(held.tokens) > best[1]:
                 common = min(common_prefix(held.tokens, prompt), len(prompt) - 1)
                 if common > best[1]:
                     best = held, common
         return best
 
+    def _restorable(
+        self, owner: str, prompt: list[int], adapter: str | None, else_kept: int, shared: int
+    ) -> _Parked | None:
+        """Return what is parked for the owner, if it brings more than would be kept without it."""
+        parked = self._parked.get(owner)
+        if parked is None or parked.adapter != adapter or parked.start > shared or len(parked.tokens) > self.longest:
+            return None
+        return parked if self._usable(parked.tokens, prompt) > else_kept else None
+
     def _require_room(self, own: _Held | None, donor: _Held | None, kept: int, size: int) -> None:
         """Raise Busy unless the busy sequences leave a sequence and enough cells."""
         busy = [held for held in self._held.values() if held.promised is not None]
-        if own is None and not self._spare and len(busy) == len(self._held):
+        if own is None and len(busy) == self._sequences:
             raise Busy("Every sequence of the language model is speaking.", remedy="Try again when one has ended.")
         if not self._unified:
             return
@@ -214,72 +314,176 @@ class Ledger:
                 remedy="Try again when another reply has ended, or raise n_ctx.",
             )
 
-    def _seat(self, owner: str, donor: _Held | None, operations: list[Operation]) -> _Held:
+    def _seat(self, owner: str, donor: _Held | None, shared: int, operations: list[Operation]) -> _Held:
         """Return a sequence for a newcomer: an empty one, or the donor's own if there is no other."""
-        if not self._spare:
-            oldest = min((held for held in self._held.values() if held.promised is None), key=lambda held: held.used)
-            if oldest is donor:  # what it would be copied from is what must go: take it over instead
-                del self._held[oldest.owner]
-                oldest.owner, oldest.stable = owner, 0
-                self._held[owner] = oldest
-                return oldest
-            self._evict(oldest, operations)
+        if len(self._held) == self._sequences:
+            victim = min(self._idle(), key=self._worth)
+            if victim is donor:  # what it would be copied from is what must go: take it over instead
+                if victim.stable < shared or not self._save(victim, operations):
+                    self.evictions += 1
+                del self._held[victim.owner]
+                victim.owner, victim.stable, victim.seed = owner, 0, 0
+                self._held[owner] = victim
+                return victim
+            self._park(victim, operations)
+            if victim.owner in self._held:
+                self._evict(victim, operations)
         held = self._held[owner] = _Held(self._spare.pop(), owner)
         return held
+
+    def _restore(self, own: _Held, parked: _Parked, operations: list[Operation]) -> None:
+        """Bring a parked tail back, behind the front that it goes on from."""
+        self.restores += 1
+        tail = parked.tokens[parked.start :]
+        for _ in tail:
+            cell = self._free.pop()
+            self._owners[cell] = 1
+            own.cells.append(cell)
+        own.tokens.extend(tail)
+        if self._scratch is None:
+            operations.append(Load(own.owner, own.sequence))
+            return
+        # By way of an empty sequence: loading empties the sequence it goes to.
+        operations.append(Load(own.owner, self._scratch))
+        operations.append(Share(self._scratch, own.sequence, parked.start, len(parked.tokens)))
+        operations.append(Trim(self._scratch, 0))
+
+    # --- making room -----------------------------------------------------------------------------------------------
+
+    def _idle(self) -> list[_Held]:
+        return [held for held in self._held.values() if held.promised is None]
+
+    def _worth(self, held: _Held) -> tuple[bool, int]:
+        """Return by what the least valuable sequence is found: out of view before in view, long unused before new."""
+        return held.owner not in self._away, held.used
 
     def _reclaim(self, operations: list[Operation]) -> None:
         """Free cells until all promises are covered."""
         if not self._unified:
             return
         owed = sum(held.owed for held in self._held.values())
-        idle = sorted((held for held in self._held.values() if held.promised is None), key=lambda held: held.used)
-        for held in idle if self._trims else ():
-            if len(self._free) >= owed:
-                return
-            if len(held.tokens) > held.stable:
+        idle = sorted(self._idle(), key=self._worth)
+        if self._trims:
+            for held in idle:
+                if len(self._free) >= owed:
+                    return
                 self._cut(held, held.stable, operations)
         for held in idle:
             if len(self._free) >= owed:
                 return
+            self._park(held, operations)
+        left = [held for held in idle if held.owner in self._held]
+        for held in left if self._trims else ():
+            if len(self._free) >= owed:
+                return
+            if held.seed < len(held.tokens):
+                self._cut(held, held.seed, operations)
+                self.evictions += 1
+        for held in left:
+            if len(self._free) >= owed:
+                return
             self._evict(held, operations)
+        for root in sorted(self._roots, key=lambda root: (self._is_shared(root), root.used)):
+            if len(self._free) >= owed:
+                return
+            if any(self._owners[cell] == 1 for cell in root.cells):
+                self._drop_root(root, operations)
+
+    def _park(self, held: _Held, operations: list[Operation]) -> None:
+        """Move an idle sequence's stable part to host memory, if there is room."""
+        if self._save(held, operations):
+            self._give_up(held, operations)
+
+    def _save(self, held: _Held, operations: list[Operation]) -> bool:
+        """Copy an idle sequence's stable part to host memory, without the front that a root holds."""
+        end = held.stable if self._trims else len(held.tokens)
+        start = max((self._front(root, held) for root in self._roots), default=0)
+        if not 0 < end - start <= self._park_cells:
+            return False
+        self._cut(held, end, operations)
+        self._parked.pop(held.owner, None)
+        while sum(parked.size for parked in self._parked.values()) > self._park_cells - (end - start):
+            oldest = next(iter(self._parked))
+            del self._parked[oldest]
+            operations.append(Discard(oldest))
+            self.evictions += 1
+        self._parked[held.owner] = _Parked(held.adapter, list(held.tokens), start)
+        self.parks += 1
+        if self._scratch is None:
+            operations.append(Save(held.sequence, held.owner))
+            return True
+        operations.append(Share(held.sequence, self._scratch, start, end))
+        operations.append(Save(self._scratch, held.owner))
+        operations.append(Trim(self._scratch, 0))
+        return True
+
+    def _front(self, root: _Held, held: _Held) -> int:
+        """Return how much of the sequence's front is the root's, too."""
+        return common_prefix(root.tokens, held.tokens) if root.adapter == held.adapter else 0
+
+    def _is_shared(self, root: _Held) -> bool:
+        return any(self._owners[cell] > 1 for cell in root.cells)
 
     def _cut(self, held: _Held, start: int, operations: list[Operation]) -> None:
+        if len(held.cells) <= start:
+            return
         for cell in held.cells[start:]:
             self._owners[cell] -= 1
             if not self._owners[cell]:
                 self._free.append(cell)
         del held.cells[start:], held.tokens[start:]
-        held.stable = min(held.stable, start)
+        held.stable, held.seed = min(held.stable, start), min(held.seed, start)
         operations.append(Trim(held.sequence, start))
 
-    def _copy(self, source: _Held, held: _Held, end: int, operations: list[Operation]) -> None:
-        held.cells, held.tokens = source.cells[:end], source.tokens[:end]
-        for cell in held.cells:
+    def _copy(self, source: _Held, held: _Held, start: int, end: int, operations: list[Operation]) -> None:
+        cells = source.cells[start:end]
+        held.cells += cells
+        held.tokens += source.tokens[start:end]
+        for cell in cells:
             self._owners[cell] += 1
-        operations.append(Share(source.sequence, held.sequence, end))
+        operations.append(Share(source.sequence, held.sequence, start, end))
 
     def _evict(self, held: _Held, operations: list[Operation]) -> None:
+        self._give_up(held, operations)
+        self.evictions += 1
+
+    def _give_up(self, held: _Held, operations: list[Operation]) -> None:
         self._cut(held, 0, operations)
         del self._held[held.owner]
         self._spare.append(held.sequence)
+
+    def _drop_root(self, root: _Held, operations: list[Operation]) -> None:
+        self._cut(root, 0, operations)
+        self._roots.remove(root)
+        self._spare.append(root.sequence)
 
     # --- the rules -----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Assert the rules above. Costs time in proportion to the cells held."""
         counted = [0] * self.cells
-        for held in self._held.values():
+        everything = [*self._held.values(), *self._roots]
+        for held in everything:
             assert len(held.tokens) == len(held.cells) <= self.longest
-            assert held.owed >= 0 and 0 <= held.stable <= len(held.tokens)
+            assert held.owed >= 0 and 0 <= held.seed <= held.stable <= len(held.tokens)
             assert len(set(held.cells)) == len(held.cells)
             for cell in held.cells:
                 counted[cell] += 1
         assert counted == self._owners
         assert sorted(self._free) == [cell for cell, owners in enumerate(counted) if not owners]
-        taken = [held.sequence for held in self._held.values()] + self._spare
-        assert len(set(taken)) == len(taken)
+        assert len(self._held) <= self._sequences and len(self._roots) <= ROOTS
+        taken = [held.sequence for held in everything] + self._spare
+        assert len(set(taken)) == len(taken) and self._scratch not in taken
+        assert all(parked.size > 0 for parked in self._parked.values())
+        assert sum(parked.size for parked in self._parked.values()) <= self._park_cells
+        assert not self._parked.keys() & self._held.keys()
         if self._unified:
             assert sum(held.owed for held in self._held.values()) <= len(self._free)
+
+
+def spare_sequences(unified: bool, trims: bool) -> int:
+    """Return how many sequences a context must have beside those of the characters."""
+    return ROOTS + 1 if unified and trims else 0
 
 
 def common_prefix(one: list[int], other: list[int]) -> int:

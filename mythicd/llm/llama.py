@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mythicd import llamacpp
 from mythicd.errors import EngineError, ModelError
-from mythicd.llm.kv import Operation, Share, Trim
+from mythicd.llm.adapters import load_adapter
 from mythicd.llm.scheduler import Limits
 from mythicd.llm.vocabulary import Vocabulary
 
@@ -46,6 +46,10 @@ class LlamaOptions:
     """One KV cache for all sequences, with shared fronts, rather than one of n_ctx / n_seq_max for each."""
     kv_q8: bool = False
     """Keep keys and values in 8 bits, with flash attention: half the memory, slightly less exact."""
+    park_bytes: int = 512 * 2**20
+    """Host memory for what characters out of view had in the KV cache."""
+    longest: int = 0
+    """Most tokens in one conversation; 0 for as many as the model and the context take."""
     chat_template: str | None = None
     """Jinja source to use instead of the model's own."""
 
@@ -58,6 +62,7 @@ class Model:
         self._library = llamacpp.backend()
         params = llamacpp.model_params()
         params.n_gpu_layers = options.gpu_layers
+        self._adapters: dict[str, Any] = {}
         self._model = llamacpp.load_model(path, params)
         library = self._library
         try:
@@ -81,6 +86,12 @@ class Model:
         """llama.cpp's own model."""
         return self._model
 
+    def adapter(self, path: str) -> Any:
+        """Return a LoRA adapter for this model, loaded once. Raises ModelError when it is none, or for another model."""
+        if path not in self._adapters:
+            self._adapters[path] = load_adapter(self._model, Path(path), self.path)
+        return self._adapters[path]
+
     def kv_bytes(self, q8: bool) -> int:
         """Return about how many bytes of keys and values one token has (heads of the usual width)."""
         library, model = self._library, self._model
@@ -92,8 +103,9 @@ class Model:
     def close(self) -> None:
         """Free the model. Its contexts must have been freed."""
         if self._model:
-            self._library.llama_model_free(self._model)
+            self._library.llama_model_free(self._model)  # and with it its adapters
             self._model = None
+            self._adapters.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +120,20 @@ class BatchPart:
     """Whether the next token is to be chosen after the last of them."""
 
 
+class NoCell(EngineError):
+    """llama.cpp found no free cell for a token, which the ledger should have prevented."""
+
+
 class Context:
     """A model's KV cache and working memory. Raises ModelError when there is not enough memory for them."""
 
-    def __init__(self, model: Model, options: LlamaOptions) -> None:
+    def __init__(self, model: Model, options: LlamaOptions, sequences: int) -> None:
+        """`sequences` is how many the cache is divided among, or may be marked with."""
         library = self._library = llamacpp.backend()
         _require_memory(model, options)
         params = library.llama_context_default_params()
-        params.n_ctx, params.n_seq_max = options.n_ctx, options.n_seq_max
-        params.n_batch = params.n_ubatch = options.n_batch
+        params.n_ctx, params.n_seq_max = options.n_ctx, sequences
+        params.n_batch = params.n_ubatch = min(options.n_batch, options.n_ctx)  # llama.cpp cuts it in silence otherwise
         params.n_threads = params.n_threads_batch = options.threads or _threads(model.parameters)
         params.kv_unified, params.no_perf = options.kv_unified, True
         if options.kv_q8:  # llama.cpp keeps quantised values for flash attention only
@@ -137,10 +154,12 @@ class Context:
         self._memory = library.llama_get_memory(self._context)
         self.cells: int = library.llama_n_ctx(self._context)
         """Tokens that fit in the KV cache; llama.cpp rounds n_ctx up."""
-        self._size = options.n_batch
+        self.batch: int = library.llama_n_batch(self._context)
+        """Most tokens in one `evaluate`; more would end the process."""
         self._columns = model.vocabulary.size
         self._make_batch()
         self._abort = ctypes.create_string_buffer(2)
+        self._adapter: str | None = None
         self._set_abort_callback()
 
     @property
@@ -152,15 +171,42 @@ class Context:
         """Make the running `evaluate`, and every later one, stop within milliseconds. May be called by any thread."""
         self._abort[0] = b"\x01"
 
-    def apply(self, operations: Sequence[Operation]) -> None:
-        """Do on llama.cpp's memory what the ledger has decided."""
-        for operation in operations:
-            match operation:
-                case Trim(sequence, start):
-                    if not self._library.llama_memory_seq_rm(self._memory, sequence, start, -1):
-                        raise EngineError(f"llama.cpp cannot trim sequence {sequence} at {start}.")
-                case Share(source, sequence, end):
-                    self._library.llama_memory_seq_cp(self._memory, source, sequence, 0, end)
+    def adapt(self, name: str | None, adapter: Any) -> bool:
+        """Evaluate with this adapter (`Model.adapter`; None for none) from now on; tell whether that is a change."""
+        if name == self._adapter:
+            return False
+        adapters = (ctypes.POINTER(ctypes.c_void_p) * 1)(*([] if adapter is None else [adapter]))
+        scales = (ctypes.c_float * 1)(1.0)
+        if self._library.llama_set_adapters_lora(self._context, adapters, int(adapter is not None), scales):
+            raise EngineError(f"llama.cpp cannot use the LoRA adapter {name}.")
+        self._adapter = name
+        return True
+
+    def trim(self, sequence: int, start: int) -> None:
+        """Remove from a sequence everything at position `start` and behind it. Raises EngineError."""
+        if not self._library.llama_memory_seq_rm(self._memory, sequence, start, -1):
+            raise EngineError(f"llama.cpp cannot trim sequence {sequence} at {start}.")
+
+    def share(self, source: int, sequence: int, start: int, end: int) -> None:
+        """Let `sequence` have the cells of `source` from position `start` to `end`, too. Unified caches only."""
+        self._library.llama_memory_seq_cp(self._memory, source, sequence, start, end)
+
+    def save(self, sequence: int) -> NDArray[np.uint8]:
+        """Return a copy of what a sequence holds, for `load`. Raises EngineError."""
+        size = self._library.llama_state_seq_get_size(self._context, sequence)
+        saved = np.empty(size, np.uint8)
+        written = self._library.llama_state_seq_get_data(self._context, _bytes(saved), size, sequence)
+        if not written:
+            raise EngineError(f"llama.cpp cannot copy sequence {sequence} out.")
+        return saved[:written]
+
+    def load(self, sequence: int, saved: NDArray[np.uint8]) -> bool:
+        """Put what was saved into a sequence, in place of what it holds; tell whether there was room for it.
+
+        Where there was none, the sequence is empty. No contiguous run of cells is needed.
+        """
+        done = self._library.llama_state_seq_set_data(self._context, _bytes(saved), len(saved), sequence)
+        return bool(done)
 
     def last_position(self, sequence: int) -> int:
         """Return the position of the last token in a sequence; -1 when it is empty."""
@@ -188,7 +234,8 @@ class Context:
         result = self._library.llama_decode(self._context, self._batch)
         if result:
             why = {1: "no free place in the KV cache", 2: "stopped"}.get(result, f"llama_decode gave {result}")
-            raise EngineError(f"The language model could not evaluate {count} tokens: {why}.")
+            failed = NoCell if result == 1 else EngineError
+            raise failed(f"The language model could not evaluate {count} tokens: {why}.")
         return rows
 
     def logits(self, row: int) -> NDArray[np.float32]:
@@ -208,7 +255,7 @@ class Context:
 
     def _make_batch(self) -> None:
         """Make a batch whose columns are NumPy arrays of ours: no per-token call is needed to fill it."""
-        size = self._size
+        size = self.batch
         self._tokens = np.zeros(size, np.int32)
         self._positions = np.zeros(size, np.int32)
         self._sequences = np.zeros(size, np.int32)
@@ -242,6 +289,10 @@ class Context:
             ctypes.cast(c_library.strlen, self._library.ggml_abort_callback),
             ctypes.cast(self._abort, ctypes.c_void_p),
         )
+
+
+def _bytes(array: NDArray[np.uint8]) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 def _require_memory(model: Model, options: LlamaOptions) -> None:

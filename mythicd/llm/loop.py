@@ -1,15 +1,17 @@
 """The pump: the one thread that owns the model, and turns it over step by step.
 
-    asyncio ── Job, Forget ──> bounded queue ──> [ receive -> schedule -> evaluate -> choose -> deliver ] ──> mailboxes
-                                                  pump's thread                            one wake-up a step
+    asyncio ── jobs, orders ──> bounded queue ──> [ receive -> schedule -> evaluate -> choose -> deliver ] ──> mailboxes
+                                                   pump's thread                             one wake-up a step
 
 A step asks the scheduler for a batch, has llama.cpp evaluate it, tells the ledger, chooses one token for each stream
 whose logits are there, and hands all that came of it to the event loop in a single `call_soon_threadsafe`. There is no
 polling: with nothing to do the pump sleeps in its queue.
 
-A job is cancelled by setting `cancelled` on it: the pump looks before each step, so a dead stream is in no later batch.
-What goes wrong with one stream is raised to the reader of that stream; what goes wrong with a batch, to the readers of
-all streams in it, whose sequences are given up, since nobody can tell what they hold. The thread goes on.
+A reply for which there is no room waits, and is tried again whenever something ends; when its patience is over it is
+told Busy. A job is cancelled by setting `cancelled` on it: the pump looks before each step, so a dead stream is in no
+later batch. What goes wrong with one stream is raised to the reader of that stream; what goes wrong with a batch, to
+the readers of all streams in it, whose sequences are given up, since nobody can tell what they hold. The thread goes
+on.
 """
 
 from __future__ import annotations
@@ -17,16 +19,21 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mythicd.engines import Finished, PrefillDone
-from mythicd.errors import Busy, ConfigError, EngineError, MythicError
-from mythicd.llm.jobs import Delivery, Forget, Job, Mailbox
-from mythicd.llm.kv import Ledger
-from mythicd.llm.llama import BatchPart, Context, LlamaOptions, Model
+from mythicd.errors import Busy, EngineError, MythicError
+from mythicd.figures import LlmFigures
+from mythicd.llm.admission import Admission, refused
+from mythicd.llm.cache import Cache
+from mythicd.llm.jobs import Command, Delivery, Forget, Job, Mailbox, Nudge, Order, Park, Refocus, Rollback
+from mythicd.llm.kv import Ledger, spare_sequences
+from mythicd.llm.llama import BatchPart, Context, LlamaOptions, Model, NoCell
 from mythicd.llm.prompts import PromptTokens
-from mythicd.llm.scheduler import Scheduler, Slice
+from mythicd.llm.scheduler import Batch, Scheduler
 from mythicd.llm.template import ChatTemplate
 from mythicd.llm.writing import Writer
 
@@ -39,18 +46,23 @@ MOST_COMMANDS = 256
 class Pump(threading.Thread):
     """Loads the model, runs until `stop`, and frees it."""
 
-    def __init__(self, path: Path, options: LlamaOptions, ready: Callable[[Exception | None], None]) -> None:
+    def __init__(
+        self, path: Path, options: LlamaOptions, figures: LlmFigures, ready: Callable[[Exception | None], None]
+    ) -> None:
         """`ready` is called once, in the pump's thread: with None when the model is up, or with what went wrong."""
         super().__init__(name="mythic-llm", daemon=True)
-        self._path, self._options, self._ready = path, options, ready
-        self._commands: queue.Queue[Job | Forget | None] = queue.Queue(MOST_COMMANDS)
+        self._path, self._options, self._ready, self._figures = path, options, ready, figures
+        self._commands: queue.Queue[Command | None] = queue.Queue(MOST_COMMANDS)
         self._stopping = False
         self._context: Context | None = None
         self._jobs: dict[int, Job] = {}
+        self._waiting: dict[Job, Busy] = {}
+        """Replies for which there is no room yet, and why, in the order of their arrival."""
+        self._released = False
+        """Whether something ended since those were last tried."""
         self._outbox: list[tuple[Mailbox, list[Delivery]]] = []
-        self._count = 0
 
-    def submit(self, command: Job | Forget) -> None:
+    def submit(self, command: Command) -> None:
         """Hand a command over. Called on the event loop. Raises Busy when too many wait, EngineError when stopped."""
         if self._stopping:
             raise _stopped()
@@ -59,15 +71,19 @@ class Pump(threading.Thread):
         except queue.Full:
             raise Busy("Too many requests wait for the language model.", remedy="Try again in a moment.") from None
 
+    def nudge(self) -> None:
+        """Wake the pump up, if it sleeps; may be called from any thread."""
+        try:
+            self._commands.put_nowait(Nudge())
+        except queue.Full:
+            pass  # then it is not asleep
+
     def stop(self) -> None:
         """Let the thread end, even from within a step; may be called from any thread. Join it afterwards."""
         self._stopping = True
         if self._context is not None:
             self._context.interrupt()
-        try:
-            self._commands.put_nowait(None)
-        except queue.Full:
-            pass  # then the pump is not asleep, and sees `_stopping`
+        self.nudge()
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
@@ -82,10 +98,11 @@ class Pump(threading.Thread):
                 self._ready(error)
                 return
             self._ready(None)
+            asleep = True
             while not self._stopping:
-                self._receive()
+                self._receive(asleep)
                 if not self._stopping:
-                    self._step()
+                    asleep = not self._step()
         finally:
             self._stopping = True
             self._leave()
@@ -97,15 +114,28 @@ class Pump(threading.Thread):
     def _start(self, model: Model) -> None:
         options, vocabulary = self._options, model.vocabulary
         source = model.chat_template if options.chat_template is None else options.chat_template
-        self._vocabulary = vocabulary
+        self._model = model
         template = ChatTemplate(source, bos=vocabulary.bos, eos=vocabulary.eos, markers=vocabulary.control)
         framing = {vocabulary.control[marker] for marker in template.frame_markers()}
-        self._banned = tuple(sorted(framing - vocabulary.ends))
-        self._prompts = PromptTokens(template, vocabulary.tokenise, vocabulary.bos if vocabulary.adds_bos else "")
-        context = Context(model, options)
-        self._ledger = Ledger(context.cells, options.n_seq_max, unified=options.kv_unified, trims=model.trims)
-        self._longest = min(self._ledger.longest, model.trained_context or self._ledger.longest)
-        self._scheduler = Scheduler(options.limits)
+        prompts = PromptTokens(template, vocabulary.tokenise, vocabulary.bos if vocabulary.adds_bos else "")
+        park_cells = options.park_bytes // model.kv_bytes(options.kv_q8)
+        context = Context(model, options, options.n_seq_max + spare_sequences(options.kv_unified, model.trims))
+        self._ledger = Ledger(
+            context.cells, options.n_seq_max, unified=options.kv_unified, trims=model.trims, park_cells=park_cells
+        )
+        longest = min(self._ledger.longest, model.trained_context or self._ledger.longest)
+        limits = options.limits
+        self._scheduler = Scheduler(replace(limits, chunk=min(limits.chunk, context.batch - limits.streams)))
+        self._cache = Cache(context, self._ledger, self._figures)
+        self._admission = Admission(
+            model,
+            prompts,
+            self._cache,
+            self._scheduler,
+            self._figures,
+            min(longest, options.longest or longest),
+            tuple(sorted(framing - vocabulary.ends)),
+        )
         # The first evaluation allocates and touches memory: that is not for the first player to wait for.
         context.evaluate([BatchPart(0, 0, [0, 0], True)])
         context.clear()
@@ -115,140 +145,201 @@ class Pump(threading.Thread):
         """Tell everybody who waits that nothing more comes."""
         for job in list(self._jobs.values()):
             self._end(job, _stopped())
+        for job in self._waiting:
+            self._outbox.append((job.mailbox, [_stopped()]))
         while True:
             try:
                 command = self._commands.get_nowait()
             except queue.Empty:
                 break
-            if command is not None:
+            if isinstance(command, Job | Order):
                 self._outbox.append((command.mailbox, [_stopped()]))
         self._deliver()
 
     # --- commands ------------------------------------------------------------------------------------------------
 
-    def _receive(self) -> None:
-        """Take all commands that wait; sleep until there is one if there is nothing else to do."""
-        sleep = not self._jobs
+    def _receive(self, asleep: bool) -> None:
+        """Take all commands that wait; if there is nothing else to do, sleep until there is one, or time is up."""
+        patience = None
+        if asleep and self._waiting:
+            patience = max(0.0, min(job.deadline_s for job in self._waiting) - time.monotonic())
         while not self._stopping:
             try:
-                command = self._commands.get(block=sleep)
+                command = self._commands.get(block=asleep, timeout=patience)
             except queue.Empty:
                 break
-            sleep = False
+            asleep = False
             self._drop_cancelled()
-            match command:
-                case Job():
-                    try:
-                        self._admit(command)
-                    except MythicError as error:
-                        self._outbox.append((command.mailbox, [error]))
-                    except Exception as error:  # one request's trouble must not end the thread
-                        self._outbox.append((command.mailbox, [_as_engine_error(error)]))
-                case Forget(npc_id, mailbox):
-                    self._forget(npc_id)
-                    self._outbox.append((mailbox, [None]))
+            self._take(command)
         self._deliver()
 
-    def _admit(self, job: Job) -> None:
-        """Take in a new job, or raise why not; then nothing has changed for anybody else."""
+    def _take(self, command: Command | None) -> None:
+        match command:
+            case Job():
+                try:
+                    self._enter(command)
+                except MythicError as error:
+                    self._refuse(command, error)
+                except Exception as error:  # one request's trouble must not end the thread
+                    self._refuse(command, _as_engine_error(error))
+            case Rollback(npc_id) | Park(npc_id) | Forget(npc_id):
+                try:
+                    self._obey(command, npc_id)
+                    self._outbox.append((command.mailbox, [None]))
+                except Exception as error:
+                    self._outbox.append((command.mailbox, [_as_engine_error(error)]))
+            case Refocus(npc_id, focus):
+                self._scheduler.focus(npc_id, focus, time.monotonic())
+                self._ledger.look(npc_id, on_screen=focus.on_screen)
+
+    def _enter(self, job: Job) -> None:
+        """Take in a new job: it runs, it waits, or it is refused by what this raises, without harm to anybody."""
         if job.cancelled:
             return
-        assert self._context is not None
-        warm_up = job.work == "warm-up"
-        self._scheduler.require_room(job.work)
-        tokens, stable = self._prompts.front(job.prompt) if warm_up else self._prompts.whole(job.prompt)
-        if warm_up and (self._ledger.is_busy(job.npc_id) or self._ledger.holds(job.npc_id, tokens)):
-            self._outbox.append((job.mailbox, [None]))
+        self._admission.look(job)
+        if job.work != "reply":
+            if self._admission.is_needless(job):
+                self._outbox.append((job.mailbox, [None]))
+                return
+            self._end_ahead(job.npc_id)
+            try:
+                self._seat(job)
+            except Busy:
+                self._outbox.append((job.mailbox, [None]))
             return
-        room = self._longest - len(tokens)
-        if room < (0 if warm_up else 1):
-            raise ConfigError(
-                f"The prompt of {job.npc_id} has {len(tokens)} tokens; {self._path.name} takes {self._longest}"
-                " in one conversation.",
-                remedy="Raise n_ctx if the model was trained for more, or shorten persona, lore or history.",
-            )
-        self._end_warm_ups(job.npc_id)  # the reply goes on from where that got
-        growth = 0 if warm_up else min(job.sampling.max_tokens, room) - 1
+        self._end_ahead(job.npc_id)  # the reply goes on from where that got
         try:
-            admission = self._ledger.admit(job.npc_id, tokens, growth)
-        except Busy:
-            if warm_up or not self._end_warm_ups():
+            self._seat(job)
+        except Busy as busy:
+            if len(self._waiting) >= self._options.limits.waiting:
                 raise
-            admission = self._ledger.admit(job.npc_id, tokens, growth)
+            self._waiting[job] = busy
+            self._figures.waiting = len(self._waiting)
+
+    def _seat(self, job: Job) -> None:
         try:
-            self._context.apply(admission.operations)
-            if not warm_up:
-                job.writer = Writer(self._vocabulary, job.tools, job.sampling, growth + 1, self._banned)
-            self._count += 1
-            self._scheduler.add(self._count, job.work, len(tokens) - admission.kept)
-        except BaseException:
-            self._ledger.release(job.npc_id, 0)
-            self._context.apply(self._ledger.forget(job.npc_id))
-            raise
-        job.number, job.sequence, job.tokens, job.stable = self._count, admission.sequence, tokens, stable
-        job.kept = job.done = admission.kept
+            self._admission.seat(job, time.monotonic())
+        except Busy:
+            if job.work != "reply" or not self._end_ahead():
+                raise
+            self._admission.seat(job, time.monotonic())
         self._jobs[job.number] = job
 
-    def _end_warm_ups(self, npc_id: str | None = None) -> bool:
-        """End the warm-ups of this character, or all; what they have done stays. Tell whether there were any."""
-        found = [job for job in self._jobs.values() if job.work == "warm-up" and npc_id in (None, job.npc_id)]
+    def _admit_waiting(self, now: float) -> None:
+        """Let those in who fit now, the most urgent first; refuse those whose time is up."""
+        if self._released:
+            self._released = False
+            urgent = sorted(self._waiting, key=lambda job: (-self._scheduler.priority(job.npc_id, now), job.arrived_s))
+            for job in urgent:
+                try:
+                    self._seat(job)
+                except Busy as busy:
+                    self._waiting[job] = busy
+                    continue
+                except Exception as error:
+                    self._refuse(job, _as_engine_error(error))
+                del self._waiting[job]
+        for job in [job for job in self._waiting if job.deadline_s <= now]:
+            self._refuse(job, refused(job, self._waiting.pop(job)))
+        self._figures.waiting = len(self._waiting)
+
+    def _obey(self, order: Order, npc_id: str) -> None:
+        self._end_ahead(npc_id)
+        match order:
+            case Rollback():
+                self._admission.rollback(npc_id)
+            case Park():
+                self._cache.park(npc_id)
+            case Forget():
+                for job in [job for job in self._jobs.values() if job.npc_id == npc_id]:
+                    self._end(job, _taken_out(npc_id))
+                for job in [job for job in self._waiting if job.npc_id == npc_id]:
+                    del self._waiting[job]
+                    self._refuse(job, _taken_out(npc_id))
+                self._admission.forget(npc_id)
+        self._released = True
+
+    def _end_ahead(self, npc_id: str | None = None) -> bool:
+        """End what is done ahead for this character, or all; what it has done stays. Tell whether there was any."""
+        found = [job for job in self._jobs.values() if job.work != "reply" and npc_id in (None, job.npc_id)]
         for job in found:
             self._end(job, None)
         return bool(found)
 
-    def _forget(self, npc_id: str) -> None:
-        assert self._context is not None
-        for job in list(self._jobs.values()):
-            if job.npc_id == npc_id:
-                gone = EngineError(f"{npc_id} was taken out of the language model while it was writing.")
-                self._end(job, gone if job.work == "reply" else None)
-        self._context.apply(self._ledger.forget(npc_id))
-
     # --- one step ------------------------------------------------------------------------------------------------
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """Make a step, if there is one to make; tell whether there was."""
         self._drop_cancelled()
-        batch = self._scheduler.next_batch()
-        if batch:
+        now = time.monotonic()
+        if self._waiting:
+            self._admit_waiting(now)
+        for job in [job for job in self._jobs.values() if self._is_late(job, now)]:
+            self._end(job, refused(job, None))
+        for job in self._jobs.values():
+            if job.writer is not None:
+                self._scheduler.read(job.number, len(job.mailbox))
+        batch = self._scheduler.next_batch(now)
+        if batch.slices:
             self._run(batch)
         self._deliver()
+        return bool(batch.slices)
 
-    def _run(self, batch: Sequence[Slice]) -> None:
+    def _is_late(self, job: Job, now: float) -> bool:
+        return job.writer is not None and not job.writer.written and job.deadline_s <= now
+
+    def _run(self, batch: Batch) -> None:
         assert self._context is not None
-        jobs = [self._jobs[part.stream] for part in batch]
+        jobs = [self._jobs[part.stream] for part in batch.slices]
         parts = []
-        for job, part in zip(jobs, batch, strict=True):
+        for job, part in zip(jobs, batch.slices, strict=True):
             tokens = job.tokens[job.done : job.done + part.tokens]
             if not tokens and job.writer is not None:
                 tokens = [job.writer.pending]
             wanted = job.writer is not None and job.done + len(tokens) >= len(job.tokens)
             parts.append(BatchPart(job.sequence, job.done, tokens, wanted))
+        began = time.monotonic()
         try:
+            adapter = None if batch.adapter is None else self._model.adapter(batch.adapter)
+            self._figures.adapter_switches += self._context.adapt(batch.adapter, adapter)
             rows = iter(self._context.evaluate(parts))
         except Exception as error:  # whatever it was: the streams in this batch fail, and the thread goes on
+            self._figures.out_of_memory += isinstance(error, NoCell)
             for job in jobs:
                 self._end(job, _stopped() if self._stopping else _as_engine_error(error))
-                self._context.apply(self._ledger.forget(job.npc_id))
+                self._cache.forget(job.npc_id)
             return
-        self._scheduler.evaluated(batch)
+        now = time.monotonic()
+        self._scheduler.evaluated(batch, now - began, now)
+        self._figures.step.observe(now - began)
         for job, fed in zip(jobs, parts, strict=True):
-            self._ledger.append(job.npc_id, fed.tokens)
+            self._cache.append(job.npc_id, fed.tokens)
             job.done += len(fed.tokens)
+            if job.work != "reply":
+                self._figures.tokens_ahead += len(fed.tokens)
+            if job.done == len(job.tokens) and job.parts is not None:
+                self._cache.pin(job.npc_id, job.parts.world)
             if job.writer is not None and fed.logits:
-                self._write(job, job.writer, next(rows))
-            elif job.work == "warm-up" and job.done == len(job.tokens):
+                self._write(job, job.writer, next(rows), now)
+            elif job.work != "reply" and job.done == len(job.tokens):
                 self._end(job, None)
+        self._figures.writing = self._scheduler.writing
 
-    def _write(self, job: Job, writer: Writer, row: int) -> None:
+    def _write(self, job: Job, writer: Writer, row: int, now: float) -> None:
         """Have the stream's next token chosen, and pass on what it completes."""
         assert self._context is not None
         evaluated = len(job.tokens) - job.kept
-        events: list[Delivery] = [] if writer.written else [PrefillDone(evaluated)]
+        events: list[Delivery] = []
+        if not writer.written:
+            events.append(PrefillDone(evaluated))
+            self._figures.tokens_new += evaluated
+            self._figures.ttft.observe(now - job.arrived_s)
         try:
             events += writer.write(self._context, row)
         except Exception as error:  # one stream's trouble must not end the others'
             self._end(job, _as_engine_error(error))
             return
+        self._figures.tokens_written += 1
         if writer.over:
             events.append(Finished(writer.over, len(job.tokens), evaluated, writer.written))
         if events:
@@ -261,14 +352,25 @@ class Pump(threading.Thread):
     def _drop_cancelled(self) -> None:
         for job in [job for job in self._jobs.values() if job.cancelled]:
             self._end(job, None)
+        for job in [job for job in self._waiting if job.cancelled]:
+            del self._waiting[job]
+            self._figures.cancelled += 1
 
     def _end(self, job: Job, error: Exception | None) -> None:
         """Take a job out: it is finished, cancelled or failed. Its tokens stay, idle."""
         del self._jobs[job.number]
-        self._scheduler.remove(job.number)
-        self._ledger.release(job.npc_id, job.stable)
-        if job.writer is not None:
-            job.writer.close()
+        self._admission.leave(job, time.monotonic())
+        self._released = True
+        if error is None and job.writer is not None:
+            self._figures.replies += job.writer.over is not None
+            self._figures.cancelled += job.writer.over is None
+        self._refuse(job, error)
+
+    def _refuse(self, job: Job, error: Exception | None) -> None:
+        """Tell a job's reader that nothing more comes, and why."""
+        if job.work == "reply" and error is not None:
+            self._figures.refused += isinstance(error, Busy)
+            self._figures.failed += not isinstance(error, Busy)
         self._outbox.append((job.mailbox, [error]))
 
     def _deliver(self) -> None:
@@ -281,7 +383,7 @@ class Pump(threading.Thread):
             try:
                 loop.call_soon_threadsafe(_put_all, mine)
             except RuntimeError:  # the loop is closed: nobody reads these any more
-                for job in self._jobs.values():
+                for job in (*self._jobs.values(), *self._waiting):
                     job.cancelled = job.cancelled or job.mailbox.loop is loop
 
 
@@ -290,13 +392,17 @@ def _put_all(outbox: Sequence[tuple[Mailbox, Sequence[Delivery]]]) -> None:
         mailbox.put(events)
 
 
-def _as_engine_error(error: Exception) -> EngineError:
+def _as_engine_error(error: Exception) -> MythicError:
     """Return a fresh error for one reader; what nobody expected goes to the log with its traceback."""
-    if isinstance(error, EngineError):
-        return EngineError(error.what, remedy=error.remedy)
+    if isinstance(error, MythicError):
+        return type(error)(error.what, remedy=error.remedy)
     logger.error("The language model met with an unexpected error.", exc_info=error)
     return EngineError(f"The language model met with an unexpected error: {error!r}.")
 
 
 def _stopped() -> EngineError:
     return EngineError("The language model has been stopped.")
+
+
+def _taken_out(npc_id: str) -> EngineError:
+    return EngineError(f"{npc_id} was taken out of the language model while it was writing.")

@@ -7,13 +7,28 @@ change since the last turn (the system message, the history) are found in a cach
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from mythicd.engines import Prompt
-from mythicd.llm.template import ChatTemplate, Segment
+from mythicd.llm.kv import common_prefix
+from mythicd.llm.template import ChatTemplate, Part, Segment
 
 REMEMBERED = 256
 """Groups of text whose tokens are kept: a few for each character."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """A prompt's tokens, and how many of them stand before each place where it may come to differ."""
+
+    tokens: list[int]
+    world: int
+    """Those that any character's prompt in this world begins with."""
+    seed: int
+    """Those of the system message."""
+    stable: int
+    """Those before the turn, for certain."""
 
 
 class PromptTokens:
@@ -25,29 +40,39 @@ class PromptTokens:
         self._tokenise = lru_cache(maxsize=REMEMBERED)(tokenise)
         self._bos = bos
 
-    def whole(self, prompt: Prompt) -> tuple[list[int], int]:
-        """Return the prompt's tokens, and how many of them stand before the turn for certain. Raises ModelError."""
+    def whole(self, prompt: Prompt) -> Tokenised:
+        """Return the tokens of a prompt after which the model writes. Raises ModelError."""
         return self._tokens(self._template.render(prompt))
 
-    def front(self, prompt: Prompt) -> tuple[list[int], int]:
-        """Return the tokens of what stands before the turn, and their number. Raises ModelError."""
+    def front(self, prompt: Prompt) -> Tokenised:
+        """Return the tokens of what stands before the turn. Raises ModelError."""
         return self._tokens(self._template.render_front(prompt))
 
-    def _tokens(self, segments: Sequence[Segment]) -> tuple[list[int], int]:
-        groups: list[tuple[str, bool]] = []
-        for segment in segments:
-            in_turn = segment.part == "turn"
+    def opened(self, prompt: Prompt) -> Tokenised:
+        """Return the tokens of a turn that is still being spoken. Raises ModelError.
+
+        The last of them may come out otherwise when more follows: the ledger compares, and trims what changed.
+        """
+        return self._tokens(self._template.render_open(prompt))
+
+    def _tokens(self, segments: Sequence[Segment]) -> Tokenised:
+        groups: list[tuple[str, Part]] = []
+        for segment in segments:  # the order of the parts is that of the segments, so the later one counts
             if groups and not segment.border:
-                text, had_turn = groups.pop()
-                groups.append((text + segment.text, had_turn or in_turn))
+                groups.append((groups.pop()[0] + segment.text, segment.part))
             else:
-                groups.append((segment.text, in_turn))
+                groups.append((segment.text, segment.part))
         tokens: list[int] = []
         if self._bos and groups and not groups[0][0].startswith(self._bos):
             tokens += self._tokenise(self._bos)
-        stable = 0
-        for text, in_turn in groups:
+        world = len(tokens)
+        seed = stable = 0
+        for text, part in groups:
             tokens += self._tokenise(text)
-            if not in_turn:
+            if part != "turn":
                 stable = len(tokens)
-        return tokens, stable
+            if part in ("world", "character"):
+                seed = len(tokens)
+        if segments and segments[0].part == "world":
+            world += common_prefix(self._tokenise(segments[0].text), tokens[world:])
+        return Tokenised(tokens, min(world, stable), seed, stable)

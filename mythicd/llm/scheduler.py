@@ -1,39 +1,77 @@
 """Who runs next: the policy that makes each step's batch.
 
 One step of the model evaluates one batch, and a batch may mix tokens of many streams. A *reply* first has its prompt
-evaluated (prefill), then writes one token a step (decode). A *warm-up* only has a prompt evaluated, ahead of need.
+evaluated (prefill), then writes one token a step (decode). What is done *ahead* of need, a turn being prepared while
+the player speaks or a character being warmed up, only has a prompt evaluated.
 
     each step  =  one token for every stream that writes  +  a chunk of somebody's prompt
 
-So a newcomer's long prompt never stops those who speak: it is taken in chunks beside them, small ones while anybody
-speaks (a step lasts as long as its tokens take, and each step is one token for every speaker) and large ones otherwise.
-The chunk goes to the oldest reply first, then the next; warm-ups get what no reply wants, and nothing of the chunk
-while a reply's prompt is waiting.
+So a newcomer's long prompt never stops those who speak: it is taken in chunks beside them, each as large as a step may
+be long, by what steps have cost so far (step_times.py). While somebody's first words are being written a step is short,
+since they are waited for; later it may be as long as voices stay fed; with nobody writing it is long.
 
-Nothing here knows of time, tokens' values or the model. A cancelled stream is simply not in the next batch.
+**Who goes first** is the priority of the character (`priority`): +2 when the player sees it and speaks to it, +1 when
+it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes first; among equals, who has waited
+longest. It matters where not all can be served: for the chunk, and for writing when a step of all would be too long.
+
+**Nobody starves**: a reply that could run and does not earns `slice_tokens / burst_tokens` of a turn with each step,
+and a whole turn earned is served before any priority. A turn is one token of a reply, or `slice_tokens` of a prompt.
+
+**Who is ahead of its voice yields**: a stream with `burst_tokens` written that its reader has not taken goes behind the
+others, and one with twice as many stops until the reader has caught up. What is done ahead gets what no reply wants.
+
+**Adapters**: a batch carries one set of LoRA weights, so steps rotate among the adapters of those who run, the one that
+has waited longest first.
+
+Nothing here reads a clock or knows tokens' values: times come in as seconds of any monotonic clock. A cancelled stream
+is simply not in the next batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mythicd.engines import Focus
 from mythicd.errors import Busy
+from mythicd.llm.step_times import StepTimes
 
-Work = Literal["reply", "warm-up"]
+Work = Literal["reply", "prepare", "warm-up"]
+
+IDLE_S = 10.0
+"""After this long without a word to or from it, a character's work is less urgent."""
+FIRST_WORDS = 12
+"""Tokens within which a voice has its first phrase."""
+AHEAD_EVERY_S = 0.25
+"""How often there is a step for what is done ahead with an adapter that nobody writes with."""
+_AHEAD: dict[Work, int] = {"reply": 0, "prepare": 1, "warm-up": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a step."""
+    """What bounds a step, and who may take part."""
 
     streams: int = 8
-    """Replies at once; one more is refused with Busy. As many warm-ups may wait beside them."""
-    chunk: int = 32
-    """Prompt tokens in a step while any stream writes."""
-    chunk_alone: int = 256
-    """Prompt tokens in a step while none does."""
+    """Replies at once."""
+    waiting: int = 16
+    """Replies that may wait for one of those to end; one more is refused at once."""
+    burst_tokens: int = 48
+    """Most tokens a reply may be ahead of its reader before others go first; at twice that it stops."""
+    slice_tokens: int = 8
+    """Of every `burst_tokens` steps that a reply could have run in, it does so in at least this many."""
+    chunk: int = 256
+    """Most prompt tokens in a step."""
+    chunk_least: int = 8
+    """Fewest, where there is a prompt to evaluate: below this, reading the weights costs more than the tokens."""
+    step_s: float = 0.150
+    """Longest step while voices are fed: more than six tokens a second, and speech needs about four."""
+    first_s: float = 0.075
+    """Longest step while somebody's first phrase is written, and for what is done ahead of need."""
+    alone_s: float = 0.250
+    """Longest step while nobody writes."""
+    voice_rate: float = 5.0
+    """Tokens a second that a voice needs (165 words a minute at 1.35 tokens a word are 3.7), with a margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,60 +83,213 @@ class Slice:
     """How many of its next tokens; 1 for a stream that writes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the next step evaluates."""
+
+    slices: tuple[Slice, ...] = ()
+    """Those that write first, then prompts."""
+    adapter: str | None = None
+
+
 @dataclass(slots=True)
 class _Stream:
+    name: int
+    owner: str
     work: Work
+    adapter: str | None
     left: int
     """Prompt tokens still to be evaluated; 0 while writing."""
+    served_s: float
+    """When it last ran, or arrived."""
+    written: int = 0
+    ahead: int = 0
+    """Tokens its reader has not taken."""
+    credit: float = 0.0
+    """Turns earned by waiting."""
 
 
 class Scheduler:
-    """Knows the streams in the order of their arrival, and how much of each prompt is left."""
+    """Knows the streams, what is left of each prompt, and how much each character matters."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._streams: dict[int, _Stream] = {}
+        self._focus: dict[str, Focus] = {}
+        self._active_s: dict[str, float] = {}
+        """When a character last spoke or was spoken to."""
+        self._adapters_s: dict[str | None, float] = {}
+        """When each adapter was last in a step."""
+        self._speaking: set[str] = set()
+        """Whose reply is being written."""
+        self.times = StepTimes()
 
     def __len__(self) -> int:
         return len(self._streams)
 
-    def require_room(self, work: Work) -> None:
-        """Raise Busy if one more stream of this kind would be too many."""
-        if sum(stream.work == work for stream in self._streams.values()) >= self._limits.streams:
+    @property
+    def writing(self) -> int:
+        """Streams that write."""
+        return sum(not stream.left for stream in self._streams.values())
+
+    # --- who is who --------------------------------------------------------------------------------------------------
+
+    def focus(self, owner: str, focus: Focus, now: float) -> None:
+        """Take note of how much a character matters."""
+        self._focus[owner] = focus
+        if focus.mic:
+            self._active_s[owner] = now
+
+    def forget(self, owner: str) -> None:
+        """This character is gone."""
+        self._focus.pop(owner, None)
+        self._active_s.pop(owner, None)
+
+    def priority(self, owner: str, now: float) -> int:
+        """Return how urgent a character's work is, from -1 to 3."""
+        focus = self._focus.get(owner, Focus())
+        speaking = owner in self._speaking
+        idle = not focus.mic and not speaking and now - self._active_s.get(owner, float("-inf")) > IDLE_S
+        return 2 * (focus.on_screen and focus.mic) + speaking - idle
+
+    # --- coming and going --------------------------------------------------------------------------------------------
+
+    def require_room(self, adapter: str | None) -> None:
+        """Raise Busy where one more reply would be too many, or would leave voices without words."""
+        replies = [stream for stream in self._streams.values() if stream.work == "reply"]
+        if len(replies) >= self._limits.streams:
             raise Busy(
-                f"The language model has {self._limits.streams} {work} streams already.",
-                remedy="Try again when one has ended.",
+                f"The language model is writing {len(replies)} replies already.", remedy="Try again when one has ended."
+            )
+        widths: dict[str | None, int] = {adapter: 1}
+        for stream in replies:
+            widths[stream.adapter] = widths.get(stream.adapter, 0) + 1
+        round_s = sum(self.times.decode_s(width) for width in widths.values())
+        if replies and round_s * self._limits.voice_rate > 1:
+            raise Busy(
+                f"The language model would write {1 / round_s:.1f} tokens a second for each of {len(replies) + 1}"
+                f" voices, which need {self._limits.voice_rate:.1f}.",
+                remedy="Try again when one has ended, or use a smaller model.",
             )
 
-    def add(self, stream: int, work: Work, prompt_tokens: int) -> None:
-        """Take in a stream of which so many prompt tokens are to be evaluated, at least one. Raises Busy."""
+    def add(
+        self, stream: int, owner: str, work: Work, prompt_tokens: int, now: float, *, adapter: str | None = None
+    ) -> None:
+        """Take in a stream of which so many prompt tokens are to be evaluated, at least one."""
         if stream in self._streams or prompt_tokens < 1:
             raise ValueError(f"stream {stream} with {prompt_tokens} tokens")
-        self.require_room(work)
-        self._streams[stream] = _Stream(work, prompt_tokens)
+        self._streams[stream] = _Stream(stream, owner, work, adapter, prompt_tokens, now)
 
-    def remove(self, stream: int) -> None:
+    def remove(self, stream: int, now: float) -> None:
         """The stream has ended or was cancelled."""
-        del self._streams[stream]
+        gone = self._streams.pop(stream)
+        if gone.work == "reply":
+            self._active_s[gone.owner] = now
+            self._speaking.discard(gone.owner)
 
-    def next_batch(self) -> list[Slice]:
-        """Return what to evaluate next; empty when there is nothing to do."""
-        writing = [name for name, stream in self._streams.items() if not stream.left]
-        batch = [Slice(name, 1) for name in writing]
-        budget = self._limits.chunk if writing else self._limits.chunk_alone
-        replies = [name for name, stream in self._streams.items() if stream.left and stream.work == "reply"]
-        warm_ups = [name for name, stream in self._streams.items() if stream.left and stream.work == "warm-up"]
-        for name in replies or warm_ups:
-            if not budget:
-                break
-            tokens = min(budget, self._streams[name].left)
-            batch.append(Slice(name, tokens))
-            budget -= tokens
-        return batch
+    def read(self, stream: int, ahead: int) -> None:
+        """Take note of how many of a stream's tokens its reader has not taken."""
+        self._streams[stream].ahead = ahead
 
-    def evaluated(self, batch: Sequence[Slice]) -> None:
-        """The batch has been evaluated."""
-        for part in batch:
-            stream = self._streams[part.stream]
+    # --- a step ------------------------------------------------------------------------------------------------------
+
+    def next_batch(self, now: float) -> Batch:
+        """Return what to evaluate next; without slices when there is nothing to do."""
+        runnable = [stream for stream in self._streams.values() if self._can_run(stream)]
+        if not runnable:
+            return Batch()
+        adapter = self._next_adapter(runnable, now)
+        mine = sorted(
+            (stream for stream in runnable if stream.adapter == adapter), key=lambda stream: self._rank(stream, now)
+        )
+        writers = self._writers([stream for stream in mine if not stream.left])
+        slices = [Slice(stream.name, 1) for stream in writers]
+        slices += self._chunk([stream for stream in mine if stream.left], writers)
+        return Batch(tuple(slices), adapter)
+
+    def evaluated(self, batch: Batch, seconds: float, now: float) -> None:
+        """The batch has been evaluated, and took this long."""
+        writers = prompt_tokens = 0
+        served = {part.stream: part.tokens for part in batch.slices}
+        earned = self._limits.slice_tokens / self._limits.burst_tokens
+        for stream in self._streams.values():
+            if stream.work == "reply" and self._can_run(stream):
+                stream.credit = min(stream.credit + earned, float(self._limits.slice_tokens))
+            if stream.name not in served:
+                continue
+            stream.served_s, stream.credit = now, max(0.0, stream.credit - 1)
             if stream.left:
-                stream.left -= part.tokens
+                prompt_tokens += served[stream.name]
+                stream.left -= served[stream.name]
+                if stream.left or stream.work != "reply":
+                    continue
+                self._speaking.add(stream.owner)  # the prompt's end gives the first token
+            else:
+                writers += 1
+            stream.written += 1
+        self._adapters_s[batch.adapter] = now
+        self.times.observe(writers, prompt_tokens, seconds)
+
+    # --- the parts of a step -----------------------------------------------------------------------------------------
+
+    def _next_adapter(self, runnable: Sequence[_Stream], now: float) -> str | None:
+        """Return the adapter that has waited longest; one with nothing to do but what is ahead, only now and then."""
+        replies = {stream.adapter for stream in runnable if stream.work == "reply"}
+
+        def waited(adapter: str | None) -> tuple[bool, float]:
+            last_s = self._adapters_s.get(adapter, float("-inf"))
+            return bool(replies) and adapter not in replies and now - last_s < AHEAD_EVERY_S, last_s
+
+        return min((stream.adapter for stream in runnable), key=waited)
+
+    def _can_run(self, stream: _Stream) -> bool:
+        return bool(stream.left) or stream.ahead < 2 * self._limits.burst_tokens
+
+    def _rank(self, stream: _Stream, now: float) -> tuple[int, bool, bool, int, float, int]:
+        return (
+            _AHEAD[stream.work],
+            stream.credit < 1,
+            stream.ahead >= self._limits.burst_tokens,
+            -self.priority(stream.owner, now),
+            stream.served_s,
+            stream.name,
+        )
+
+    def _writers(self, streams: Sequence[_Stream]) -> Sequence[_Stream]:
+        """Return the first of these, as many as a step may have: one at least."""
+        width = min(len(streams), self._limits.streams)
+        while width > 1 and self.times.decode_s(width) > self._limits.step_s:
+            width -= 1
+        return streams[:width]
+
+    def _chunk(self, streams: Sequence[_Stream], writers: Sequence[_Stream]) -> Iterable[Slice]:
+        """Share out the prompt tokens of a step."""
+        if any(stream.work == "reply" for stream in streams):  # then what is done ahead waits
+            streams = [stream for stream in streams if stream.work == "reply"]
+        if not streams:
+            return
+        room = self._chunk_size(streams[0].work, writers)
+        shares = dict.fromkeys((stream.name for stream in streams), 0)
+        owed = [stream for stream in streams if stream.credit >= 1]
+        others = [stream for stream in streams if stream.credit < 1]
+        for some, most in ((owed, self._limits.slice_tokens), (others, room), (owed, room)):
+            for stream in some:
+                tokens = min(room, most, stream.left - shares[stream.name])
+                shares[stream.name] += tokens
+                room -= tokens
+        for name, tokens in shares.items():
+            if tokens:
+                yield Slice(name, tokens)
+
+    def _chunk_size(self, work: Work, writers: Sequence[_Stream]) -> int:
+        limits = self._limits
+        if work != "reply" or any(stream.written < FIRST_WORDS for stream in writers):
+            longest = limits.first_s
+        elif writers:
+            longest = limits.step_s
+        else:
+            longest = limits.alone_s
+        size = self.times.tokens_within(len(writers), longest)
+        if size is None:  # nothing was measured yet: a size that is bearable anywhere, and tells
+            size = 2 * limits.chunk_least
+        return max(limits.chunk_least, min(size, limits.chunk))

@@ -86,7 +86,7 @@ class ChatTemplate:
             self._template = environment.from_string(CHATML if source is None else source)
         except jinja2.TemplateError as error:
             raise ModelError(f"The model's chat template does not compile: {error}.", remedy=_REMEDY) from error
-        self._render = lru_cache(maxsize=64)(self._render_anew)  # the fronts of conversations come again and again
+        self._render = lru_cache(maxsize=256)(self._render_anew)  # the fronts of conversations come again and again
         self._names = {"bos_token": bos, "eos_token": eos, "enable_thinking": False}
         words = sorted({marker for marker in (*markers, bos, eos) if marker} - TEXT_TAGS, key=len, reverse=True)
         self._markers = tuple(words)
@@ -122,6 +122,17 @@ class ChatTemplate:
         """Return the segments before the turn: what can be evaluated before anybody speaks. Raises ModelError."""
         segments = self.render(replace(prompt, turn=(_user(_OPENING),)))  # a place for what would be said
         return tuple(segment for segment in segments if segment.part != "turn")
+
+    def render_open(self, prompt: Prompt) -> tuple[Segment, ...]:
+        """Return the segments up to the end of what the turn's last message says so far. Raises ModelError.
+
+        Where a template does not leave contents in their place, that is no more than the front.
+        """
+        messages, past = self._conversation(prompt)
+        last = messages[-1]
+        marked = self._raw([*messages[:-1], ChatMessage(last.role, last.content + _CUT)], header=True)
+        text, found, _ = marked.partition(_CUT)
+        return self._segments(text, prompt, messages, past) if found and prompt.turn else self.render_front(prompt)
 
     # --- the conversation, in the form this template takes --------------------------------------------------------
 

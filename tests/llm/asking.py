@@ -16,6 +16,7 @@ from mythicd.engines import (
     ToolSpec,
 )
 from mythicd.llm.engine import LlamaLlm
+from mythicd.llm.kv import spare_sequences
 from mythicd.llm.loop import Pump
 
 GREEDY = Sampling(temperature=0, max_tokens=24)
@@ -38,8 +39,15 @@ def ask(character: str, words: str, history: tuple[ChatMessage, ...] = ()) -> Pr
     return Prompt(WORLD, character, history, (user(f"## Lore\n- The market is east.\n## Player\n{words}"),))
 
 
-def request(npc_id: str, prompt: Prompt, sampling: Sampling = GREEDY, tools: tuple[ToolSpec, ...] = ()) -> LlmRequest:
-    return LlmRequest(npc_id, "turn", prompt, tools, sampling)
+def request(
+    npc_id: str,
+    prompt: Prompt,
+    sampling: Sampling = GREEDY,
+    tools: tuple[ToolSpec, ...] = (),
+    *,
+    patience_s: float = 60.0,
+) -> LlmRequest:
+    return LlmRequest(npc_id, "turn", prompt, tools, sampling, patience_s)
 
 
 async def read(engine: LlamaLlm, wanted: LlmRequest) -> list[LlmEvent]:
@@ -65,14 +73,17 @@ async def settle(engine: LlamaLlm) -> None:
     """Wait until the pump has taken note of every cancellation, and check its books against llama.cpp's."""
     await engine.forget("nobody")
     inside = pump(engine)
-    assert not inside._jobs and not len(inside._scheduler)
+    assert not inside._jobs and not inside._waiting and not len(inside._scheduler)
     inside._ledger.check()
     assert inside._context is not None
     held = inside._ledger.sequences()
     for sequence, size in held.values():
         assert inside._context.last_position(sequence) == size - 1
-    free = set(range(inside._options.n_seq_max)) - {sequence for sequence, _ in held.values()}
+    options = inside._options
+    everything = options.n_seq_max + spare_sequences(options.kv_unified, inside._model.trims)
+    free = set(range(everything)) - {sequence for sequence, _ in held.values()}
     assert all(inside._context.last_position(sequence) == -1 for sequence in free)
+    assert inside._cache._saved.keys() == inside._ledger.parked.keys()
 
 
 async def until(happened: Callable[[], bool]) -> None:

@@ -64,11 +64,10 @@ async def test_a_later_turn_evaluates_what_is_new_and_says_what_it_would_have_sa
     first = await read(engine, request("marla", ask(MARLA, "hello")))
     later = ask(MARLA, "and the market?", (user("hello"), said(words(first))))
     events = await read(engine, request("marla", later))
-    tokens = pump(engine)._prompts
-    new = len(tokens.whole(later)[0]) - len(tokens.front(ask(MARLA, ""))[0])
+    prompts = pump(engine)._admission.prompts
+    new = len(prompts.whole(later).tokens) - len(prompts.front(ask(MARLA, "")).tokens)
     assert finished(events).evaluated_tokens <= new + 1
-    await engine.forget("marla")
-    anew = await read(engine, request("marla", later))
+    anew = await read(await start(), request("marla", later))
     assert finished(anew).evaluated_tokens == finished(anew).prompt_tokens
     assert words(anew) == words(events)
 
@@ -78,7 +77,10 @@ async def test_a_warm_up_leaves_only_the_turn_to_be_evaluated(start: Start) -> N
     prompt = ask(MARLA, "hello", (user("good evening"), said("evening, friend")))
     await engine.attend("marla", prompt)
     await engine.attend("marla", prompt)
-    front, whole = (pump(engine)._prompts.front(prompt)[0], pump(engine)._prompts.whole(prompt)[0])
+    front, whole = (
+        pump(engine)._admission.prompts.front(prompt).tokens,
+        pump(engine)._admission.prompts.whole(prompt).tokens,
+    )
     assert pump(engine)._ledger.tokens("marla") == tuple(front)
     events = await read(engine, request("marla", prompt))
     assert finished(events).evaluated_tokens == len(whole) - len(front)
@@ -86,19 +88,19 @@ async def test_a_warm_up_leaves_only_the_turn_to_be_evaluated(start: Start) -> N
 
 
 async def test_a_reply_goes_on_from_where_its_warm_up_got(start: Start) -> None:
-    engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_alone=4))
+    engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_least=4))
     prompt = replace(ask(MARLA, "hello"), character=MARLA + "\n- Likes rain." * 60)
     warming = [asyncio.ensure_future(engine.attend(name, prompt)) for name in ("marla", "odo")]
     await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
     events = await read(engine, request("marla", prompt))
     await asyncio.gather(*warming)
     assert 0 < finished(events).evaluated_tokens < finished(events).prompt_tokens
-    assert pump(engine)._ledger.holds("odo", pump(engine)._prompts.front(prompt)[0])
+    assert pump(engine)._ledger.holds("odo", pump(engine)._admission.prompts.front(prompt).tokens)
     await settle(engine)
 
 
 async def test_a_reply_takes_the_room_of_warm_ups(start: Start) -> None:
-    engine = await start(n_ctx=512, limits=Limits(chunk=1, chunk_alone=1))
+    engine = await start(n_ctx=512, limits=Limits(chunk=1, chunk_least=1))
     warming = asyncio.ensure_future(engine.attend("marla", Prompt("", "m" * 300)))
     await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
     events = await read(engine, request("odo", Prompt("", "o" * 300, (), (user("hello"),))))
@@ -117,9 +119,9 @@ async def test_the_event_loop_is_woken_once_a_step(start: Start, monkeypatch: py
         count["wake-ups"] += threading.current_thread() is inside
         return real_call(*args, **kwargs)
 
-    def stepping() -> None:
+    def stepping() -> bool:
         count["steps"] += 1
-        real_step()
+        return real_step()
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", waking)
     monkeypatch.setattr(inside, "_step", stepping)
@@ -131,7 +133,7 @@ async def test_the_world_is_evaluated_once_for_all_characters(start: Start) -> N
     engine = await start()
     marla = finished(await read(engine, request("marla", ask(MARLA, "hello"))))
     odo = finished(await read(engine, request("odo", ask(ODO, "hello"))))
-    world = len(pump(engine)._vocabulary.tokenise(f"<|im_start|>system\n{WORLD}"))
+    world = len(pump(engine)._model.vocabulary.tokenise(f"<|im_start|>system\n{WORLD}"))
     assert marla.evaluated_tokens == marla.prompt_tokens
     assert odo.evaluated_tokens <= odo.prompt_tokens - world + 1
     await settle(engine)
@@ -204,17 +206,17 @@ async def test_quantised_weights_and_other_caches(
 async def test_the_tokens_of_the_segments_are_those_of_the_whole_text(start: Start) -> None:
     inside = pump(await start())
     prompt = ask(MARLA, "où est «Odo»? 🍺", (user("a\n\nb"), said(' c "d". ')))
-    text = "".join(segment.text for segment in inside._prompts._template.render(prompt))
-    assert inside._prompts.whole(prompt)[0] == inside._vocabulary.tokenise(text)
-    ends = [inside._vocabulary.control[marker] for marker in ("<|im_start|>", "<|im_end|>")]
-    assert sum(token in ends for token in inside._prompts.whole(prompt)[0]) == 9
+    text = "".join(segment.text for segment in inside._admission.prompts._template.render(prompt))
+    assert inside._admission.prompts.whole(prompt).tokens == inside._model.vocabulary.tokenise(text)
+    ends = [inside._model.vocabulary.control[marker] for marker in ("<|im_start|>", "<|im_end|>")]
+    assert sum(token in ends for token in inside._admission.prompts.whole(prompt).tokens) == 9
 
 
 async def test_nobody_begins_anothers_turn(start: Start) -> None:
     """At this temperature every token is about as likely as any: one that opens a message would come up."""
     engine = await start(n_ctx=2048)
     inside = pump(engine)
-    opener = inside._vocabulary.control["<|im_start|>"]
+    opener = inside._model.vocabulary.control["<|im_start|>"]
     written = 0
     for seed in range(30):
         hot = Sampling(temperature=50.0, top_p=1.0, repeat_penalty=1.0, max_tokens=900, seed=seed)
@@ -229,6 +231,6 @@ async def test_nobody_begins_anothers_turn(start: Start) -> None:
 async def test_a_prompt_begins_with_one_bos_whoever_writes_it(start: Start, tmp_path: Path, template: str) -> None:
     tiny = tiny_gguf.Tiny(adds_bos=True, template=template)
     inside = pump(await start(tiny_gguf.write(tmp_path / "bos.gguf", tiny)))
-    bos = inside._vocabulary.control["<|endoftext|>"]
-    tokens = inside._prompts.whole(ask(MARLA, "hi"))[0]
+    bos = inside._model.vocabulary.control["<|endoftext|>"]
+    tokens = inside._admission.prompts.whole(ask(MARLA, "hi")).tokens
     assert tokens[0] == bos and tokens.count(bos) == 1

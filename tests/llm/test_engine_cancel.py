@@ -48,7 +48,7 @@ async def test_closing_a_reply_in_its_middle_frees_the_sequence(start: Start) ->
 
 
 async def test_closing_a_reply_while_its_prompt_is_evaluated_keeps_what_was_done(start: Start) -> None:
-    engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_alone=4))
+    engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_least=4))
     prompt = ask(MARLA, "why? " * 200)
     task = asyncio.ensure_future(read(engine, request("marla", prompt)))
     await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
@@ -63,7 +63,7 @@ async def test_closing_a_reply_while_its_prompt_is_evaluated_keeps_what_was_done
 
 
 async def test_two_hundred_cancels_leak_no_cell(start: Start) -> None:
-    engine = await start(n_ctx=768, n_seq_max=6, limits=Limits(streams=6, chunk=8, chunk_alone=16))
+    engine = await start(n_ctx=768, n_seq_max=6, limits=Limits(streams=6, chunk=16, chunk_least=8))
     dice = random.Random(7)
 
     async def interrupted(number: int) -> None:
@@ -87,7 +87,7 @@ async def test_two_hundred_cancels_leak_no_cell(start: Start) -> None:
 
     # And the cache can still be filled to its last cell.
     inside = pump(engine)
-    fixed = len(inside._prompts.whole(Prompt("", "", (), (user(""),)))[0])
+    fixed = len(inside._admission.prompts.whole(Prompt("", "", (), (user(""),))).tokens)
     size = inside._ledger.cells
     events = await read(engine, request("last", Prompt("", "", (), (user("z" * (size - 1 - fixed)),)),
                                         replace(GREEDY, max_tokens=50)))  # fmt: skip
@@ -103,7 +103,7 @@ async def test_the_engine_stops_within_a_long_prefill(start: Start, tmp_path: Pa
     """One step of about a second: the stop comes from within it."""
     big = tiny_gguf.Tiny(width=512, layers=8, heads=8, kv_heads=8, feed_forward=2048, context=8192)
     path = tiny_gguf.write(tmp_path / "big.gguf", big)
-    engine = await start(path, n_ctx=4096, n_batch=4096, limits=Limits(streams=1, chunk=4000, chunk_alone=4000))
+    engine = await start(path, n_ctx=4096, n_batch=4096, limits=Limits(streams=1, chunk=4000, chunk_least=4000))
     task = asyncio.ensure_future(read(engine, request("marla", ask(MARLA, "why? " * 700))))
     await asyncio.sleep(0.1)
     assert not task.done()

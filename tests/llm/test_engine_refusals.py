@@ -55,7 +55,7 @@ async def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_lo
 
 
 async def test_one_reply_too_many_is_busy_and_the_others_go_on(start: Start) -> None:
-    engine = await start(n_ctx=2048, limits=Limits(streams=2, chunk=8, chunk_alone=8))
+    engine = await start(n_ctx=2048, limits=Limits(streams=2, chunk=8, waiting=0))
     long = replace(GREEDY, max_tokens=200)
     others = [asyncio.ensure_future(read(engine, request(name, ask(MARLA, "hi"), long))) for name in ("a", "b")]
     await until(lambda: len(pump(engine)._jobs) == 2)
@@ -67,7 +67,7 @@ async def test_one_reply_too_many_is_busy_and_the_others_go_on(start: Start) -> 
 
 
 async def test_with_a_single_sequence_characters_take_turns(start: Start) -> None:
-    engine = await start(n_seq_max=1)
+    engine = await start(n_seq_max=1, limits=Limits(waiting=0))
     reply = engine.generate(request("marla", ask(MARLA, "hi"), replace(GREEDY, max_tokens=400)))
     await anext(reply)
     with pytest.raises(Busy, match="sequence"):
@@ -78,7 +78,7 @@ async def test_with_a_single_sequence_characters_take_turns(start: Start) -> Non
 
 
 async def test_a_character_that_speaks_is_not_warmed_up_nor_asked_twice(start: Start) -> None:
-    engine = await start()
+    engine = await start(limits=Limits(waiting=0))
     reply = engine.generate(request("marla", ask(MARLA, "hi"), replace(GREEDY, max_tokens=400)))
     await anext(reply)
     await engine.attend("marla", ask(MARLA, "hi"))
@@ -145,7 +145,17 @@ async def test_it_can_be_stopped_twice_and_started_again(start: Start) -> None:
     assert words(await read(engine, request("marla", ask(MARLA, "hi")))) == first
 
 
-@pytest.mark.parametrize("options", [{"n_batch": 64}, {"limits": Limits(chunk=0)}, {"limits": Limits(streams=0)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_batch": 15},
+        {"n_ctx": 15},
+        {"n_seq_max": 600},
+        {"limits": Limits(chunk=0)},
+        {"limits": Limits(streams=0)},
+        {"limits": Limits(slice_tokens=50)},
+    ],
+)
 def test_options_that_clash_are_refused(model: Path, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LlamaLlm(model, LlamaOptions(**options))
@@ -226,5 +236,8 @@ except ModelError as error:
 
 async def test_a_model_without_a_template_speaks_chatml(start: Start, tmp_path: Path) -> None:
     engine = await start(tiny_gguf.write(tmp_path / "plain.gguf", tiny_gguf.Tiny(template=None)))
-    assert pump(engine)._prompts.whole(ask(MARLA, "hi"))[0][0] == pump(engine)._vocabulary.control["<|im_start|>"]
+    assert (
+        pump(engine)._admission.prompts.whole(ask(MARLA, "hi")).tokens[0]
+        == pump(engine)._model.vocabulary.control["<|im_start|>"]
+    )
     assert words(await read(engine, request("marla", ask(MARLA, "hi"))))

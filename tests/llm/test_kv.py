@@ -7,37 +7,73 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mythicd.errors import Busy
-from mythicd.llm.kv import Admission, Ledger, Share, Trim, common_prefix
+from mythicd.llm.kv import LEAST_ROOT, Ledger, Seat, common_prefix
+from mythicd.llm.operations import Discard, Load, Operation, Save, Share, Trim
 
 
 class Memory:
-    """What llama.cpp would hold: for each sequence, its tokens by position."""
+    """What llama.cpp would hold: for each sequence, its tokens by position; and what was saved."""
 
     def __init__(self) -> None:
-        self.sequences: dict[int, list[int]] = {}
+        self.sequences: dict[int, dict[int, int]] = {}
+        self.saved: dict[str, dict[int, int]] = {}
 
-    def apply(self, operations: tuple[Trim | Share, ...]) -> None:
+    def apply(self, operations: tuple[Operation, ...]) -> None:
         for operation in operations:
             match operation:
                 case Trim(sequence, start):
-                    del self.sequences.setdefault(sequence, [])[start:]
-                case Share(source, sequence, end):
-                    assert not self.sequences.get(sequence), "a front is shared into an empty sequence only"
-                    assert len(self.sequences[source]) >= end
-                    self.sequences[sequence] = self.sequences[source][:end]
+                    held = self.sequences.get(sequence, {})
+                    self.sequences[sequence] = {at: token for at, token in held.items() if at < start}
+                case Share(source, sequence, start, end):
+                    held = self.sequences.setdefault(sequence, {})
+                    part = {at: token for at, token in self.sequences[source].items() if start <= at < end}
+                    assert len(part) == end - start > 0, "what is shared must be there"
+                    assert not held.keys() & part.keys(), "and must not be there twice"
+                    held.update(part)
+                case Save(sequence, owner):
+                    assert self.sequences[sequence]
+                    self.saved[owner] = dict(self.sequences[sequence])
+                case Load(owner, sequence):
+                    assert not self.sequences.get(sequence), "loading would empty it"
+                    self.sequences[sequence] = self.saved.pop(owner)
+                case Discard(owner):
+                    del self.saved[owner]
+
+    def extend(self, sequence: int, tokens: list[int]) -> None:
+        held = self.sequences.setdefault(sequence, {})
+        for token in tokens:
+            assert set(held) == set(range(len(held))), "no holes"
+            held[len(held)] = token
+
+    def tokens(self, sequence: int) -> list[int]:
+        held = self.sequences.get(sequence, {})
+        assert set(held) == set(range(len(held))), "no holes"
+        return [held[at] for at in range(len(held))]
+
+    def agree(self, ledger: Ledger) -> None:
+        """Assert that the ledger and the memory say the same of every sequence and of what is parked."""
+        ledger.check()
+        held = ledger.sequences()
+        for owner, (sequence, size) in held.items():
+            assert len(self.tokens(sequence)) == size
+            if not owner.startswith("(root"):
+                assert tuple(self.tokens(sequence)) == ledger.tokens(owner)
+        taken = {sequence for sequence, _ in held.values()}
+        assert all(not tokens for sequence, tokens in self.sequences.items() if sequence not in taken)
+        assert {owner: len(saved) for owner, saved in self.saved.items()} == ledger.parked
 
 
-def reply(ledger: Ledger, memory: Memory, owner: str, prompt: list[int], written: list[int]) -> Admission:
+def reply(ledger: Ledger, memory: Memory, owner: str, prompt: list[int], written: list[int]) -> Seat:
     """A whole reply: admit, evaluate, write, release."""
-    admission = ledger.admit(owner, prompt, len(written))
-    memory.apply(admission.operations)
-    assert memory.sequences.get(admission.sequence, []) == prompt[: admission.kept]
-    new = prompt[admission.kept :] + written
+    seat = ledger.admit(owner, prompt, len(written))
+    memory.apply(seat.operations)
+    assert memory.tokens(seat.sequence) == prompt[: seat.kept]
+    new = prompt[seat.kept :] + written
     ledger.append(owner, new)
-    memory.sequences.setdefault(admission.sequence, []).extend(new)
-    ledger.release(owner, len(prompt) - 2)
-    ledger.check()
-    return admission
+    memory.extend(seat.sequence, new)
+    ledger.release(owner, len(prompt) - 2, len(WORLD))
+    memory.agree(ledger)
+    return seat
 
 
 WORLD = list(range(100, 140))
@@ -60,8 +96,8 @@ def test_the_same_prompt_again_evaluates_its_last_token_only() -> None:
 def test_the_worlds_front_is_shared_and_counts_once() -> None:
     ledger, memory = Ledger(256, 4), Memory()
     reply(ledger, memory, "marla", MARLA, [])
-    admission = reply(ledger, memory, "odo", ODO, [])
-    assert admission.kept == len(WORLD)
+    seat = reply(ledger, memory, "odo", ODO, [])
+    assert seat.kept == len(WORLD)
     assert ledger.free_cells == 256 - len(WORLD) - 3 - 3
 
 
@@ -86,8 +122,8 @@ def test_when_sequences_run_out_the_least_recently_used_goes() -> None:
 def test_the_last_sequence_is_taken_over_with_the_front_it_holds() -> None:
     ledger, memory = Ledger(256, 1), Memory()
     reply(ledger, memory, "marla", MARLA, [60])
-    admission = reply(ledger, memory, "odo", ODO, [])
-    assert admission.kept == len(WORLD) and set(ledger.sequences()) == {"odo"}
+    seat = reply(ledger, memory, "odo", ODO, [])
+    assert seat.kept == len(WORLD) and set(ledger.sequences()) == {"odo"}
 
 
 def test_when_cells_run_out_tails_go_first_then_the_oldest() -> None:
@@ -162,54 +198,217 @@ def test_common_prefix(one: list[int], other: list[int], same: int) -> None:
     assert common_prefix(front + one, front + other) == same + expected
 
 
+# --- pinning and parking ----------------------------------------------------------------------------------------------
+
+
+def test_a_pinned_front_stays_when_everybody_has_left() -> None:
+    ledger, memory = Ledger(256, 4), Memory()
+    reply(ledger, memory, "marla", MARLA, [])
+    memory.apply(ledger.pin("marla", len(WORLD)))
+    memory.apply(ledger.pin("marla", len(WORLD)))
+    memory.apply(ledger.forget("marla"))
+    memory.agree(ledger)
+    assert ledger.free_cells == 256 - len(WORLD)
+    assert reply(ledger, memory, "odo", ODO, []).kept == len(WORLD)
+
+
+def test_a_front_that_is_hardly_one_is_not_pinned() -> None:
+    ledger, memory = Ledger(256, 4), Memory()
+    reply(ledger, memory, "marla", MARLA, [])
+    assert ledger.pin("marla", LEAST_ROOT - 1) == ()
+    assert ledger.pin("marla", len(MARLA) + 1) == (), "it is not evaluated yet"
+
+
+def test_each_adapter_has_a_front_of_its_own() -> None:
+    ledger, memory = Ledger(512, 4), Memory()
+    for owner, adapter in (("marla", None), ("odo", "grim.gguf"), ("wren", "grim.gguf")):
+        seat = ledger.admit(owner, WORLD + [ord(owner[0])], 0, adapter=adapter)
+        memory.apply(seat.operations)
+        assert seat.kept == (len(WORLD) if owner == "wren" else 0)
+        tokens = (WORLD + [ord(owner[0])])[seat.kept :]
+        ledger.append(owner, tokens)
+        memory.extend(seat.sequence, tokens)
+        ledger.release(owner, len(WORLD))
+        memory.apply(ledger.pin(owner, len(WORLD)))
+        memory.agree(ledger)
+    assert sum(owner.startswith("(root") for owner in ledger.sequences()) == 2
+    seat = ledger.admit("marla", WORLD + [5], 0, adapter="grim.gguf")  # her card has been given another adapter
+    assert seat.kept == len(WORLD) and not ledger.holds("marla", WORLD + [5], None)
+
+
+def parked(ledger: Ledger, memory: Memory, owner: str, prompt: list[int]) -> None:
+    reply(ledger, memory, owner, [*prompt, 90, 91], [60])  # the last two are the turn
+    memory.apply(ledger.pin(owner, len(WORLD)))
+    memory.apply(ledger.park(owner))
+    memory.agree(ledger)
+
+
+def test_only_the_tail_is_parked_and_it_comes_back_whole() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=1000), Memory()
+    parked(ledger, memory, "marla", MARLA)
+    assert ledger.parked == {"marla": 3}
+    assert ledger.free_cells == 256 - len(WORLD)
+    assert reply(ledger, memory, "marla", MARLA + [50, 51], []).kept == len(MARLA)
+    assert ledger.parked == {} and (ledger.parks, ledger.restores, ledger.evictions) == (1, 1, 0)
+
+
+def test_what_is_parked_without_a_root_comes_back_whole() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=1000), Memory()
+    reply(ledger, memory, "marla", MARLA + [90, 91], [])
+    memory.apply(ledger.park("marla"))
+    memory.agree(ledger)
+    assert ledger.free_cells == 256 and ledger.parked == {"marla": len(MARLA)}
+    assert reply(ledger, memory, "marla", MARLA + [50], []).kept == len(MARLA)
+
+
+def test_another_conversation_than_the_parked_one_begins_anew() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=1000), Memory()
+    parked(ledger, memory, "marla", MARLA)
+    assert reply(ledger, memory, "marla", WORLD + [7, 8, 9], []).kept == len(WORLD)
+    assert ledger.parked == {} == memory.saved
+
+
+def test_what_is_parked_with_one_adapter_is_of_no_use_to_another() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=1000), Memory()
+    parked(ledger, memory, "marla", MARLA)
+    assert ledger.admit("marla", MARLA + [50], 0, adapter="grim.gguf").kept == 0
+
+
+def test_when_host_memory_is_full_what_was_parked_first_goes() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=5), Memory()
+    parked(ledger, memory, "marla", MARLA)
+    parked(ledger, memory, "odo", ODO)
+    assert ledger.parked == {"odo": 3} and ledger.evictions == 1
+    assert reply(ledger, memory, "marla", MARLA + [50], []).kept == len(WORLD)
+
+
+def test_without_host_memory_nobody_is_parked() -> None:
+    ledger, memory = Ledger(256, 4), Memory()
+    reply(ledger, memory, "marla", MARLA + [90, 91], [])
+    assert ledger.park("marla") == () and "marla" in ledger.sequences()
+
+
+def test_who_speaks_is_not_parked() -> None:
+    ledger = Ledger(256, 4, park_cells=1000)
+    ledger.admit("marla", MARLA, 10)
+    assert ledger.park("marla") == () and ledger.rollback("marla") == ()
+
+
+def test_under_pressure_who_is_out_of_view_is_parked_first() -> None:
+    ledger, memory = Ledger(120, 8, park_cells=1000), Memory()
+    for owner, mark in (("marla", 1), ("odo", 2), ("wren", 3)):
+        reply(ledger, memory, owner, [mark] * 32, [])
+    ledger.look("odo", on_screen=False)
+    reply(ledger, memory, "tide", [4] * 40, [])
+    assert set(ledger.parked) == {"odo"} and set(ledger.sequences()) == {"marla", "wren", "tide"}
+    ledger.look("odo", on_screen=True)
+    reply(ledger, memory, "rook", [5] * 30, [])
+    assert set(ledger.parked) == {"odo", "marla"}, "then whoever was used longest ago"
+
+
+def test_without_host_memory_the_seed_stays_longest() -> None:
+    ledger, memory = Ledger(160, 8), Memory()
+    reply(ledger, memory, "marla", MARLA + [1] * 50, [])
+    reply(ledger, memory, "odo", [2] * 100, [])
+    assert len(ledger.tokens("marla")) == len(WORLD), "the system message, which her seed is here"
+    reply(ledger, memory, "wren", [3] * 130, [])
+    assert ledger.tokens("marla") == ()
+
+
+def test_a_root_goes_when_nothing_else_is_left_to_go() -> None:
+    ledger, memory = Ledger(64, 8, park_cells=1000), Memory()
+    parked(ledger, memory, "marla", MARLA)
+    reply(ledger, memory, "odo", [2] * 60, [])
+    assert set(ledger.sequences()) == {"odo"}
+    assert ledger.admit("marla", MARLA, 0).kept == 0, "what it went on from is gone"
+
+
+def test_a_rollback_leaves_what_was_there_before_the_turn() -> None:
+    ledger, memory = Ledger(256, 4), Memory()
+    reply(ledger, memory, "marla", MARLA + [90, 91], [])
+    memory.apply(ledger.rollback("marla"))
+    before = ledger.tokens("marla")
+    assert list(before) == MARLA
+    for words in ([50, 51, 52], [50, 53], [50, 53, 54]):  # what the player seems to say, ever again
+        seat = ledger.admit("marla", MARLA + words, 0)
+        memory.apply(seat.operations)
+        new = (MARLA + words)[seat.kept :]
+        ledger.append("marla", new)
+        memory.extend(seat.sequence, new)
+        ledger.release("marla", len(MARLA))
+        memory.agree(ledger)
+    memory.apply(ledger.rollback("marla"))
+    memory.agree(ledger)
+    assert ledger.tokens("marla") == before
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+
 OWNERS = st.sampled_from("abcdef")
+ADAPTERS = st.sampled_from([None, None, "lora"])
 STEPS = st.one_of(
-    st.tuples(st.just("admit"), OWNERS, st.integers(1, 30), st.integers(0, 12), st.integers(0, 3)),
+    st.tuples(st.just("admit"), OWNERS, st.integers(1, 30), st.integers(0, 12), st.integers(0, 3), ADAPTERS),
     st.tuples(st.just("append"), OWNERS, st.integers(1, 20)),
-    st.tuples(st.just("release"), OWNERS, st.integers(0, 40)),
+    st.tuples(st.just("release"), OWNERS, st.integers(0, 40), st.integers(0, 40)),
     st.tuples(st.just("forget"), OWNERS),
+    st.tuples(st.just("park"), OWNERS),
+    st.tuples(st.just("rollback"), OWNERS),
+    st.tuples(st.just("pin"), OWNERS, st.integers(0, 24)),
+    st.tuples(st.just("look"), OWNERS, st.booleans()),
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
-    steps=st.lists(STEPS, max_size=60),
+    steps=st.lists(STEPS, max_size=80),
     sequences=st.integers(1, 5),
     unified=st.booleans(),
     trims=st.booleans(),
+    park_cells=st.sampled_from([0, 30, 1000]),
 )
 def test_whatever_happens_the_books_agree_with_the_memory(
-    steps: list[tuple[object, ...]], sequences: int, unified: bool, trims: bool
+    steps: list[tuple[object, ...]], sequences: int, unified: bool, trims: bool, park_cells: int
 ) -> None:
-    ledger, memory = Ledger(100, sequences, unified=unified, trims=trims), Memory()
+    ledger = Ledger(100, sequences, unified=unified, trims=trims, park_cells=park_cells)
+    memory = Memory()
     waiting: dict[str, list[int]] = {}
     for step in steps:
         match step:
-            case ("admit", str(owner), int(length), int(growth), int(kind)):
-                # A world's front of 8, and behind it what makes two prompts of one owner alike or not.
-                prompt = ([9] * 8 + [ord(owner)] * 4 + [kind] * length)[: 8 + length]
+            case ("admit", str(owner), int(length), int(growth), int(kind), adapter):
+                # A world's front of 20, and behind it what makes two prompts of one owner alike or not.
+                prompt = ([9] * 20 + [ord(owner)] * 4 + [kind] * length)[: 12 + length]
                 if len(prompt) + growth > ledger.longest:
                     continue
-                before = ledger.sequences()
+                before = ledger.sequences(), ledger.parked
                 try:
-                    admission = ledger.admit(owner, prompt, growth)
+                    seat = ledger.admit(owner, prompt, growth, adapter=adapter)  # type: ignore[arg-type]
                 except Busy:
-                    assert ledger.sequences() == before
+                    assert (ledger.sequences(), ledger.parked) == before
                     continue
-                memory.apply(admission.operations)
-                assert memory.sequences.get(admission.sequence, []) == prompt[: admission.kept]
-                assert admission.kept < len(prompt)
-                waiting[owner] = prompt[admission.kept :] + [50] * growth
+                memory.apply(seat.operations)
+                assert memory.tokens(seat.sequence) == prompt[: seat.kept]
+                assert seat.kept < len(prompt)
+                waiting[owner] = prompt[seat.kept :] + [50] * growth
             case ("append", str(owner), int(count)) if waiting.get(owner):
                 tokens, waiting[owner] = waiting[owner][:count], waiting[owner][count:]
                 ledger.append(owner, tokens)
-                memory.sequences.setdefault(ledger.sequences()[owner][0], []).extend(tokens)
-            case ("release", str(owner), int(stable)) if owner in waiting:
+                memory.extend(ledger.sequences()[owner][0], tokens)
+            case ("release", str(owner), int(stable), int(seed)) if owner in waiting:
                 del waiting[owner]
-                ledger.release(owner, stable)
-            case ("forget", str(owner)) if owner not in waiting:
+                ledger.release(owner, stable, seed)
+            case ("forget", str(owner)):
+                waiting.pop(owner, None)
                 memory.apply(ledger.forget(owner))
-        ledger.check()
-        for owner, (sequence, size) in ledger.sequences().items():
-            assert list(ledger.tokens(owner)) == memory.sequences.get(sequence, [])
-            assert size == len(ledger.tokens(owner))
+            case ("park", str(owner)):
+                memory.apply(ledger.park(owner))
+            case ("rollback", str(owner)):
+                memory.apply(ledger.rollback(owner))
+            case ("pin", str(owner), int(end)) if owner in waiting:
+                memory.apply(ledger.pin(owner, end))
+            case ("look", str(owner), bool(on_screen)):
+                ledger.look(owner, on_screen=on_screen)
+        memory.agree(ledger)
+    for owner, tokens in waiting.items():  # what was promised is there
+        ledger.append(owner, tokens)
+        memory.extend(ledger.sequences()[owner][0], tokens)
+        memory.agree(ledger)

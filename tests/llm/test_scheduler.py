@@ -1,113 +1,286 @@
-"""Who is in the next batch. Streams are numbers, steps are calls: nothing here takes time."""
+"""Who is in the next batch. Streams are numbers and time is an argument: nothing here takes any."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mythicd.engines import Focus
 from mythicd.errors import Busy
-from mythicd.llm.scheduler import Limits, Scheduler, Slice
+from mythicd.llm.scheduler import FIRST_WORDS, IDLE_S, Limits, Scheduler, Work
 
-LIMITS = Limits(streams=4, chunk=8, chunk_alone=32)
+LIMITS = Limits(streams=4, chunk=32, chunk_least=4, slice_tokens=4, burst_tokens=16)
+MS = 0.001
 
 
-def step(scheduler: Scheduler) -> list[tuple[int, int]]:
-    batch = scheduler.next_batch()
-    scheduler.evaluated(batch)
-    return [(part.stream, part.tokens) for part in batch]
+class Model:
+    """A scheduler with a model that takes `decode` for each width and `token` for each prompt token, in seconds."""
+
+    def __init__(self, limits: Limits = LIMITS, *, decode: float = 10 * MS, more: float = 2 * MS, token: float = MS):
+        self.scheduler = Scheduler(limits)
+        self.now = 100.0
+        self.written: Counter[int] = Counter()
+        self._cost = decode, more, token
+        self._left: dict[int, int] = {}
+
+    def add(self, stream: int, prompt: int = 1, work: Work = "reply", adapter: str | None = None) -> None:
+        self.scheduler.add(stream, f"npc{stream}", work, prompt, self.now, adapter=adapter)
+        self._left[stream] = prompt
+
+    def remove(self, stream: int) -> None:
+        self.scheduler.remove(stream, self.now)
+        del self._left[stream]
+
+    def step(self) -> dict[int, int]:
+        batch = self.scheduler.next_batch(self.now)
+        decode, more, token = self._cost
+        writers = sum(not self._left[part.stream] for part in batch.slices)
+        prompt = sum(part.tokens for part in batch.slices if self._left[part.stream])
+        took = (decode + more * (writers - 1)) * (writers > 0) + prompt * token
+        self.now += took
+        self.scheduler.evaluated(batch, took, self.now)
+        for part in batch.slices:
+            if self._left[part.stream]:
+                self._left[part.stream] -= part.tokens
+            if not self._left[part.stream]:
+                self.written[part.stream] += 1
+        return {part.stream: part.tokens for part in batch.slices}
+
+    def speak(self, *streams: int) -> None:
+        """Have these streams past their first phrase, and the cost of steps known."""
+        for stream in streams:
+            self.add(stream, 16)
+        while min((self.written[stream] for stream in streams), default=99) <= FIRST_WORDS:
+            self.step()
 
 
 def test_nothing_to_do() -> None:
-    assert Scheduler(LIMITS).next_batch() == []
-
-
-def test_alone_a_prompt_is_taken_in_large_chunks_and_then_writes() -> None:
-    scheduler = Scheduler(LIMITS)
-    scheduler.add(1, "reply", 70)
-    assert [step(scheduler) for _ in range(5)] == [[(1, 32)], [(1, 32)], [(1, 6)], [(1, 1)], [(1, 1)]]
+    assert Model().step() == {}
 
 
 def test_a_newcomer_never_stops_those_who_speak() -> None:
-    scheduler = Scheduler(LIMITS)
-    scheduler.add(1, "reply", 1)
-    scheduler.add(2, "reply", 1)
-    step(scheduler)
-    scheduler.add(3, "reply", 20)
-    assert [step(scheduler) for _ in range(4)] == [
-        [(1, 1), (2, 1), (3, 8)],
-        [(1, 1), (2, 1), (3, 8)],
-        [(1, 1), (2, 1), (3, 4)],
-        [(1, 1), (2, 1), (3, 1)],
-    ]
+    model = Model()
+    model.speak(1, 2)
+    model.add(3, 200)
+    while model._left[3]:
+        assert model.step().keys() >= {1, 2}
 
 
-def test_the_oldest_prompt_goes_first_and_the_next_gets_what_is_left_of_the_chunk() -> None:
-    scheduler = Scheduler(LIMITS)
-    scheduler.add(1, "reply", 40)
-    scheduler.add(2, "reply", 40)
-    assert [step(scheduler) for _ in range(3)] == [[(1, 32)], [(1, 8), (2, 24)], [(1, 1), (2, 8)]]
+def test_a_chunk_is_as_large_as_the_step_may_be_long() -> None:
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4))
+    model.speak(1, 2)
+    model.add(3, 2000)
+    assert 130 <= model.step()[3] <= 150  # step_s is 150 ms, of which 12 go to the two that write
+    model.remove(1)
+    model.remove(2)
+    assert 240 <= model.step()[3] <= 260  # alone_s is 250 ms
+    model.add(4, 1)
+    while not model.written[4]:
+        model.step()
+    assert 55 <= model.step()[3] <= 70  # and while first words are written, first_s
 
 
-def test_warm_ups_wait_for_every_reply_whose_prompt_is_not_done() -> None:
-    scheduler = Scheduler(LIMITS)
-    scheduler.add(1, "warm-up", 40)
-    scheduler.add(2, "reply", 33)
-    assert [step(scheduler) for _ in range(4)] == [[(2, 32)], [(2, 1)], [(2, 1), (1, 8)], [(2, 1), (1, 8)]]
+def test_a_chunk_is_never_smaller_than_is_worth_reading_the_weights_for() -> None:
+    model = Model(decode=400 * MS)
+    model.speak(1)
+    model.add(2, 40)
+    assert model.step() == {1: 1, 2: 4}
+
+
+def test_before_anything_is_known_of_the_model_chunks_are_bearable() -> None:
+    model = Model(Limits(chunk_least=8))
+    model.add(1, 500)
+    assert model.step() == {1: 16}
+
+
+def test_who_is_seen_and_spoken_to_goes_first() -> None:
+    model = Model()
+    model.speak(1)
+    for stream in (2, 3, 4):
+        model.scheduler.focus(f"npc{stream}", Focus(), model.now)
+    model.add(2, 200)
+    model.add(3, 200)
+    model.scheduler.focus("npc3", Focus(on_screen=True, mic=True), model.now)
+    batch = model.step()
+    assert batch[3] > 0 and 2 not in batch
+
+
+def test_the_weights_of_the_design_document() -> None:
+    model = Model()
+    scheduler = model.scheduler
+    assert scheduler.priority("npc9", model.now) == -1, "nothing has ever happened to it"
+    scheduler.focus("npc9", Focus(on_screen=True, mic=True), model.now)
+    assert scheduler.priority("npc9", model.now) == 2
+    scheduler.focus("npc9", Focus(on_screen=False, mic=True), model.now)
+    assert scheduler.priority("npc9", model.now) == 0
+    scheduler.focus("npc9", Focus(), model.now)
+    assert scheduler.priority("npc9", model.now + IDLE_S) == 0
+    assert scheduler.priority("npc9", model.now + IDLE_S + 0.1) == -1
+    model.speak(9)
+    assert scheduler.priority("npc9", model.now) == 1
+    scheduler.focus("npc9", Focus(on_screen=True, mic=True), model.now)
+    assert scheduler.priority("npc9", model.now) == 3
+    scheduler.focus("npc9", Focus(), model.now)
+    model.remove(9)
+    assert scheduler.priority("npc9", model.now) == 0, "it spoke a moment ago"
+    scheduler.forget("npc9")
+    assert scheduler.priority("npc9", model.now) == -1
+
+
+def test_when_not_all_can_write_the_urgent_do_and_the_others_get_their_minimum() -> None:
+    """Two whom the player speaks to, six that nobody looks at, and a model that can feed two at a time."""
+    limits = Limits(streams=8, slice_tokens=4, burst_tokens=32, step_s=50 * MS)
+    model = Model(limits, decode=10 * MS, more=30 * MS)
+    for stream in range(8):
+        model.scheduler.focus(f"npc{stream}", Focus(on_screen=stream < 2, mic=stream < 2), model.now)
+        model.add(stream, 16)
+    while sum(count > FIRST_WORDS for count in model.written.values()) < 8:
+        model.step()
+    before, steps = Counter(model.written), 32 * 20
+    for _ in range(steps):
+        model.step()
+    got = {stream: model.written[stream] - before[stream] for stream in range(8)}
+    assert all(count >= steps * 4 // 32 for count in list(got.values())[2:]), got
+    assert all(got[urgent] > 3 * got[idle] for urgent in (0, 1) for idle in range(2, 8)), got
+
+
+def test_a_prompt_that_nobody_looks_at_gets_its_slice_beside_urgent_ones() -> None:
+    model = Model(Limits(streams=8, chunk=64, chunk_least=8, slice_tokens=8, burst_tokens=32, alone_s=64 * MS))
+    for stream in (1, 2):
+        model.scheduler.focus(f"npc{stream}", Focus(mic=True), model.now)
+        model.add(stream, 4000)
+    model.add(3, 1000)
+    got = sum(model.step().get(3, 0) for _ in range(64))
+    assert 64 * 8 // 32 * 8 - 8 <= got <= 64 * 8 // 32 * 8 + 8
+
+
+def test_who_is_ahead_of_its_voice_goes_behind_the_others_and_then_stops() -> None:
+    model = Model(Limits(streams=4, slice_tokens=2, burst_tokens=16, step_s=20 * MS), decode=10 * MS, more=30 * MS)
+    model.speak(1, 2)
+    model.scheduler.focus("npc1", Focus(mic=True), model.now)
+    model.scheduler.read(1, 16)
+    assert sum(1 in model.step() for _ in range(16)) <= 3, "no more than its minimum"
+    model.scheduler.read(1, 32)
+    assert all(model.step().keys() == {2} for _ in range(40))
+    model.scheduler.read(2, 32)
+    assert model.step() == {}
+    model.scheduler.read(1, 3)
+    assert model.step() == {1: 1}
+
+
+def test_what_is_done_ahead_waits_for_every_reply_whose_prompt_is_not_done() -> None:
+    model = Model()
+    model.speak(4)
+    model.add(1, 300, "warm-up")
+    model.add(2, 300, "prepare")
+    model.add(3, 300)
+    order = []
+    for _ in range(200):
+        order += [stream for stream in model.step() if model._left.get(stream) is not None and stream < 4]
+        for stream, work in ((1, "warm-up"), (2, "prepare")):
+            if model._left.get(stream) == 0 and work:
+                model.remove(stream)
+    first = {stream: order.index(stream) for stream in (1, 2, 3)}
+    assert first[3] < first[2] < first[1]
 
 
 def test_who_has_gone_is_in_no_later_batch() -> None:
-    scheduler = Scheduler(LIMITS)
-    scheduler.add(1, "reply", 100)
-    scheduler.add(2, "reply", 5)
-    step(scheduler)
-    scheduler.remove(1)
-    assert step(scheduler) == [(2, 5)]
+    model = Model()
+    model.add(1, 100)
+    model.add(2, 5)
+    model.step()
+    model.remove(1)
+    assert 1 not in model.step()
 
 
-def test_one_stream_too_many_is_busy_and_changes_nothing() -> None:
-    scheduler = Scheduler(LIMITS)
+def test_steps_rotate_among_adapters_and_nobody_else_is_in_them() -> None:
+    model = Model()
+    for stream, adapter in ((1, "a"), (2, "a"), (3, "b"), (4, None)):
+        model.add(stream, 4, adapter=adapter)
+    for _ in range(8):
+        model.step()
+    seen = []
+    for _ in range(6):
+        batch = model.scheduler.next_batch(model.now)
+        seen.append((batch.adapter, frozenset(part.stream for part in batch.slices)))
+        model.step()
+    assert set(seen) == {("a", frozenset({1, 2})), ("b", frozenset({3})), (None, frozenset({4}))}
+    assert seen[:3] == seen[3:]
+
+
+def test_one_reply_too_many_is_busy_and_what_is_done_ahead_does_not_count() -> None:
+    model = Model()
     for stream in range(4):
-        scheduler.add(stream, "reply", 1)
-    with pytest.raises(Busy, match="4 reply streams"):
-        scheduler.add(4, "reply", 1)
-    scheduler.add(5, "warm-up", 1)
-    scheduler.remove(0)
-    scheduler.add(4, "reply", 1)
-    assert len(scheduler) == 5
+        model.scheduler.require_room(None)
+        model.add(stream)
+    with pytest.raises(Busy, match="4 replies"):
+        model.scheduler.require_room(None)
+    model.remove(0)
+    model.add(5, 1, "warm-up")
+    model.scheduler.require_room(None)
+
+
+def test_one_voice_more_than_the_model_can_feed_is_busy() -> None:
+    """100 ms for one and 80 more for each: two get 5.5 tokens a second each, three would get fewer than 5."""
+    model = Model(Limits(step_s=1.0, chunk_least=4), decode=100 * MS, more=80 * MS)
+    model.speak(1)
+    model.scheduler.require_room(None)
+    model.speak(2)
+    with pytest.raises(Busy, match=r"4\.\d tokens a second for each of 3 voices, which need 5\.0"):
+        model.scheduler.require_room(None)
+    with pytest.raises(Busy):  # another adapter makes a step of its own
+        model.scheduler.require_room("b")
+    model.remove(1)
+    model.scheduler.require_room(None)
+
+
+def test_a_slow_model_still_speaks_for_one() -> None:
+    model = Model(decode=900 * MS)
+    model.speak(1)
+    model.remove(1)
+    model.scheduler.require_room(None)
 
 
 @given(
-    prompts=st.lists(st.tuples(st.sampled_from(["reply", "warm-up"]), st.integers(1, 90)), min_size=1, max_size=8),
-    chunk=st.integers(1, 40),
+    streams=st.lists(
+        st.tuples(
+            st.sampled_from(["reply", "prepare", "warm-up"]),
+            st.integers(1, 90),
+            st.sampled_from([None, "a", "b"]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    chunk=st.integers(4, 40),
 )
-def test_every_prompt_is_evaluated_exactly_once_within_the_chunk(prompts: list[tuple[str, int]], chunk: int) -> None:
-    scheduler = Scheduler(Limits(streams=8, chunk=chunk, chunk_alone=2 * chunk))
-    left = {}
-    for stream, (work, tokens) in enumerate(prompts):
-        scheduler.add(stream, work, tokens)  # type: ignore[arg-type]
-        left[stream] = tokens
+def test_every_prompt_is_evaluated_exactly_once_and_everybody_writes(
+    streams: list[tuple[Work, int, str | None, bool]], chunk: int
+) -> None:
+    limits = Limits(streams=8, chunk=chunk, chunk_least=4)
+    model = Model(limits)
+    for stream, (work, prompt, adapter, mic) in enumerate(streams):
+        model.scheduler.focus(f"npc{stream}", Focus(mic=mic), model.now)
+        model.add(stream, prompt, work, adapter)
     for _ in range(10_000):
-        if not any(left.values()):
+        if all(not model._left[stream] for stream in model._left):
             break
-        batch = scheduler.next_batch()
-        writing = [part for part in batch if not left[part.stream]]
-        reading = [part for part in batch if left[part.stream]]
-        assert all(part.tokens == 1 for part in writing)
-        assert {part.stream for part in writing} == {stream for stream, tokens in left.items() if not tokens}
-        assert 0 < sum(part.tokens for part in reading) <= (chunk if writing else 2 * chunk)
-        for part in reading:
-            assert part.tokens <= left[part.stream]
-            left[part.stream] -= part.tokens
-        scheduler.evaluated(batch)
-        for part in reading:  # the loop takes a finished warm-up out
-            if not left[part.stream] and prompts[part.stream][0] == "warm-up":
-                scheduler.remove(part.stream)
-                del left[part.stream]
-    assert not any(left.values())
-
-
-def test_a_slice_says_who_and_how_much() -> None:
-    scheduler = Scheduler(LIMITS)
-    scheduler.add(7, "reply", 3)
-    assert scheduler.next_batch() == [Slice(7, 3)]
+        left = dict(model._left)
+        batch = model.step()
+        assert batch
+        assert len({streams[stream][2] for stream in batch}) == 1, "one set of adapters"
+        prompts = {stream: tokens for stream, tokens in batch.items() if left[stream]}
+        assert all(tokens == 1 for stream, tokens in batch.items() if not left[stream])
+        assert all(0 < tokens <= left[stream] for stream, tokens in prompts.items())
+        assert sum(prompts.values()) <= chunk
+        for stream in prompts:  # the loop takes out what is done ahead
+            if not model._left[stream] and streams[stream][0] != "reply":
+                model.remove(stream)
+    assert not any(model._left.values())
+    written = Counter(model.written)
+    for _ in range(30):
+        model.step()
+    assert all(model.written[stream] > written[stream] for stream in model._left)

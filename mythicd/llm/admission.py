@@ -1,0 +1,114 @@
+"""How a job comes to run: its prompt is taken apart, seated in the KV cache, and handed to the scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mythicd.errors import Busy, ConfigError
+from mythicd.figures import LlmFigures
+from mythicd.llm.cache import Cache
+from mythicd.llm.jobs import Job
+from mythicd.llm.llama import Model
+from mythicd.llm.prompts import PromptTokens
+from mythicd.llm.scheduler import Scheduler
+from mythicd.llm.writing import Writer
+
+
+@dataclass(slots=True)
+class Admission:
+    """The door of one engine. Belongs to the pump's thread."""
+
+    model: Model
+    prompts: PromptTokens
+    cache: Cache
+    scheduler: Scheduler
+    figures: LlmFigures
+    longest: int
+    """Most tokens in one conversation."""
+    banned: tuple[int, ...]
+    """Tokens that no reply may have."""
+    _ahead: dict[str, int] = field(default_factory=dict)
+    """Tokens prepared for each character's turn that no reply has used yet."""
+    _count: int = 0
+
+    def look(self, job: Job) -> None:
+        """Take the prompt apart. Raises ConfigError when it is too long, ModelError for its adapter or template."""
+        if job.prompt.adapter is not None:
+            self.model.adapter(job.prompt.adapter)
+        render = {"reply": self.prompts.whole, "prepare": self.prompts.opened, "warm-up": self.prompts.front}
+        job.parts = render[job.work](job.prompt)
+        if self.longest - len(job.tokens) < (job.work == "reply"):
+            raise ConfigError(
+                f"The prompt of {job.npc_id} has {len(job.tokens)} tokens; {self.model.path.name} takes {self.longest}"
+                " in one conversation.",
+                remedy="Shorten persona, lore or history, or raise kv.max_ctx_tokens and n_ctx if the model was trained"
+                " for more.",
+            )
+
+    def is_needless(self, job: Job) -> bool:
+        """Tell whether what a job does ahead is there already, or cannot be done now."""
+        ledger = self.cache.ledger
+        return not job.tokens or ledger.is_busy(job.npc_id) or ledger.holds(job.npc_id, job.tokens, job.prompt.adapter)
+
+    def seat(self, job: Job, now: float) -> None:
+        """Give a job its place. Raises Busy, and then nothing has changed; else what went wrong with this job."""
+        adapter, parts = job.prompt.adapter, job.parts
+        assert parts is not None
+        growth = 0
+        if job.work == "reply":
+            self.scheduler.require_room(adapter)
+            growth = min(job.sampling.max_tokens, self.longest - len(job.tokens)) - 1
+        seat = self.cache.admit(job.npc_id, job.tokens, growth, adapter=adapter)
+        try:
+            if job.work == "reply":
+                job.writer = Writer(self.model.vocabulary, job.tools, job.sampling, growth + 1, self.banned)
+            self._count += 1
+            left = len(job.tokens) - seat.kept
+            self.scheduler.add(self._count, job.npc_id, job.work, left, now, adapter=adapter)
+        except BaseException:
+            self.cache.release(job.npc_id, 0, 0)
+            self.cache.forget(job.npc_id)
+            raise
+        job.number, job.sequence, job.kept, job.done = self._count, seat.sequence, seat.kept, seat.kept
+        used = max(0, seat.kept - parts.stable)
+        if job.work == "prepare":
+            self._waste(job.npc_id, used)  # what is trimmed of the earlier hypothesis
+        elif job.work == "reply":
+            self._waste(job.npc_id, used)
+            self._ahead.pop(job.npc_id, None)
+            self.figures.tokens_reused += seat.kept
+            self.figures.queue_wait.observe(now - job.arrived_s)
+
+    def leave(self, job: Job, now: float) -> None:
+        """Take a job out: it is finished, cancelled or failed. Its tokens stay, idle."""
+        parts = job.parts
+        assert parts is not None
+        self.scheduler.remove(job.number, now)
+        self.cache.release(job.npc_id, parts.stable, parts.seed)
+        if job.work == "prepare":
+            self._ahead[job.npc_id] = max(0, job.done - parts.stable)
+        if job.writer is not None:
+            job.writer.close()
+
+    def rollback(self, npc_id: str) -> None:
+        """Take back what was prepared for a turn that will not be."""
+        self._waste(npc_id, 0)
+        self.cache.rollback(npc_id)
+
+    def forget(self, npc_id: str) -> None:
+        """Give back everything that is held for a character."""
+        self._waste(npc_id, 0)
+        self.cache.forget(npc_id)
+        self.scheduler.forget(npc_id)
+
+    def _waste(self, npc_id: str, used: int) -> None:
+        self.figures.tokens_wasted += max(0, self._ahead.pop(npc_id, 0) - used)
+
+
+def refused(job: Job, why: Busy | None) -> Busy:
+    """Return what a reply is told whose patience has ended."""
+    reason = why.what if why is not None else "Others went first."
+    return Busy(
+        f"{job.npc_id} could not begin to answer within {job.patience_s:g} s: {reason}",
+        remedy="Try again in a moment; fewer characters at once, or a smaller model, answer sooner.",
+    )
