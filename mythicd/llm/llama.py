@@ -75,6 +75,9 @@ class Model:
                 library.llama_model_is_recurrent(self._model) or library.llama_model_is_hybrid(self._model)
             )
             """Whether the end of what a sequence holds can be taken back."""
+            self.parks = self.trims and not library.llama_model_n_swa(self._model)
+            """Whether what a sequence holds can be saved and loaded. Of layers with a sliding window llama.cpp saves
+            the window only: such a sequence could be continued, but neither trimmed nor shared, and would not say so."""
             template = library.llama_model_chat_template(self._model, None)
             self.chat_template: str | None = template.decode(errors="replace") if template else None
         except BaseException:
@@ -301,7 +304,9 @@ def _require_memory(model: Model, options: LlamaOptions) -> None:
     Asked of llama.cpp, such a cache is often granted (Linux promises more than it has), filled with zeros, and ends
     the process or freezes the machine.
     """
-    needed = options.n_ctx * model.kv_bytes(options.kv_q8)
+    # llama.cpp gives each sequence of a split cache at least 256 cells.
+    cells = options.n_ctx if options.kv_unified else max(options.n_ctx, 256 * options.n_seq_max)
+    needed = cells * model.kv_bytes(options.kv_q8)
     free = psutil.virtual_memory().available
     if options.gpu_layers == 0 and needed > free:
         raise ModelError(

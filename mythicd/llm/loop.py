@@ -118,7 +118,7 @@ class Pump(threading.Thread):
         template = ChatTemplate(source, bos=vocabulary.bos, eos=vocabulary.eos, markers=vocabulary.control)
         framing = {vocabulary.control[marker] for marker in template.frame_markers()}
         prompts = PromptTokens(template, vocabulary.tokenise, vocabulary.bos if vocabulary.adds_bos else "")
-        park_cells = options.park_bytes // model.kv_bytes(options.kv_q8)
+        park_cells = options.park_bytes // model.kv_bytes(options.kv_q8) if model.parks else 0
         context = Context(model, options, options.n_seq_max + spare_sequences(options.kv_unified, model.trims))
         self._ledger = Ledger(
             context.cells, options.n_seq_max, unified=options.kv_unified, trims=model.trims, park_cells=park_cells
