@@ -28,6 +28,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from mythicd import __version__, wire
 from mythicd.errors import MythicError, PortTaken, ProtocolError
 from mythicd.messages import Hello, ServerMessage, StreamEnd, StreamStart, TTSChunk
+from mythicd.metrics import CONTENT_TYPE, Metrics
 from mythicd.world import House, Stage
 
 log = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ class Gateway:
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
         self._numbers = itertools.count(1)
+        self._figures = Metrics(llm=lambda: house.rooms.llm.figures, connections=lambda: len(self._sockets))
 
     async def start(self, port: int) -> None:
         """Listen on 127.0.0.1:`port` (0 takes any). Raises PortTaken."""
@@ -156,9 +158,10 @@ class Gateway:
         app.router.add_get("/v1/ws", self._websocket)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, shutdown_timeout=1.0, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True)
         try:
             await site.start()
         except OSError as error:
@@ -219,6 +222,9 @@ class Gateway:
         status = self._house.status()
         ready = self.ready and status.ready
         return web.json_response({"ready": ready, "notices": list(status.notices)}, status=200 if ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._figures.render(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if len(self._sockets) >= MAX_CONNECTIONS:

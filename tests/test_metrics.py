@@ -1,0 +1,158 @@
+"""What a scrape reads: every figure under its name, in a format that Prometheus's own parser takes, behind the door."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from mythicd.config import Settings
+from mythicd.figures import Histogram, LlmFigures
+from mythicd.gateway import Gateway
+from mythicd.metrics import CONTENT_TYPE, LLM, Metrics
+from mythicd.thought import Rooms
+from mythicd.world import House, Library
+from tests.fakes import FakeAsr, FakeLlm, FakeStore, FakeTts, FakeVad
+
+ROOT = Path(__file__).parents[1]
+
+
+def samples(text: str) -> Iterator[Sample]:
+    """Parse an answer as Prometheus does. Raises ValueError where it is none."""
+    for family in text_string_to_metric_families(text):
+        yield from family.samples
+
+
+def scrape(figures: LlmFigures) -> list[Sample]:
+    return list(samples(Metrics(llm=lambda: figures, connections=lambda: 3).render().decode()))
+
+
+def value(read: list[Sample], name: str, **labels: str) -> float:
+    """Return the one sample of this name and these labels."""
+    (found,) = [sample.value for sample in read if sample.name == name and sample.labels == labels]
+    return found
+
+
+def names(series_name: str, kind: str) -> set[str]:
+    return {f"{series_name}{end}" for end in ("_bucket", "_count", "_sum")} if kind == "histogram" else {series_name}
+
+
+def test_before_anything_happened_every_series_is_there_and_zero() -> None:
+    read = [sample for sample in scrape(LlmFigures()) if sample.name.startswith("mythic_llm_")]
+    assert {sample.name for sample in read} == set().union(*(names(series.name, series.kind) for series in LLM))
+    assert {sample.value for sample in read} == {0.0}
+
+
+def test_every_figure_is_shown_once() -> None:
+    """A figure that is added without a name to be seen by fails here: give it a row in `metrics.LLM`."""
+    shown = [attribute for series in LLM for attribute in (series.attribute, *series.outcomes.values()) if attribute]
+    assert sorted(shown) == sorted(figure.name for figure in fields(LlmFigures))
+
+    numbers = {
+        figure.name: number for number, figure in enumerate(fields(LlmFigures), 1) if figure.type in (int, "int")
+    }
+    read = scrape(LlmFigures(**numbers))
+    for series in LLM:
+        if series.kind == "histogram":
+            continue
+        if series.attribute:
+            assert value(read, series.name) == numbers[series.attribute]
+        for outcome, attribute in series.outcomes.items():
+            assert value(read, series.name, outcome=outcome) == numbers[attribute]
+
+
+@pytest.mark.parametrize("attribute", [series.attribute for series in LLM if series.kind == "histogram"])
+def test_buckets_are_cumulative_and_agree_with_count_and_sum(attribute: str) -> None:
+    figures, histogram = LlmFigures(), Histogram((0.01, 0.1, 1.0))
+    setattr(figures, attribute, histogram)
+    for seconds in (0.005, 0.1, 0.1, 0.5, 30.0):
+        histogram.observe(seconds)
+    read = scrape(figures)
+    (name,) = [series.name for series in LLM if series.attribute == attribute]
+    buckets = {sample.labels["le"]: sample.value for sample in read if sample.name == f"{name}_bucket"}
+    assert buckets == {"0.01": 1, "0.1": 3, "1.0": 4, "+Inf": 5}
+    assert value(read, f"{name}_count") == 5
+    assert value(read, f"{name}_sum") == pytest.approx(30.705)
+
+
+def test_each_scrape_reads_anew_and_two_daemons_do_not_meet() -> None:
+    one, other = LlmFigures(), LlmFigures(tokens_written=7)
+    metrics, _ = Metrics(llm=lambda: one, connections=int), Metrics(llm=lambda: other, connections=int)
+    for written in (0, 12):
+        one.tokens_written = written
+        assert value(list(samples(metrics.render().decode())), "mythic_llm_written_tokens_total") == written
+
+
+def test_names_are_as_prometheus_wants_them_and_labels_name_nobody() -> None:
+    for series in LLM:
+        assert re.fullmatch(r"mythic_llm_[a-z]+(_[a-z]+)*", series.name)
+        assert series.name.endswith("_total") == (series.kind == "counter")
+        assert series.name.endswith("_seconds") == (series.kind == "histogram")
+    assert {label for sample in scrape(LlmFigures()) for label in sample.labels} == {"le", "outcome", "version"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="process figures are read from /proc")
+def test_the_process_is_measured() -> None:
+    read = scrape(LlmFigures())
+    assert value(read, "process_resident_memory_bytes") > 1e6
+    assert value(read, "process_cpu_seconds_total") > 0
+    assert value(read, "process_open_fds") >= 3
+
+
+def test_the_document_lists_exactly_what_there_is() -> None:
+    document = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| `(mythic_llm_\w+)` \| (.*) \|$", document, re.M))
+    assert list(table) == [series.name for series in LLM]
+    for series in LLM:
+        kind, unit, meaning = table[series.name].split(" | ")
+        assert (kind, meaning) == (series.kind, series.meaning)
+        assert unit == "events" or unit in series.name, "the unit stands in the name"
+    others = {sample.name for sample in scrape(LlmFigures()) if not sample.name.startswith("mythic_llm_")}
+    assert others - set(re.findall(r"^\| `(\w+)`", document, re.M)) == set()
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    """A real gateway before a house of fakes."""
+    llm, store = FakeLlm(), FakeStore()
+    llm.figures = LlmFigures(tokens_written=5)
+    engines: Any = (FakeVad(), FakeAsr(), llm, FakeTts(), store, None, None)
+    house = House(Library(ROOT / "worlds" / "lanternport"), Rooms(*engines), Settings(), notices=[])
+    gateway = Gateway(house, instance_id="id")
+    await gateway.start(0)
+    yield gateway
+    await gateway.stop()
+    await house.close()
+
+
+async def test_who_has_the_token_may_scrape(gateway: Gateway) -> None:
+    url = f"http://127.0.0.1:{gateway.port}/metrics"
+    right = {"Authorization": f"Bearer {gateway.token}"}
+    async with aiohttp.ClientSession() as http:
+        for headers, status in (
+            ({}, 401),
+            ({"Authorization": "Bearer wrong"}, 401),
+            ({**right, "Host": "evil.example.com"}, 421),
+            ({**right, "Origin": "null"}, 403),
+        ):
+            async with http.get(url, headers=headers) as refused:
+                assert refused.status == status
+                assert "mythic_llm" not in await refused.text()
+        async with http.get(url, headers=right) as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"] == CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
+            read = list(samples(await answer.text()))
+        assert value(read, "mythic_llm_written_tokens_total") == 5
+        assert value(read, "mythic_connections") == 0
+        async with (
+            http.ws_connect(f"ws://127.0.0.1:{gateway.port}/v1/ws", headers=right),
+            http.get(url, headers=right) as answer,
+        ):
+            assert value(list(samples(await answer.text())), "mythic_connections") == 1
