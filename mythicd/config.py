@@ -190,9 +190,10 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
         merged = merge(merged, overrides)
         layers.append((Path("the command line"), dict(overrides)))
     settings = convert(merged, Settings, layers[-1][0] if overrides else profile)
-    if wrong := _wrong_server(settings.llm.server):
+    written = [(file, layer.get("llm", {}).get("server", {})) for file, layer in layers]
+    if wrong := _wrong_server(settings.llm.server, off=any("url" in server for _, server in written)):
         key, complaint, remedy = wrong
-        files = [file for file, layer in layers if key in layer.get("llm", {}).get("server", {})]
+        files = [file for file, server in written if key in server]
         raise ConfigError(f"{files[-1]}: llm.server.{key}: {complaint}.", remedy=remedy)
     return settings
 
@@ -201,12 +202,15 @@ _REQUEST_KEYS = frozenset("model messages stream stream_options n tools max_toke
 """What of a request is Mythic's own to say."""
 
 
-def _wrong_server(server: LlmServerSettings) -> tuple[str, str, str] | None:
+def _wrong_server(server: LlmServerSettings, *, off: bool) -> tuple[str, str, str] | None:
     """Return (key, complaint, remedy) of the first setting that cannot be right; None if all can.
 
-    Nothing that may be a password or a key is repeated.
+    `off`: an empty url was written, to do without a server that a layer below names. Nothing that may be a password or
+    a key is repeated.
     """
     if not server.url:
+        if off:
+            return None
         lost = next((key for key in ("model", "api_key_env", "extra") if getattr(server, key)), "")
         return (lost, "it has no effect without llm.server.url", "Add the url, or delete this.") if lost else None
     example = "Write it like http://127.0.0.1:8080/v1."

@@ -18,10 +18,13 @@ from mythicd.engines import Asr, Llm, Tts, Vad
 from mythicd.errors import EngineUnavailable, ModelError, MythicError
 from mythicd.llm.engine import LlamaLlm
 from mythicd.llm.llama import LlamaOptions
+from mythicd.llm.openai import OpenAiLlm
+from mythicd.llm.openai_request import OpenAiOptions
+from mythicd.llm.scheduler import Limits
 from mythicd.memory.embedder import MiniLmEmbedder, QueryVectors
 from mythicd.memory.store import Store
 from mythicd.paths import starter_model
-from mythicd.thought import Rooms
+from mythicd.surroundings import Rooms
 from mythicd.tts.espeak import EspeakTts
 from mythicd.vad.gate import GateVad
 from mythicd.vad.webrtc import WebRtcVad
@@ -102,15 +105,31 @@ def _asr(settings: Settings, data: Path) -> Asr:
 
 
 def _llm(settings: Settings) -> Llm:
+    server = settings.llm.server
+    if server.url:
+        most = settings.scheduler.max_speakers
+        return OpenAiLlm(OpenAiOptions(server.url, server.model, server.api_key_env, server.extra, most))
     gpu = settings.gpu
     model = starter_model() if gpu.llm_model == "starter" else Path(gpu.llm_model)
+    run = settings.scheduler
+    limits = Limits(
+        streams=run.max_speakers,
+        burst_tokens=run.burst_tokens,
+        slice_tokens=run.min_slice_tokens,
+        step_s=run.step_ms / 1000,
+        first_s=run.step_ms / 2000,
+    )
     return LlamaLlm(
         model,
         LlamaOptions(
             n_ctx=gpu.ctx_tokens,
             n_seq_max=gpu.sequences,
+            limits=limits,
             threads=settings.llm.threads,
+            kv_unified=settings.kv.unified,
             kv_q8=gpu.kv_precision == "q8_0",
+            park_bytes=settings.kv.park_mib * 2**20,
+            longest=settings.kv.max_ctx_tokens + settings.llm.max_tokens,
         ),
     )
 

@@ -232,6 +232,19 @@ class TestWorld:
         lines = load_world(make_world(tmp_path, npcs_marla=card)).characters["marla"].persona_lines()
         assert lines == ("R", "Never reveal secret passage", "B", "Often says Aye, Well")
 
+    def test_how_a_character_writes(self, tmp_path: Path) -> None:
+        (tmp_path / "loras").mkdir()
+        adapter = tmp_path / "loras" / "gruff.gguf"
+        adapter.write_bytes(b"GGUF\3\0\0\0")
+        how = "temperature: 0, top_p: 0.5, repeat_penalty: 1.2, max_tokens: 40, stop: [STOP], seed: 7"
+        card = f"name: Marla\nllm: {{{how}, lora: loras/gruff.gguf}}"
+        own = load_world(make_world(tmp_path, npcs_marla=card)).characters["marla"].llm
+        assert (own.temperature, own.top_p, own.repeat_penalty, own.max_tokens) == (0.0, 0.5, 1.2, 40)
+        assert (own.stop, own.seed, own.lora) == (("STOP",), 7, str(adapter.resolve()))
+        adapter.unlink()
+        with pytest.raises(ConfigError, match=r"npcs/marla\.yaml: llm\.lora: cannot read 'loras/gruff\.gguf': No such"):
+            load_world(tmp_path)
+
     def test_the_least_world(self, tmp_path: Path) -> None:
         none = dict.fromkeys(("voices", "things", "tools", "lore_tavern", "lore_all"))
         world = load_world(make_world(tmp_path, world="title: T", npcs_marla="name: M", **none))
@@ -268,6 +281,16 @@ class TestWorld:
             ("npcs_marla", "nmae: M", "npcs/marla.yaml: nmae: there is no such key. Did you mean 'name'?"),
             ("npcs_marla", "name: M\nllm: {max_tokns: 3}", "npcs/marla.yaml: llm.max_tokns: there is no such key."),
             ("npcs_marla", "name: M\nllm: {max_tokens: x}", "llm.max_tokens: expected a whole number or nothing, got"),
+            ("npcs_marla", "name: M\nllm: {top_p: 0}", "npcs/marla.yaml: llm.top_p: expected a number > 0.0"),
+            ("npcs_marla", "name: M\nllm: {repeat_penalty: 3}", "llm.repeat_penalty: expected a number <= 2.0"),
+            ("npcs_marla", "name: M\nllm: {stop: 'x'}", "npcs/marla.yaml: llm.stop: expected a list, got text."),
+            ("npcs_marla", "name: M\nllm: {stop: ['']}", "llm.stop[0]: expected text of length >= 1"),
+            ("npcs_marla", "name: M\nllm: {seed: -1}", "npcs/marla.yaml: llm.seed: expected a whole number >= 0"),
+            ("npcs_marla", "name: M\nllm: {lora: a.gguf}", "npcs/marla.yaml: llm.lora: cannot read 'a.gguf': No such"),
+            ("npcs_marla", "name: M\nllm: {lora: npcs}", "llm.lora: cannot read 'npcs': Is a directory."),
+            ("npcs_marla", "name: M\nllm: {lora: ../a.gguf}", "llm.lora: '../a.gguf' lies outside of the"),
+            ("npcs_marla", "name: M\nllm: {lora: world.yaml}", "world.yaml is no GGUF file. Convert it"),
+            ("npcs_marla", 'name: M\nllm: {lora: "a\\0"}', "npcs/marla.yaml: llm.lora: cannot read"),
             ("npcs_marla", "name: M\nrules: [a, b, 3]", "npcs/marla.yaml: rules[2]: expected text, got a whole number"),
             ("npcs_marla", "name: M\nrules: 'be kind'", "npcs/marla.yaml: rules: expected a list, got text."),
             ("npcs_marla", "name: M\nrules:\n\t- a", "npcs/marla.yaml, line 3, column 1: found character '\\t'"),

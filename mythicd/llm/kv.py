@@ -100,7 +100,8 @@ class Ledger:
         """Most tokens that one sequence can hold."""
         self.parks = self.restores = self.evictions = 0
         self._unified = unified
-        self._trims = trims
+        self.trims = trims
+        """Whether the end of what a sequence holds can be taken back, and a front be shared."""
         self._park_cells = park_cells
         self._sequences = sequences
         self._free = list(range(cells))
@@ -219,14 +220,14 @@ class Ledger:
         """Cut an idle sequence back to what is stable: the turn that was begun there is gone."""
         operations: list[Operation] = []
         held = self._held.get(owner)
-        if held is not None and held.promised is None and self._trims:
+        if held is not None and held.promised is None and self.trims:
             self._cut(held, held.stable, operations)
         return tuple(operations)
 
     def pin(self, owner: str, end: int) -> tuple[Operation, ...]:
         """Keep the first `end` tokens of the owner's sequence as a root, if there is none with them and room for it."""
         held = self._held[owner]
-        if not (self._unified and self._trims) or not LEAST_ROOT <= end <= len(held.tokens):
+        if not (self._unified and self.trims) or not LEAST_ROOT <= end <= len(held.tokens):
             return ()
         front = held.tokens[:end]
         if any(root.adapter == held.adapter and root.tokens[:end] == front for root in self._roots):
@@ -273,11 +274,11 @@ class Ledger:
     def _usable(self, tokens: list[int], prompt: list[int]) -> int:
         """Return how many tokens of a sequence's front can stay; the prompt's last is always evaluated anew."""
         common = min(common_prefix(tokens, prompt), len(prompt) - 1)
-        return common if self._trims or common == len(tokens) else 0
+        return common if self.trims or common == len(tokens) else 0
 
     def _donor(self, owner: str, prompt: list[int], adapter: str | None) -> tuple[_Held | None, int]:
         """Return the other sequence that shares the longest front with the prompt, and that front's length."""
-        if not (self._unified and self._trims):
+        if not (self._unified and self.trims):
             return None, 0
         best: tuple[_Held | None, int] = (None, 0)
         for held in (*self._roots, *self._held.values()):  # among equals the root: it stays
@@ -363,7 +364,7 @@ class Ledger:
             return
         owed = sum(held.owed for held in self._held.values())
         idle = sorted(self._idle(), key=self._worth)
-        if self._trims:
+        if self.trims:
             for held in idle:
                 if len(self._free) >= owed:
                     return
@@ -373,7 +374,7 @@ class Ledger:
                 return
             self._park(held, operations)
         left = [held for held in idle if held.owner in self._held]
-        for held in left if self._trims else ():
+        for held in left if self.trims else ():
             if len(self._free) >= owed:
                 return
             if held.seed < len(held.tokens):
@@ -396,7 +397,7 @@ class Ledger:
 
     def _save(self, held: _Held, operations: list[Operation]) -> bool:
         """Copy an idle sequence's stable part to host memory, without the front that a root holds."""
-        end = held.stable if self._trims else len(held.tokens)
+        end = held.stable if self.trims else len(held.tokens)
         start = max((self._front(root, held) for root in self._roots), default=0)
         if not 0 < end - start <= self._park_cells:
             return False

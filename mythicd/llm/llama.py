@@ -26,6 +26,15 @@ from mythicd.llm.vocabulary import Vocabulary
 SMALL_MODEL = 300_000_000
 """Parameters below which a second thread costs more in waiting than it computes."""
 
+EXACT_MODEL = 50_000_000
+"""Parameters below which the CPU does without flash attention.
+
+With it, sums are made in another order for one token than for many: how a prompt was cut into batches then moves
+logits by up to 0.014 (40 models of noise); without it, by 0.000004. But without it a unified cache makes every token
+pay for every cell that anybody holds: with 143 M parameters and twelve other characters of 600 tokens each, a step took
+2.4 times and a prompt 3.8 times as long as alone; with it, 1.2 and 1.4 times. In a small model attention is cheap.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class LlamaOptions:
@@ -44,6 +53,8 @@ class LlamaOptions:
     """Layers on a GPU, where llama.cpp was built for one; -1 for all."""
     kv_unified: bool = True
     """One KV cache for all sequences, with shared fronts, rather than one of n_ctx / n_seq_max for each."""
+    flash: bool | None = None
+    """Flash attention. None chooses: on, except on the CPU with a model below EXACT_MODEL."""
     kv_q8: bool = False
     """Keep keys and values in 8 bits, with flash attention: half the memory, slightly less exact."""
     park_bytes: int = 512 * 2**20
@@ -71,13 +82,6 @@ class Model:
             self.vocabulary = Vocabulary(library, self._model)
             self.trained_context: int = library.llama_model_n_ctx_train(self._model)
             self.parameters: int = library.llama_model_n_params(self._model)
-            self.trims = not (
-                library.llama_model_is_recurrent(self._model) or library.llama_model_is_hybrid(self._model)
-            )
-            """Whether the end of what a sequence holds can be taken back."""
-            self.parks = self.trims and not library.llama_model_n_swa(self._model)
-            """Whether what a sequence holds can be saved and loaded. Of layers with a sliding window llama.cpp saves
-            the window only: such a sequence could be continued, but neither trimmed nor shared, and would not say so."""
             template = library.llama_model_chat_template(self._model, None)
             self.chat_template: str | None = template.decode(errors="replace") if template else None
         except BaseException:
@@ -89,8 +93,18 @@ class Model:
         """llama.cpp's own model."""
         return self._model
 
+    def trims(self, longest: int) -> bool:
+        """Tell whether a sequence of up to `longest` tokens can be trimmed, shared in part, saved and loaded.
+
+        Recurrent layers have one state for all tokens. Of layers with a sliding window, llama.cpp gives away the cells
+        behind the window and saves the window only; what is trimmed after that is wrong, without a word of warning.
+        """
+        library, window = self._library, self._library.llama_model_n_swa(self._model)
+        recurrent = library.llama_model_is_recurrent(self._model) or library.llama_model_is_hybrid(self._model)
+        return not recurrent and (window == 0 or window >= longest)
+
     def adapter(self, path: str) -> Any:
-        """Return a LoRA adapter for this model, loaded once. Raises ModelError when it is none, or for another model."""
+        """Return a LoRA adapter for this model, loaded once. Raises ModelError when it does not fit."""
         if path not in self._adapters:
             self._adapters[path] = load_adapter(self._model, Path(path), self.path)
         return self._adapters[path]
@@ -142,9 +156,10 @@ class Context:
         if options.kv_q8:  # llama.cpp keeps quantised values for flash attention only
             params.type_k = params.type_v = library.GGML_TYPE_Q8_0
             params.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        elif options.gpu_layers == 0:
-            # On the CPU, flash attention sums in another order for one token than for many: how a prompt was cut into
-            # batches then moved logits by up to 0.014 (40 models of noise); without it, by 0.000004.
+        elif options.flash is not None:
+            on, off = library.LLAMA_FLASH_ATTN_TYPE_ENABLED, library.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            params.flash_attn_type = on if options.flash else off
+        elif options.gpu_layers == 0 and model.parameters < EXACT_MODEL:
             params.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_DISABLED
         with llamacpp.complaints() as said:
             self._context = library.llama_init_from_model(model.pointer, params)

@@ -24,6 +24,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from mythicd.engines import Finished, PrefillDone
 from mythicd.errors import Busy, EngineError, MythicError
 from mythicd.figures import LlmFigures
@@ -118,12 +120,14 @@ class Pump(threading.Thread):
         template = ChatTemplate(source, bos=vocabulary.bos, eos=vocabulary.eos, markers=vocabulary.control)
         framing = {vocabulary.control[marker] for marker in template.frame_markers()}
         prompts = PromptTokens(template, vocabulary.tokenise, vocabulary.bos if vocabulary.adds_bos else "")
-        park_cells = options.park_bytes // model.kv_bytes(options.kv_q8) if model.parks else 0
-        context = Context(model, options, options.n_seq_max + spare_sequences(options.kv_unified, model.trims))
+        bound = options.n_ctx if options.kv_unified else options.n_ctx // options.n_seq_max
+        longest = min(options.longest or bound, model.trained_context or bound, bound)
+        trims = model.trims(longest)
+        context = Context(model, options, options.n_seq_max + spare_sequences(options.kv_unified, trims))
+        park_cells = options.park_bytes // model.kv_bytes(options.kv_q8) if trims else 0
         self._ledger = Ledger(
-            context.cells, options.n_seq_max, unified=options.kv_unified, trims=model.trims, park_cells=park_cells
+            context.cells, options.n_seq_max, unified=options.kv_unified, trims=trims, park_cells=park_cells
         )
-        longest = min(self._ledger.longest, model.trained_context or self._ledger.longest)
         limits = options.limits
         self._scheduler = Scheduler(replace(limits, chunk=min(limits.chunk, context.batch - limits.streams)))
         self._cache = Cache(context, self._ledger, self._figures)
@@ -133,7 +137,7 @@ class Pump(threading.Thread):
             self._cache,
             self._scheduler,
             self._figures,
-            min(longest, options.longest or longest),
+            longest,
             tuple(sorted(framing - vocabulary.ends)),
         )
         # The first evaluation allocates and touches memory: that is not for the first player to wait for.
@@ -335,6 +339,11 @@ class Pump(threading.Thread):
             self._figures.tokens_new += evaluated
             self._figures.ttft.observe(now - job.arrived_s)
         try:
+            if not writer.written and not np.isfinite(self._context.logits(row)).all():
+                raise EngineError(
+                    f"{self._path.name} computes no numbers for {job.npc_id}.",
+                    remedy=f"Its LoRA adapter {job.prompt.adapter} is damaged." if job.prompt.adapter else "",
+                )
             events += writer.write(self._context, row)
         except Exception as error:  # one stream's trouble must not end the others'
             self._end(job, _as_engine_error(error))

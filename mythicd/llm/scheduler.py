@@ -7,8 +7,9 @@ the player speaks or a character being warmed up, only has a prompt evaluated.
     each step  =  one token for every stream that writes  +  a chunk of somebody's prompt
 
 So a newcomer's long prompt never stops those who speak: it is taken in chunks beside them, each as large as a step may
-be long, by what steps have cost so far (step_times.py). While somebody's first words are being written a step is short,
-since they are waited for; later it may be as long as voices stay fed; with nobody writing it is long.
+be long, by what steps have cost so far (step_times.py). A step may be `stretch` times as long as it would be without
+prompts, within bounds: while somebody's first words are being written it is short, since they are waited for; later it
+may be as long as voices stay fed; with nobody writing it is long.
 
 **Who goes first** is the priority of the character (`priority`): +2 when the player sees it and speaks to it, +1 when
 it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes first; among equals, who has waited
@@ -64,6 +65,11 @@ class Limits:
     """Most prompt tokens in a step."""
     chunk_least: int = 8
     """Fewest, where there is a prompt to evaluate: below this, reading the weights costs more than the tokens."""
+    stretch: float = 4.5
+    """How many times as long a step may take as it would without prompts: more makes those who write stutter, less
+    spends the time on reading weights."""
+    least_s: float = 0.020
+    """A step that may be this long is short enough for everybody, however fast the model."""
     step_s: float = 0.150
     """Longest step while voices are fed: more than six tokens a second, and speech needs about four."""
     first_s: float = 0.075
@@ -289,6 +295,8 @@ class Scheduler:
             longest = limits.step_s
         else:
             longest = limits.alone_s
+        if writers:
+            longest = min(longest, max(limits.least_s, limits.stretch * self.times.decode_s(len(writers))))
         size = self.times.tokens_within(len(writers), longest)
         if size is None:  # nothing was measured yet: a size that is bearable anywhere, and tells
             size = 2 * limits.chunk_least

@@ -80,7 +80,7 @@ async def settle(engine: LlamaLlm) -> None:
     for sequence, size in held.values():
         assert inside._context.last_position(sequence) == size - 1
     options = inside._options
-    everything = options.n_seq_max + spare_sequences(options.kv_unified, inside._model.trims)
+    everything = options.n_seq_max + spare_sequences(options.kv_unified, inside._ledger.trims)
     free = set(range(everything)) - {sequence for sequence, _ in held.values()}
     assert all(inside._context.last_position(sequence) == -1 for sequence in free)
     assert inside._cache._saved.keys() == inside._ledger.parked.keys()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny_gguf
 
 from mythicd import llamacpp
-from mythicd.llm.kv import Share, Trim
-from mythicd.llm.llama import BatchPart, Context, LlamaOptions, Model
+from mythicd.llm.llama import LlamaOptions, Model
 
 NATIVE = "CPU : SSE3 = 1 | AVX512 = 1 | AMX_INT8 = 1 | REPACK = 1 | "
 PORTABLE = "CPU : SSE3 = 1 | AVX2 = 1 | REPACK = 1 | "
@@ -57,38 +55,6 @@ def test_the_native_log_goes_to_pythons_log_and_nowhere_else(
     Model(path, LlamaOptions()).close()
     assert capfd.readouterr() == ("", "")
     assert any("llama" in record.getMessage() for record in caplog.records)
-
-
-@pytest.mark.engine
-def test_a_shared_front_gives_the_logits_of_one_evaluated_alone(tmp_path: Path) -> None:
-    """Shared, trimmed, cut into other batches, beside others: a sequence's logits are the same.
-
-    With 40 models of noise, whose logits have a deviation of 1, they were the same to the bit (with flash attention,
-    which is off on a CPU for that reason, they were apart by up to 0.014); another prompt's were apart by 3 to 5.
-    """
-    options = LlamaOptions(n_ctx=512, n_seq_max=8)
-    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf"), options)
-    context = Context(model, options)
-    dice = np.random.default_rng(3)
-    world, tail, other = (dice.integers(0, 256, size).tolist() for size in (90, 25, 40))
-
-    def logits(sequence: int, position: int, tokens: list[int]) -> np.ndarray:
-        [row] = context.evaluate([BatchPart(sequence, position, tokens, True)])
-        return context.logits(row).copy()
-
-    alone = logits(0, 0, world + tail)
-    context.clear()
-    context.evaluate([BatchPart(1, 0, world[:50], False)])
-    context.evaluate([BatchPart(1, 50, world[50:] + other, False)])
-    context.apply([Share(1, 2, len(world)), Trim(1, 10)])
-    shared = logits(2, len(world), tail)
-    context.apply([Trim(2, len(world))])
-    context.evaluate([BatchPart(3, 0, other, False), BatchPart(2, len(world), tail[:7], False)])
-    mixed = logits(2, len(world) + 7, tail[7:])
-    assert np.abs(shared - alone).max() < 1e-3 and np.abs(mixed - alone).max() < 1e-3
-    assert np.abs(alone - logits(4, 0, world + other)).max() > 1
-    context.close()
-    model.close()
 
 
 @pytest.mark.engine

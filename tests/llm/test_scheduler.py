@@ -70,17 +70,24 @@ def test_a_newcomer_never_stops_those_who_speak() -> None:
 
 
 def test_a_chunk_is_as_large_as_the_step_may_be_long() -> None:
-    model = Model(Limits(streams=4, chunk=500, chunk_least=4))
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=40 * MS)
     model.speak(1, 2)
     model.add(3, 2000)
-    assert 130 <= model.step()[3] <= 150  # step_s is 150 ms, of which 12 go to the two that write
+    assert 100 <= model.step()[3] <= 110  # step_s is 150 ms, of which 42 go to the two that write
     model.remove(1)
     model.remove(2)
     assert 240 <= model.step()[3] <= 260  # alone_s is 250 ms
     model.add(4, 1)
     while not model.written[4]:
         model.step()
-    assert 55 <= model.step()[3] <= 70  # and while first words are written, first_s
+    assert 30 <= model.step()[3] <= 37  # and while first words are written, first_s
+
+
+def test_those_who_write_are_slowed_down_by_a_bounded_factor() -> None:
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
+    model.speak(1, 2)
+    model.add(3, 2000)
+    assert 40 <= model.step()[3] <= 43  # 4.5 times the 12 ms that the two take
 
 
 def test_a_chunk_is_never_smaller_than_is_worth_reading_the_weights_for() -> None:

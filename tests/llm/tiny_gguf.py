@@ -11,6 +11,7 @@ of metadata and tensors are those that llama.cpp asks for when it loads these ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,9 @@ WORDS = (
     ".\n\n", "\n\n", "user", "assistant", "system",
 )  # fmt: skip
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+Make = Callable[[Path], Path]
+"""Writes a model to a path, and returns it."""
 
 
 @dataclass(frozen=True)

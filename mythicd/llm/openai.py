@@ -1,0 +1,233 @@
+"""The language model on an OpenAI-compatible server: llama-server, vLLM, SGLang, TensorRT-LLM, Ollama and others.
+
+    LlmRequest -> openai_request.py -> openai_places.py -> openai_http.py -> server
+    LlmEvent   <- openai_stream.py  <- openai_events.py <------------------'
+
+The server keeps the KV cache and decides what runs next; nothing can be evaluated ahead or taken back. What is decided
+here is how many requests it is given at once, and which come first.
+
+**Patience** runs from the request to the first word or call: waiting for a place here, waiting for the server, and
+thinking all count, since the player hears nothing. From then on the server may be silent for `STALL_S` at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt
+from mythicd.errors import Busy, ConfigError, EngineError, MythicError
+from mythicd.figures import LlmFigures
+from mythicd.llm.calls import BadCall
+from mythicd.llm.openai_http import Connection, Stream, stopped
+from mythicd.llm.openai_models import ServedModel
+from mythicd.llm.openai_places import Places
+from mythicd.llm.openai_request import DIALECTS, Dialect, OpenAiOptions, request_body
+from mythicd.llm.openai_stream import ServerReply
+from mythicd.llm.schema import read_tool
+
+logger = logging.getLogger(__name__)
+
+STALL_S = 30.0
+"""Longest silence of the server in the middle of a reply."""
+
+TAIL_S = 2.0
+"""Longest wait for the figures behind a reply."""
+
+_LESS_THOUGHT = (
+    "Raise llm.max_tokens, or have it think less: for many models llm.server.extra:"
+    " {chat_template_kwargs: {enable_thinking: false}} or {reasoning_effort: low}."
+)
+
+
+class OpenAiLlm:
+    """One model on an OpenAI-compatible server, which speaks for many characters. Implements `Llm`.
+
+    It can be started again after `stop`. All its methods belong to one event loop.
+    """
+
+    abilities = LlmAbilities(prepares=False, places_calls=False, adapters=False)
+
+    def __init__(self, options: OpenAiOptions, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` holds the API key, and is not read before `start`; the process's own if None."""
+        self.figures = LlmFigures()
+        self._options = options
+        self._environment = os.environ if environment is None else environment
+        self._focus: dict[str, Focus] = {}
+        self._connection: Connection | None = None
+        self._places = Places(options.max_speakers, self._importance, self.figures)
+        self._model = ServedModel("", "")
+        self._dialect = Dialect()
+
+    async def start(self) -> None:
+        """See that the server is there and has the model.
+
+        Raises EngineUnavailable when it cannot be reached or is not ready; ConfigError when it has no such model, wants
+        another key, or is no such server; EngineError when the connection breaks.
+        """
+        if self._connection is not None:
+            return
+        connection = Connection.open(self._options, self._environment)
+        try:
+            self._model = await connection.find_model()
+        except BaseException:
+            await connection.close()
+            raise
+        self._places = Places(self._options.max_speakers, self._importance, self.figures)
+        self._connection = connection
+        self._dialect = DIALECTS.get(self._model.server, Dialect())
+        penalty = self._dialect.penalty
+        how = f"sent as {penalty}" if penalty else "not sent, as this server is not known to take it"
+        logger.info("Language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
+
+    async def attend(self, npc_id: str, prompt: Prompt) -> None:
+        """Do nothing: a server evaluates a prompt only to write, and keeps of it what it likes."""
+
+    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+        """Do nothing, as `abilities` says."""
+
+    async def rollback(self, npc_id: str) -> None:
+        """Do nothing: nothing was prepared, and what the server keeps it finds again by its text, or not at all."""
+
+    async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        """Write one reply: PrefillDone, then TextDelta, then each InlineCall, then Finished. Closing it cancels it.
+
+        PrefillDone knows its figure from llama-server only; elsewhere it is 0. Raises Busy when neither a place nor a
+        word comes in time or the server has no room; ConfigError when the server does not take the request, key or
+        model, or a tool's schema cannot be kept; EngineUnavailable when it cannot be reached; EngineError when it fails
+        or breaks off.
+        """
+        now = asyncio.get_running_loop().time
+        asked = now()
+        with self._counted():
+            _check_sampling(request)
+            reply = ServerReply([read_tool(spec) for spec in request.tools], request.sampling.stop)
+            try:
+                async with self._stream(request, asked) as stream:
+                    answering = False
+                    while not reply.done and (chunk := await _read(stream, reply, asked + request.patience_s)):
+                        parts = reply.add(chunk)
+                        if reply.answering and not answering:
+                            answering = True
+                            self.figures.ttft.observe(now() - asked)
+                        for part in parts:
+                            yield part
+                rest = reply.end()
+                if reply.reasoned and reply.reason == "length" and not reply.answering:
+                    most = request.sampling.max_tokens
+                    raise ConfigError(
+                        f"The language model thought for all its {most} tokens and said nothing.", remedy=_LESS_THOUGHT
+                    )
+            finally:
+                self._add_up(reply)
+        # From here on it is written whole, even if nobody wants to hear of all its calls.
+        for part in rest:
+            yield part
+        for call in reply.calls():
+            if isinstance(call, BadCall):
+                logger.warning("A tool call was dropped: %s.", call.reason)
+            else:
+                yield call
+        usage = reply.usage
+        evaluated = usage.prompt_tokens - usage.cached_tokens
+        yield Finished(reply.reason or "stop", usage.prompt_tokens, evaluated, reply.written)
+
+    def focus(self, npc_id: str, focus: Focus) -> None:
+        """Tell how much this character matters: whose request goes first where more are asked than there are places."""
+        self._focus[npc_id] = focus
+
+    async def park(self, npc_id: str) -> None:
+        """Do nothing: nothing is held for it here."""
+
+    async def forget(self, npc_id: str) -> None:
+        """Forget how much it matters; nothing else is held for it here. What it is writing goes on."""
+        self._focus.pop(npc_id, None)
+
+    async def stop(self) -> None:
+        """Close all connections. Replies being written, and those that wait, fail with EngineError."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._places.close()
+            await connection.close()
+
+    @asynccontextmanager
+    async def _stream(self, request: LlmRequest, asked: float) -> AsyncGenerator[Stream, None]:
+        """Send the request when it has a place, which is free again in the end."""
+        connection = self._connection
+        if connection is None:
+            raise stopped()
+        deadline = asked + request.patience_s
+        body = request_body(request, self._model.name, self._dialect, self._options.extra)
+        async with self._places.take(request.npc_id, deadline):
+            self.figures.queue_wait.observe(asyncio.get_running_loop().time() - asked)
+            try:
+                stream = await connection.begin(body, deadline)
+            except TimeoutError:
+                raise _too_slow("has not begun to answer") from None
+            try:
+                yield stream
+            finally:
+                stream.close()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count how a reply ends."""
+        try:
+            yield
+        except Busy:
+            self.figures.refused += 1
+            raise
+        except MythicError:
+            self.figures.failed += 1
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            self.figures.cancelled += 1
+            raise
+        self.figures.replies += 1
+
+    def _add_up(self, reply: ServerReply) -> None:
+        self.figures.tokens_written += reply.written
+        self.figures.tokens_reused += reply.usage.cached_tokens
+        self.figures.tokens_new += reply.usage.prompt_tokens - reply.usage.cached_tokens
+
+    def _importance(self, npc_id: str) -> int:
+        """Whom the player speaks to goes before whom it sees, and these before the others."""
+        focus = self._focus.get(npc_id, Focus())
+        return 2 * focus.mic + focus.on_screen
+
+
+async def _read(stream: Stream, reply: ServerReply, patience_ends: float) -> bytes:
+    """Return what comes next; nothing at the end. How long that may take depends on how far the reply is."""
+    now = asyncio.get_running_loop().time()
+    if reply.reason is not None:
+        deadline = now + TAIL_S
+    else:
+        deadline = now + STALL_S if reply.answering else patience_ends
+    try:
+        return await stream.read(deadline)
+    except TimeoutError:
+        if reply.reason is not None:
+            return b""
+        if not reply.answering:
+            raise _too_slow("is still thinking" if reply.reasoned else "has not come to a word") from None
+        raise EngineError(
+            f"The language model's server has been silent for {STALL_S:.0f} s in the middle of a reply.",
+            remedy="Try again; its own log tells why.",
+        ) from None
+
+
+def _too_slow(why: str) -> Busy:
+    thinks = f" {_LESS_THOUGHT}" if "thinking" in why else ""
+    return Busy(f"The language model's server {why} in time.", remedy=f"Try again in a moment.{thinks}")
+
+
+def _check_sampling(request: LlmRequest) -> None:
+    sampling = request.sampling
+    if sampling.max_tokens < 1 or sampling.repeat_penalty <= 0:
+        raise ConfigError(
+            f"The sampling of {request.npc_id} cannot be used: {sampling}.",
+            remedy="max_tokens must be at least 1, and repeat_penalty above 0 (1 for none).",
+        )

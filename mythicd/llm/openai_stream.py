@@ -1,0 +1,230 @@
+"""What an OpenAI-compatible server writes, taken apart while it comes: words, and tool calls behind them.
+
+    bytes -> events -> chunks (openai_events.py) -> words | thoughts | pieces of calls | why it ended | figures
+
+- Words are passed on at once. `<think> … </think>` among them, and whatever a server tells apart as reasoning, is
+  thought and not spoken.
+- A call comes in pieces: its name first, then its arguments' JSON a few letters at a time. Pieces belong together by
+  `index`; Ollama gives every call the index 0 (ollama/ollama#15457), so a new `id` begins a new call too. A server that
+  does not know its model's way of calling leaves `<tool_call>` in the words: those are understood as well.
+- All calls are passed on behind the words. One that is no JSON, or does not fit its tool, is reported and dropped.
+
+A reply is whole when the server has told why it ended; a stream that ends before that was cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from mythicd.engines import InlineCall, PrefillDone, TextDelta
+from mythicd.errors import EngineError
+from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser
+from mythicd.llm.openai_events import CallDelta, Delta, Events, Usage, decode
+from mythicd.llm.openai_refusals import broken_off
+from mythicd.llm.schema import Tool, misfit
+
+MAX_CALLS = 16
+"""Calls in one reply; more are dropped."""
+
+_THOUGHT = ("<think>", "</think>")
+
+
+class Thoughts:
+    """Takes a model's thoughts out of its words."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        """What may be the beginning of a tag."""
+        self._inside = False
+        self.any = False
+        """Whether there were any."""
+
+    def add(self, text: str) -> str:
+        """Take a piece of text, cut anywhere; return what of it is words. A closing tag that closes nothing goes."""
+        words = []
+        text = self._held + text
+        while True:
+            found = [(place, tag) for tag in _THOUGHT if (place := text.find(tag)) >= 0]
+            place, tag = min(found, default=(len(text) - _begun_tag(text), ""))
+            if not self._inside:
+                words.append(text[:place])
+            text = text[place + len(tag) :]
+            if not tag:
+                self._held = text
+                return "".join(words)
+            self._inside = tag == _THOUGHT[0]
+            self.any = True
+
+    def finish(self) -> str:
+        """No more comes: return what was held back."""
+        held, self._held = self._held, ""
+        return "" if self._inside else held
+
+
+def _begun_tag(text: str) -> int:
+    """Return how many characters at the end may be the beginning of a tag."""
+    lengths = range(min(len(_THOUGHT[1]) - 1, len(text)), 0, -1)
+    return next((length for length in lengths if any(tag.startswith(text[-length:]) for tag in _THOUGHT)), 0)
+
+
+class _Draft:
+    """A call that is being written."""
+
+    def __init__(self, piece: CallDelta) -> None:
+        self.index = piece.index
+        self.call_id = piece.id
+        self.name = ""
+        self.arguments = ""
+
+    def add(self, piece: CallDelta) -> None:
+        if piece.function is None:
+            return
+        self.name = self.name or piece.function.name or ""
+        arguments = piece.function.arguments
+        if len(self.arguments) <= MAX_CALL:  # one that has grown beyond is dropped in the end
+            self.arguments += json.dumps(arguments) if isinstance(arguments, dict) else arguments or ""
+
+
+class ServerReply:
+    """Takes apart one reply."""
+
+    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> None:
+        """`stop` is kept here too, for servers that do not heed it."""
+        self._tools = {tool.name: tool for tool in tools}
+        self._events = Events()
+        self._thoughts = Thoughts()
+        self._parser = ReplyParser(tools, stop)
+        self._behind: list[InlineCall | BadCall] = []
+        """Calls that stood among the words."""
+        self._drafts: list[_Draft] = []
+        self._deltas = 0
+        self._usage: Usage | None = None
+        self._told_prefill = False
+        self._reasoned = False
+        self._spoke = False
+        self.reason: Literal["stop", "length"] | None = None
+        """Why it ended, as soon as that is known: then only figures are to come."""
+        self.done = False
+        """Whether nothing more is to come."""
+
+    @property
+    def answering(self) -> bool:
+        """Whether it has come to words or calls."""
+        return self._spoke or bool(self._drafts or self._behind)
+
+    @property
+    def reasoned(self) -> bool:
+        """Whether there were thoughts."""
+        return self._reasoned or self._thoughts.any
+
+    @property
+    def usage(self) -> Usage:
+        """What the server counted."""
+        return self._usage or Usage()
+
+    @property
+    def written(self) -> int:
+        """Tokens written: as the server counts them, or else the pieces that came."""
+        told = self.usage.completion_tokens
+        return self._deltas if told is None else told
+
+    def add(self, chunk: bytes) -> list[PrefillDone | TextDelta]:
+        """Take bytes as they came; return the words they completed, and before the first of all, PrefillDone.
+
+        PrefillDone comes with the first thing written and knows no figure (0), unless the server tells of its progress.
+        Raises EngineError when they are not what such a server sends, and what `broken_off` makes of an error in them.
+        """
+        return [part for event in self._events.add(chunk) for part in self._take(event)]
+
+    def end(self) -> list[PrefillDone | TextDelta]:
+        """No more comes: return the words that were held back. Raises EngineError when the stream was cut."""
+        parts = [part for event in self._events.finish() for part in self._take(event)]
+        if self.reason is None:
+            raise EngineError(
+                "The language model's server broke the reply off.", remedy="Try again; its own log tells why."
+            )
+        parts += self._prefilled(0)
+        parts += self._words(self._thoughts.finish())
+        return parts + self._sift(self._parser.finish())
+
+    def calls(self) -> list[InlineCall | BadCall]:
+        """Return the calls behind the words, once these have ended."""
+        calls = [*self._behind, *map(self._call, self._drafts)]
+        return calls if len(calls) <= MAX_CALLS else [*calls[:MAX_CALLS], BadCall(f"there are more than {MAX_CALLS}")]
+
+    def _take(self, event: bytes) -> list[PrefillDone | TextDelta]:
+        if self.done:
+            return []
+        chunk = decode(event)
+        if chunk is None:
+            self.done = True
+            self.reason = self.reason or "stop"
+            return []
+        if chunk.error is not None:
+            raise broken_off(chunk.error, answering=self.answering)
+        self._usage = chunk.usage or self._usage
+        parts: list[PrefillDone | TextDelta] = []
+        progress = chunk.prompt_progress
+        if progress is not None and progress.processed >= progress.total:
+            parts += self._prefilled(progress.total - progress.cache)
+        for choice in (chunk.choices or ())[:1]:
+            if choice.delta is not None and self.reason is None:
+                parts += self._delta(choice.delta)
+            if choice.finish_reason and self.reason is None:
+                self.reason = "length" if choice.finish_reason == "length" else "stop"
+        return parts
+
+    def _delta(self, delta: Delta) -> list[PrefillDone | TextDelta]:
+        thought = delta.reasoning_content or delta.reasoning
+        if not (thought or delta.content or delta.tool_calls):
+            return []
+        parts: list[PrefillDone | TextDelta] = self._prefilled(0)
+        self._deltas += 1
+        self._reasoned = self._reasoned or bool(thought)
+        for piece in delta.tool_calls or ():
+            self._draft(piece)
+        if delta.content:
+            parts += self._words(self._thoughts.add(delta.content))
+        if self._parser.stopped:
+            self.reason, self.done = "stop", True
+        return parts
+
+    def _prefilled(self, tokens: int) -> list[PrefillDone | TextDelta]:
+        """Tell once that the prompt is evaluated."""
+        told, self._told_prefill = self._told_prefill, True
+        return [] if told else [PrefillDone(tokens)]
+
+    def _words(self, text: str) -> Sequence[TextDelta]:
+        return [] if self._parser.stopped else self._sift(self._parser.add(text.encode()))
+
+    def _sift(self, parts: Sequence[TextDelta | InlineCall | BadCall]) -> list[TextDelta]:
+        """Keep back what is no words."""
+        self._behind += [part for part in parts if not isinstance(part, TextDelta)]
+        words = [part for part in parts if isinstance(part, TextDelta)]
+        self._spoke = self._spoke or bool(words)
+        return words
+
+    def _draft(self, piece: CallDelta) -> None:
+        """Add a piece to the call it belongs to."""
+        known = [draft for draft in self._drafts if draft.index == piece.index]
+        draft = known[-1] if known else None
+        if draft is None or (piece.id and draft.call_id and piece.id != draft.call_id):
+            draft = _Draft(piece)
+            if len(self._drafts) <= MAX_CALLS:
+                self._drafts.append(draft)
+        draft.add(piece)
+
+    def _call(self, draft: _Draft) -> InlineCall | BadCall:
+        tool = self._tools.get(draft.name)
+        if tool is None:
+            return BadCall("it names no tool of this turn")
+        if len(draft.arguments) > MAX_CALL:
+            return BadCall(f"it is longer than {MAX_CALL} characters")
+        try:
+            arguments = json.loads(draft.arguments.strip() or "{}")
+        except (ValueError, RecursionError):
+            return BadCall("its arguments are not JSON")
+        wrong = misfit(tool.arguments, arguments)
+        return BadCall(wrong) if wrong else InlineCall(tool.name, arguments)
