@@ -33,12 +33,13 @@ from mythicd.dialogue import prompt
 from mythicd.dialogue.history import History
 from mythicd.engines import MIC_RATE, LlmRequest, Prompt, Sampling, TextDelta
 from mythicd.intercom import Intercom
+from mythicd.library import Library
 from mythicd.memory.records import Scope
 from mythicd.paths import find
 from mythicd.thought import Thought
 from mythicd.timeline import percentile
 from mythicd.tts.phrases import PhraseBuffer
-from mythicd.world import House, Library, Stage
+from mythicd.world import House, Stage
 
 NPC = "barkeep_01"
 QUESTIONS = (

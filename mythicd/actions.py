@@ -89,8 +89,17 @@ class Actions:
             self._awaited.pop(call.call_id, None)
             self._note(call, "cancelled")
 
+    def deeds(self, turn_id: str) -> tuple[str, ...]:
+        """Return what a turn's calls did, each as a phrase."""
+        return self._ledger.deeds(turn_id)
+
+    @property
+    def untold_failures(self) -> tuple[str, ...]:
+        """A line for each failure since the last turn."""
+        return self._ledger.untold_failures
+
     def tell_failures(self) -> tuple[str, ...]:
-        """Return a line for each failure since the last turn."""
+        """Return those lines; from now on they count as told."""
         return self._ledger.tell_failures()
 
     def look_at_clock(self) -> list[tuple[Call, ToolTimeout]]:

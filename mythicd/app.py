@@ -21,8 +21,9 @@ from mythicd.config import Settings, load_settings
 from mythicd.discovery import Discovery, InstanceLock
 from mythicd.errors import MythicError
 from mythicd.gateway import Gateway
+from mythicd.library import Library
 from mythicd.paths import find
-from mythicd.world import House, Library
+from mythicd.world import House
 
 log = logging.getLogger(__name__)
 

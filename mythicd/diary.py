@@ -15,10 +15,12 @@ from mythicd.errors import MythicError
 from mythicd.memory.records import Speaker, ToolRecord, Utterance
 from mythicd.memory.store import Store
 from mythicd.notebook import Notebook
-from mythicd.thought import Surroundings, estimate_tokens
+from mythicd.surroundings import Surroundings, estimate_tokens
 
 REMEMBERED = 24
 """Utterances from before the daemon's start that a history is made of."""
+SEED_TOKENS = 160
+"""Most tokens of history that a character keeps who has left view: a recap, and the last exchange if it is short."""
 
 
 class Diary:
@@ -51,7 +53,7 @@ class Diary:
         await self._notebook.close()
 
     def player_said(self, turn_id: str, words: str, started_at: float, source: str) -> None:
-        """The player's words: all of them were heard."""
+        """The player's words: all of them were heard, also where the character was too busy to answer."""
         self._note(turn_id, Speaker("player", self._stage.scope.player), words, words, started_at, source)
 
     def said(self, turn_id: str, words: str, heard: str, started_at: float) -> None:
@@ -76,8 +78,13 @@ class Diary:
         settings = self._stage.settings
         budgets = settings.rag.budgets
         fixed = estimate_tokens(prompt.world + prompt.character)
-        fixed += budgets.lore + budgets.recent + budgets.scene + settings.llm.max_tokens
+        own = self._stage.card(self._npc_id).llm.max_tokens
+        fixed += budgets.lore + budgets.recent + budgets.scene + (settings.llm.max_tokens if own is None else own)
         self._history.shorten(max(0, settings.kv.max_ctx_tokens - fixed), estimate_tokens)
+
+    def compact_history(self) -> None:
+        """Keep no more of the history than a character needs who has left view."""
+        self._history.compact(SEED_TOKENS, estimate_tokens)
 
     def _note(self, turn_id: str, speaker: Speaker, text: str, heard: str, started_at: float, source: str) -> None:
         scene: m.SceneUpdate | None = self._stage.scene(self._npc_id)

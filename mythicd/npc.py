@@ -1,6 +1,7 @@
 """One character: its mailbox, its turns, and the order in which a turn goes through the rooms.
 
-    ear      vad -> asr
+    hearing  vad -> asr
+    ahead    while the player speaks: memory -> llm reads ahead
     thought  dialogue -> memory -> llm
     reply    guardrails -> phrases -> tts -> visemes -> the client
 
@@ -13,31 +14,31 @@ turn. Whoever else might never answer has a bound, too: the microphone, the reco
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from mythicd import messages as m
 from mythicd import wire
 from mythicd.actions import Actions
+from mythicd.ahead import LookAhead
 from mythicd.asr.transcript import Partial
-from mythicd.audio import SAMPLE_BYTES
 from mythicd.dialogue.history import History
 from mythicd.dialogue.state import Command, Event, State, advance
 from mythicd.diary import Diary
-from mythicd.ear import Ear, HeardEvent, SpeechBegan, UtteranceEnded
-from mythicd.engines import MIC_RATE
+from mythicd.ear import HeardEvent, SpeechBegan, UtteranceEnded
 from mythicd.errors import Busy, EngineError, MythicError
+from mythicd.hearing import Hearing
 from mythicd.intercom import Intercom
 from mythicd.mailbox import Mailbox, MicFrame
+from mythicd.presence import Presence
 from mythicd.reply import Outlet, Reply
-from mythicd.sidework import SideWork
-from mythicd.thought import Rooms, Surroundings, Thought
+from mythicd.surroundings import Rooms, Surroundings
+from mythicd.thought import Thought
 from mythicd.timeline import Mark
 from mythicd.turn import ANSWER_PATIENCE_S, Turn
 
@@ -45,24 +46,8 @@ log = logging.getLogger(__name__)
 
 CUT_TIMEOUT_S = 0.5
 """How long a client may take to fall silent after a `Cutoff` before the playhead it last sent is believed."""
-MIC_PATIENCE_S = 1.5
-"""How long a microphone may send nothing in the middle of an utterance before that is taken as its end."""
-HEARING_PATIENCE_S = 20.0
-"""How long a recogniser may take for one step."""
 END_PATIENCE_S = 2.0
 """How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
-PIECE_BYTES = 6400
-"""Longer frames of a microphone are heard in pieces of 0.2 s, so that nobody else waits for a whole speech."""
-
-
-@dataclass(slots=True)
-class Microphone:
-    """The microphone that speaks to a character, and what hears it."""
-
-    start: m.MicStart
-    ear: Ear
-    heard_s: float
-    """When the last of its audio was heard, on the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +105,38 @@ class Character:
             clock=clock,
             wall=wall,
         )
+        # Two playthroughs may have the same characters: to the model they are different ones.
+        scope = stage.scope
+        llm_id = f"{npc_id} ({scope.game}/{scope.world}/{scope.player}/{scope.playthrough})"
         self._thought = Thought(
-            npc_id, stage, rooms, self._history, self._actions, send=outlet.send, clock=clock, wall=wall
+            npc_id, stage, rooms, self._history, self._actions, send=outlet.send, clock=clock, wall=wall, llm_id=llm_id
         )
-        self._mic: Microphone | None = None
-        """One player, one microphone."""
+        self._hearing = Hearing(
+            npc_id,
+            rooms,
+            clock=clock,
+            is_hearing=lambda: self._is_hearing,
+            on_event=self._heard,
+            on_lost=lambda: self._happen(Event.SPEECH_LOST),
+            on_error=lambda error: self._explain(error, self._turn),
+        )
+        self._ahead = LookAhead(
+            npc_id,
+            llm_id,
+            self._thought,
+            rooms.llm,
+            is_free=lambda: self.state is State.LISTENING,
+            ready=self._ready,
+        )
+        self._presence = Presence(
+            npc_id,
+            llm_id,
+            rooms,
+            self._ahead,
+            resting_prompt=self._thought.resting_prompt,
+            compact=self._diary.compact_history,
+            quiet=self._quiet,
+        )
         self._turns = 0
         self._turn: Turn | None = None
         """The turn that is being heard or answered."""
@@ -135,8 +147,6 @@ class Character:
         self._life: asyncio.Task[None] | None = None
         self._works: set[asyncio.Task[None]] = set()
         """The work of turns, also of those that were cut and have not ended yet."""
-        self._warming = SideWork(f"{npc_id} warms up")
-        self._looking_ahead = SideWork(f"{npc_id} looks ahead")
 
     def start(self) -> None:
         """Come to life: from now on the mailbox is read."""
@@ -158,13 +168,12 @@ class Character:
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
         self._happen(Event.LEAVE)
-        await self._close_mic()
-        if self._works:
-            await asyncio.wait(self._works, timeout=END_PATIENCE_S)
+        await self._hearing.close()
+        await self._quiet()
         for work in self._works:
             log.error("%s: %s does not end", self.npc_id, work.get_name())
-        await self._warming.stop()
-        await self._looking_ahead.stop()
+        await self._ahead.stop()
+        await self._presence.close()
         await self._diary.close()
 
     # --- the mailbox -------------------------------------------------------------------------------------------------
@@ -187,20 +196,21 @@ class Character:
     async def _take(self, item: Post | MicFrame) -> None:
         match item:
             case MicFrame():
-                await self._hear(item)
+                await self._hearing.hear(item)
             case m.MicStart():
-                await self._open_mic(item)
+                self._presence.address()
+                await self._hearing.open(item, self._stage.settings.turn)
+                if item.mode == "push_to_talk":
+                    self._happen(Event.SPEECH_START)
+                self._presence.come(self.state)
             case m.MicStop():
-                if self._mic is not None and self._mic.start.stream == item.stream:
-                    await self._listen(self._mic.ear.release(self._clock()))
-                    await self._close_mic()
+                await self._hearing.release(item.stream)
             case m.TextInput():
                 self._typed = item.text
+                self._presence.address()
                 self._happen(Event.TEXT)
             case m.Attend():
-                await self._warming.stop()
-                if item.attending:
-                    self._warm()
+                (self._presence.come if item.attending else self._presence.go)(self.state)
             case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
                 self._follow_playback(item)
             case m.Ack():
@@ -214,7 +224,7 @@ class Character:
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for the next message before the clock has something to say; None for ever."""
-        deadlines = [self._actions.next_deadline, self._cut_deadline, self._mic_deadline]
+        deadlines = [self._actions.next_deadline, self._cut_deadline, self._hearing.deadline_s]
         if self._turn is not None:
             deadlines.append(self._turn.patience_ends_s)
         first = min((at for at in deadlines if at is not None), default=math.inf)
@@ -223,10 +233,7 @@ class Character:
     async def _look_at_clock(self) -> None:
         if self._cut_deadline is not None and self._clock() >= self._cut_deadline:
             self._happen(Event.PLAYBACK_STOPPED)
-        if self._mic is not None and self._mic_deadline is not None and self._clock() >= self._mic_deadline:
-            log.warning("%s: the microphone fell silent in the middle of an utterance", self.npc_id)
-            await self._listen(self._mic.ear.release(self._clock()))
-            self._lose_speech()
+        await self._hearing.look_at_clock()
         turn = self._turn
         if turn is not None and turn.patience_ends_s is not None and self._clock() >= turn.patience_ends_s:
             gone = f"The answer of {self.npc_id} got no further for {ANSWER_PATIENCE_S:.0f} s and was given up."
@@ -239,63 +246,9 @@ class Character:
     # --- hearing -----------------------------------------------------------------------------------------------------
 
     @property
-    def _mic_deadline(self) -> float | None:
-        if self._mic is None or not self._is_hearing:
-            return None
-        return self._mic.heard_s + MIC_PATIENCE_S
-
-    @property
     def _is_hearing(self) -> bool:
         """Whether the turn is the player's, who speaks."""
         return self.state in (State.LISTENING, State.BARGE_IN)
-
-    async def _open_mic(self, start: m.MicStart) -> None:
-        await self._close_mic()
-        now = self._clock()
-        ear = Ear(self._rooms.vad, self._rooms.asr, self._stage.settings.turn, start.mode, now)
-        self._mic = Microphone(start, ear, now)
-        if start.mode == "push_to_talk":
-            self._happen(Event.SPEECH_START)
-
-    async def _close_mic(self) -> None:
-        """Let go of the microphone; what it was in the middle of is lost."""
-        mic, self._mic = self._mic, None
-        self._lose_speech()
-        if mic is not None:
-            with contextlib.suppress(Exception):  # it may be closed because its recogniser failed
-                await mic.ear.abandon()
-
-    def _lose_speech(self) -> None:
-        if self._is_hearing:
-            self._happen(Event.SPEECH_LOST)
-
-    async def _hear(self, frame: MicFrame) -> None:
-        for at in range(0, len(frame.pcm), PIECE_BYTES):
-            if self._mic is None or self._mic.start.stream != frame.stream:
-                return
-            piece = frame.pcm[at : at + PIECE_BYTES]
-            later = len(frame.pcm) - at - len(piece)
-            await self._listen(self._mic.ear.hear(piece, frame.arrived_s - later / SAMPLE_BYTES / MIC_RATE))
-            if self._mic is not None:
-                self._mic.heard_s = self._clock()
-
-    async def _listen(self, events: AsyncGenerator[HeardEvent, None]) -> None:
-        """Take what the ear hears. If it fails, the utterance is lost and told; an open microphone listens on."""
-        try:
-            async with asyncio.timeout(HEARING_PATIENCE_S), contextlib.aclosing(events):
-                async for event in events:
-                    self._heard(event)
-            return
-        except TimeoutError:
-            late = f"The recogniser did not answer within {HEARING_PATIENCE_S:.0f} s."
-            self._explain(EngineError(late, remedy="Try again."), self._turn)
-        except Exception as error:
-            self._explain(error, self._turn)
-        mic, was_hearing = self._mic, self._is_hearing
-        await self._close_mic()
-        # What fails without a word having been spoken would fail for every frame: then it stays closed.
-        if mic is not None and mic.start.mode == "open" and was_hearing:
-            self._mic = mic
 
     def _heard(self, event: HeardEvent) -> None:
         match event:
@@ -306,8 +259,7 @@ class Character:
                 self._outlet.send(
                     m.ASRPartial(npc_id=self.npc_id, turn_id=turn_id, text=event.text, stable=event.stable)
                 )
-                words = event.text  # one look ahead at a time; the next one sees more
-                self._looking_ahead.begin(lambda: self._thought.anticipate(words))
+                self._ahead.hear(event)
             case UtteranceEnded() if self._turn is not None and self._is_hearing:
                 turn, heard = self._turn, event.recognition
                 if not event.voiced and not heard.text:
@@ -338,6 +290,7 @@ class Character:
                     self._open_turn(event)
                 case Command.DROP_TURN:
                     self._turn = None
+                    self._ahead.drop()
                 case Command.RESPOND:
                     self._respond()
                 case Command.CUT:
@@ -347,8 +300,13 @@ class Character:
         if self.state is not before:
             turn_id = self._turn.turn_id if self._turn is not None else ""
             self._outlet.send(m.NpcState(npc_id=self.npc_id, turn_id=turn_id, state=self.state.value))
-            if self.state is State.IDLE and event is not Event.LEAVE:
-                self._warm()
+            if event is Event.LEAVE:
+                return
+            self._presence.follow(self.state)
+            if self.state is State.IDLE:
+                self._presence.rest()
+            elif self.state is State.LISTENING:
+                self._ahead.resume()
 
     def _open_turn(self, event: Event) -> None:
         self._turns += 1
@@ -358,6 +316,8 @@ class Character:
             now = self._clock()
             for mark in (Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.HARD_END, Mark.ASR_FINAL):
                 turn.timeline.mark(mark, now)
+        else:
+            self._ahead.open(turn.turn_id)
         self._turn = turn
 
     def _respond(self) -> None:
@@ -397,7 +357,7 @@ class Character:
         self._actions.cancel(turn.turn_id)
         written = turn.reply.text if turn.reply is not None else ""
         heard = turn.reply.heard if turn.reply is not None else ""
-        self._history.add(turn.turn_id, turn.words, heard)
+        self._history.add(turn.turn_id, turn.words, heard, self._actions.deeds(turn.turn_id))
         self._diary.shorten_history(self._thought.resting_prompt())
         if written:
             self._diary.said(turn.turn_id, written, heard, turn.started_at)
@@ -420,7 +380,7 @@ class Character:
         try:
             if before:
                 await asyncio.wait(before, timeout=END_PATIENCE_S)
-            await self._warming.stop()
+            await self._presence.pause()
             await self._answer(turn)
             outcome = Event.PLAYBACK_STOPPED if turn.reply is not None and turn.reply.audible else Event.REPLIED
         except Exception as error:
@@ -435,7 +395,12 @@ class Character:
             self._explain(error, turn)
         settings = self._stage.settings
         understood = bool(turn.words) and turn.confidence >= settings.asr.min_confidence
-        question = await self._thought.recall(turn.turn_id, turn.words, understood=understood, seed=turn.number)
+        ahead = self._ahead.commit() if turn.source == "speech" else None
+        if not understood:
+            self._ahead.drop()  # what is said now is not the model's
+        question = await self._thought.recall(
+            turn.turn_id, turn.words, understood=understood, seed=turn.number, ahead=ahead
+        )
         turn.timeline.mark(Mark.CONTEXT_READY, self._clock())
         reply = turn.reply = Reply(
             self.npc_id,
@@ -477,16 +442,15 @@ class Character:
 
     # --- between turns -----------------------------------------------------------------------------------------------
 
-    def _warm(self) -> None:
-        """Bring the KV cache up to the plain history in idle time, so that the next turn only adds what is new."""
-        prompt = self._thought.resting_prompt()
+    async def _quiet(self) -> None:
+        """Wait until the work of earlier turns has ended, which may take a moment after it was cancelled."""
+        if self._works:
+            await asyncio.wait(tuple(self._works), timeout=END_PATIENCE_S)
 
-        async def attend() -> None:
-            await self._rooms.llm.attend(self.npc_id, prompt)
-            if self._rooms.embedder is not None:
-                await self._rooms.store.embed_heard(self._rooms.embedder)
-
-        self._warming.begin(attend)
+    async def _ready(self) -> None:
+        """Wait until the model has nothing else to do for this character."""
+        await self._presence.pause()
+        await self._quiet()
 
     # --- what is told ------------------------------------------------------------------------------------------------
 

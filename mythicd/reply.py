@@ -26,8 +26,10 @@ from mythicd.tts.phrases import Phrase, PhraseBuffer
 from mythicd.tts.queue import SpeechQueue
 from mythicd.tts.spoken import spoken
 
-MAX_PIECES = 64
-"""Most pieces of text between the model and the voice; a model that is faster waits."""
+MAX_PIECES = 8
+"""Most pieces of text between the model and the voice: about what a short phrase has. What a faster model has written
+beyond them stays with the model, which counts it as ahead of its voice and lets others go first
+(`scheduler.burst_tokens`); if it lay here, a reply would seem to be heard as fast as it is written."""
 SEND_TICK_S = 0.02
 """How often a sender that is far enough ahead looks again."""
 SILENCE_GRACE_S = 2.0

@@ -18,18 +18,45 @@ class SideWork:
         """`name` says whose and which, for the log."""
         self._name = name
         self._task: asyncio.Task[None] | None = None
+        self._given_up: set[asyncio.Task[None]] = set()
+        """What was cancelled and has not ended yet."""
 
     def begin(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do this, unless something of the kind is being done already."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._do(work), name=self._name)
 
+    def instead(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Give up what is being done, and do this when that has ended."""
+        self._give_up()
+
+        async def after() -> None:
+            await self._ended()
+            await work()
+
+        self._task = asyncio.create_task(self._do(after), name=self._name)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait until it is done; what takes longer is given up."""
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=timeout_s)
+        await self.stop()
+
     async def stop(self) -> None:
         """Give it up, and return when it has ended."""
+        self._give_up()
+        await self._ended()
+
+    def _give_up(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
+        if task is not None and not task.done():
+            self._given_up.add(task)
+            task.add_done_callback(self._given_up.discard)
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+
+    async def _ended(self) -> None:
+        if self._given_up:
+            await asyncio.wait(tuple(self._given_up))
 
     async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
         try:

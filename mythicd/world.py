@@ -1,6 +1,5 @@
 """All characters of a playthrough together: who is there, what is around, and who hears whom.
 
-Library   a world's files, read again when they change
 House     the one world that the daemon serves, its engines, and a Stage for each playthrough that is connected
 Stage     one playthrough: its characters, its scene, and the way of the client's messages to them
 """
@@ -19,16 +18,17 @@ from mythicd.audio import SAMPLE_BYTES
 from mythicd.config import Settings
 from mythicd.dialogue import prompt
 from mythicd.dialogue.casing import Names
-from mythicd.dialogue.tools import check
 from mythicd.engines import MIC_RATE, VoiceSpec
 from mythicd.errors import BadMessage, ConfigError, MythicError, UnknownNpc, UnknownStream
 from mythicd.intercom import Intercom
+from mythicd.library import Library
 from mythicd.mailbox import MicFrame
 from mythicd.memory.records import Scope
 from mythicd.npc import Character
 from mythicd.reply import Outlet
-from mythicd.thought import Rooms
-from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, World, load_world
+from mythicd.surroundings import Rooms
+from mythicd.view import View
+from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, World
 
 log = logging.getLogger(__name__)
 
@@ -41,36 +41,6 @@ LORE_PATIENCE_S = 1.5
 """How long a turn waits for the vectors of lore that is new; a world of a hundred lines needs one second."""
 MAX_SYNCED = 256
 """Games and worlds whose stored lore is known to be up to date; of more, the oldest are looked at again."""
-
-
-class Library:
-    """A world's files. An edit is live on the next turn; a broken edit changes nothing and is told."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.world = _load(path)
-        self._seen = self._look()
-
-    def refresh(self) -> bool:
-        """Read the files again if one changed; return whether the world is another now. Raises ConfigError once for
-        each broken edit; the world stays as it was."""
-        try:
-            seen = self._look()
-        except OSError as error:
-            raise ConfigError(
-                f"{self.path} cannot be read: {error.strerror}.", remedy="Mend its permissions."
-            ) from error
-        if seen == self._seen:
-            return False
-        self._seen = seen
-        self.world = _load(self.path)
-        return True
-
-    def _look(self) -> tuple[tuple[str, int, int], ...]:
-        """Return name, time and size of every file: some tens of `stat` calls, well under a millisecond."""
-        files = sorted(self.path.rglob("*.yaml"))
-        states = [(file, file.stat()) for file in files if file.exists()]
-        return tuple((str(file), state.st_mtime_ns, state.st_size) for file, state in states)
 
 
 class House:
@@ -285,8 +255,7 @@ class Stage:
         self._house = house
         self._characters: dict[str, Character] = {}
         self._scenes: dict[str, m.SceneUpdate] = {}
-        self._attended: dict[str, None] = {}
-        """Characters near the player, the latest last."""
+        self._view = View(scope.player)
         self._mics: dict[int, str] = {}
         """Which character each microphone stream speaks to."""
         self._intercom = Intercom()
@@ -349,7 +318,7 @@ class Stage:
     def present(self, npc_id: str) -> tuple[str, ...]:
         """Who hears what is said to and by a character: itself, and whoever the player attends to in its zone."""
         zone = self.zone(npc_id)
-        near = [other for other in self._attended if other != npc_id and zone and self.zone(other) == zone]
+        near = [other for other in self._view.attended if other != npc_id and zone and self.zone(other) == zone]
         return (npc_id, *near)
 
     async def refresh(self) -> None:
@@ -364,7 +333,7 @@ class Stage:
             return  # another client took this one's place; its connection is being closed
         match message:
             case m.MicStart():
-                npc_id = message.npc_id or next(reversed(self._attended), None)
+                npc_id = message.npc_id or self._view.latest
                 if npc_id is None:
                     raise BadMessage(
                         "MicStart names no character, and none is attended to.", remedy="Set npc_id, or send Attend."
@@ -383,14 +352,12 @@ class Stage:
             case m.TextInput():
                 self._character(message.npc_id).post(message)
             case m.Attend():
-                character = self._character(message.npc_id)
-                self._attended.pop(message.npc_id, None)
-                if message.attending:
-                    self._attended[message.npc_id] = None
-                character.post(message)
+                self._character(message.npc_id)
+                self._show(self._view.attend(message.npc_id, message.attending))
             case m.SceneUpdate():
                 self.card(message.npc_id)
                 self._scenes[message.npc_id] = message
+                self._show(self._view.scene(message.npc_id, (thing.id for thing in message.objects)))
             case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
                 speaker = self._intercom.speaker(message.stream)
                 if speaker is None:
@@ -417,6 +384,12 @@ class Stage:
         self._closed = True
         await asyncio.gather(*(character.close() for character in self._characters.values()))
 
+    def _show(self, changes: Mapping[str, bool]) -> None:
+        """Tell characters that they are in view, or out of it; what else is near is no character."""
+        for npc_id, in_view in changes.items():
+            if npc_id in self._characters or (in_view and npc_id in self._house.world.characters):
+                self._character(npc_id).post(m.Attend(npc_id=npc_id, attending=in_view))
+
     def _mic(self, stream: int) -> str:
         try:
             return self._mics[stream]
@@ -433,10 +406,3 @@ class Stage:
             self._characters[npc_id] = character
             character.start()
         return self._characters[npc_id]
-
-
-def _load(path: Path) -> World:
-    """Read a world, and prove that every tool can be pointed at everything it takes. Raises ConfigError."""
-    world = load_world(path)
-    check(world.tools, world.things)
-    return world

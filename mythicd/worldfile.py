@@ -19,10 +19,19 @@ from mythicd.yamlfile import Strict, convert, did_you_mean, read_optional, read_
 
 
 class SamplingOverride(Strict, frozen=True, kw_only=True):
-    """What one character does differently when it writes."""
+    """What one character does differently when it writes; what is not given is the profile's."""
 
     max_tokens: Annotated[int, Meta(ge=1, le=4096)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    """0 always takes the likeliest word."""
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    repeat_penalty: Annotated[float, Meta(ge=1, le=2)] | None = None
+    stop: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=8)] = ()
+    """Texts before which a reply ends; they are not said."""
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] | None = None
+    """Fixed, so that the same words in the same place always get the same answer; new for each turn when not given."""
+    lora: Annotated[str, Meta(min_length=1)] | None = None
+    """A LoRA adapter for the language model: a GGUF file in the world's folder. `load_world` makes the path whole."""
 
 
 class PersonaCard(Strict, frozen=True, kw_only=True):
@@ -233,8 +242,34 @@ def _cards(path: Path) -> dict[str, PersonaCard]:
         # Windows and macOS could not hold both files, and players' memories would follow the wrong one.
         if (other := folded.setdefault(npc_id.casefold(), file)) is not file:
             raise ConfigError(f"{file}: its id differs from {other.name} only in upper case.", remedy="Rename one.")
-        cards[npc_id] = convert(read_yaml(file), PersonaCard, file)
+        cards[npc_id] = _with_adapter(convert(read_yaml(file), PersonaCard, file), file, path)
     return cards
+
+
+def _with_adapter(card: PersonaCard, file: Path, world: Path) -> PersonaCard:
+    """Return the card with the whole path of its LoRA adapter, which must be there."""
+    if card.llm.lora is None:
+        return card
+    where = f"{file}: llm.lora"
+    try:
+        adapter = (world / card.llm.lora).resolve()
+        if not adapter.is_relative_to(world.resolve()):
+            raise ConfigError(
+                f"{where}: {card.llm.lora!r} lies outside of the world's folder {world}.", remedy="Copy it in there."
+            )
+        with adapter.open("rb") as content:
+            magic = content.read(4)
+    except (OSError, RuntimeError, ValueError) as error:  # the last two: links in a circle, a zero byte
+        raise ConfigError(
+            f"{where}: cannot read {card.llm.lora!r}: {getattr(error, 'strerror', None) or error}.",
+            remedy=f"Give the path of a GGUF file from {world}, such as loras/{file.stem}.gguf.",
+        ) from error
+    if magic != b"GGUF":
+        raise ConfigError(
+            f"{where}: {adapter} is no GGUF file.", remedy="Convert it with llama.cpp's convert_lora_to_gguf.py."
+        )
+    llm = msgspec.structs.replace(card.llm, lora=str(adapter))
+    return msgspec.structs.replace(card, llm=llm)
 
 
 def _npc_id(file: Path) -> str:

@@ -7,6 +7,7 @@ tenth to make it. The player's loudspeaker is the real one (mythicd.playback), s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,9 @@ from mythicd.engines import (
     VAD_FRAME,
     Embedder,
     Finished,
+    Focus,
     InlineCall,
+    LlmAbilities,
     LlmEvent,
     LlmRequest,
     PhonemeOnset,
@@ -39,6 +42,7 @@ from mythicd.engines import (
     WordOnset,
 )
 from mythicd.errors import EngineError, StoreError
+from mythicd.figures import LlmFigures
 from mythicd.intercom import Intercom
 from mythicd.mailbox import MicFrame
 from mythicd.memory.embedder import QueryVectors
@@ -47,8 +51,8 @@ from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utteran
 from mythicd.memory.retrieval import ScoredLine
 from mythicd.npc import Character
 from mythicd.playback import Playback, PlaybackEvent, Played, Started, Stopped
-from mythicd.thought import Rooms
-from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, WordArgument, World
+from mythicd.surroundings import Rooms
+from mythicd.worldfile import PersonaCard, SamplingOverride, Thing, ToolDefinition, WordArgument, World
 
 VOICE_RATE = 8000
 WORD_S = 0.31
@@ -86,6 +90,8 @@ class FakeAsr:
 
     def __init__(self) -> None:
         self.hears = "when do you open"
+        self.hears_at_last: str | None = None
+        """The final words, where they are others."""
         self.confidence = 0.9
         self.finish_s = 0.05
         self.fails: str = ""
@@ -125,7 +131,10 @@ class FakeAsrStream:
         await asyncio.sleep(3600 if self._asr.hangs else self._asr.finish_s)
         if self._asr.fails == "finish":
             raise EngineError("The recogniser failed at the end.")
-        return Recognition(self._asr.hears if self._voiced else "", self._asr.confidence if self._voiced else 0.0)
+        if not self._voiced:
+            return Recognition("", 0.0)
+        at_last = self._asr.hears_at_last
+        return Recognition(self._asr.hears if at_last is None else at_last, self._asr.confidence)
 
     async def abandon(self) -> None:
         if self._asr.fails:
@@ -137,37 +146,107 @@ Step = str | float | InlineCall | Exception
 
 
 class FakeLlm:
-    """Writes its script; with several, one for each request, the last one for ever."""
+    """Writes its script; with several, one for each request, the last one for ever.
+
+    Of prompts it holds, like the real one, the words of each character's last, and evaluates what is new at `rate`
+    words a second. A screenplay fails when it was asked for what must not be.
+    """
+
+    abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
 
     def __init__(self) -> None:
         self.scripts: list[list[Step]] = [["We open at noon, friend. ", 0.1, "Come in then."]]
         self.to: dict[str, list[Step]] = {}
         """What it writes in answer to these words, whenever they come."""
+        self.figures = LlmFigures()
         self.prefill_s = 0.1
+        """What a reply waits for its first token, beside what is new in its prompt."""
+        self.close_s = 0.0
+        """How long it takes to stop a reply."""
+        self.rate = 2000.0
         self.requests: list[LlmRequest] = []
+        self.evaluated: list[int] = []
+        """Words that were new in the prompt of each request."""
         self.attended: list[Prompt] = []
+        self.prepared: list[Prompt] = []
+        self.asked: list[tuple[float, str, str]] = []
+        """Everything it was asked for: when, what, for whom."""
+        self.faults: list[str] = []
+        """What nobody may ask of it."""
+        self.focused: list[Focus] = []
         self.closed: list[tuple[float, bool]] = []
         """When each reply was closed, and whether it was whole."""
+        self.held: dict[str, list[str]] = {}
+        """The words in each character's sequence."""
+        self._writing: set[str] = set()
+        self._ahead: dict[str, object] = {}
+        """What is done ahead for each character, until something else takes over."""
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
-        await asyncio.sleep(0.05)
+        self._note("attend", npc_id)
+        await self._read_ahead(npc_id, prompt)
         self.attended.append(prompt)
 
-    async def forget(self, npc_id: str) -> None: ...
+    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+        self._note("prepare", npc_id)
+        self.prepared.append(prompt)
+        await self._read_ahead(npc_id, prompt)
+
+    async def rollback(self, npc_id: str) -> None:
+        self._note("rollback", npc_id)
+        await asyncio.sleep(0.001)
+
+    async def park(self, npc_id: str) -> None:
+        self._note("park", npc_id)
+        await asyncio.sleep(0.001)
+
+    async def forget(self, npc_id: str) -> None:
+        self._note("forget", npc_id)
+        self.held.pop(npc_id, None)
+
+    def focus(self, npc_id: str, focus: Focus) -> None:
+        self.focused.append(focus)
+
+    def done_for(self, npc_id: str) -> list[str]:
+        """What was asked for this character, in order."""
+        return [what for _, what, whose in self.asked if whose.split()[0] == npc_id]
+
+    def _note(self, what: str, npc_id: str) -> None:
+        if npc_id in self._writing:
+            self.faults.append(f"{what} while {npc_id} writes")
+        self.asked.append((now(), what, npc_id))
+
+    async def _read_ahead(self, npc_id: str, prompt: Prompt) -> None:
+        mine = self._ahead[npc_id] = object()
+        words = _words(prompt)
+        held = self.held[npc_id] = _common(self.held.get(npc_id, []), words)
+        for word in words[len(held) :]:
+            await asyncio.sleep(1 / self.rate)
+            if self._ahead.get(npc_id) is not mine:
+                return
+            held.append(word)
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        npc_id = request.npc_id
         script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
         for words, answer in self.to.items():
             script = answer if request.prompt.turn[0].content.endswith(words) else script
+        self._note("generate", npc_id)
         self.requests.append(request)
+        self._writing.add(npc_id)
+        self._ahead.pop(npc_id, None)
         whole = False
         try:
-            await asyncio.sleep(self.prefill_s)
-            yield PrefillDone(100)
+            prompt = _words(request.prompt)
+            new = len(prompt) - len(_common(self.held.get(npc_id, []), prompt))
+            self.evaluated.append(new)
+            self.held[npc_id] = prompt
+            await asyncio.sleep(self.prefill_s + new / self.rate)
+            yield PrefillDone(new)
             for step in script:
                 if isinstance(step, Exception):
                     raise step
@@ -180,9 +259,26 @@ class FakeLlm:
                 else:
                     yield step
             whole = True
-            yield Finished("stop", 100, 100, 10)
+            yield Finished("stop", len(prompt), new, 10)
         finally:
+            closing = asyncio.ensure_future(asyncio.sleep(0.0 if whole else self.close_s))
+            while not closing.done():  # whoever is cancelled a second time waits all the same
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(closing)
+            self._writing.discard(npc_id)
             self.closed.append((now(), whole))
+
+
+def _words(prompt: Prompt) -> list[str]:
+    messages = [*prompt.history, *prompt.turn]
+    return " ".join([prompt.world, prompt.character, *(f"<{each.role}> {each.content}" for each in messages)]).split()
+
+
+def _common(first: list[str], second: list[str]) -> list[str]:
+    count = 0
+    while count < min(len(first), len(second)) and first[count] == second[count]:
+        count += 1
+    return second[:count]
 
 
 class FakeTts:
@@ -245,6 +341,8 @@ class FakeStore:
     def __init__(self) -> None:
         self.utterances: list[Utterance] = []
         self.tools: list[ToolRecord] = []
+        self.lore: dict[str, str] = {}
+        """A line for each word that it is found by."""
         self.fails = False
         self.slow_s = 0.002
 
@@ -263,7 +361,8 @@ class FakeStore:
         self, scope: Scope, zones: Sequence[str], query: Query, vector: Any, rag: RagSettings
     ) -> list[ScoredLine]:
         await self._think()
-        return []
+        found = [line for word, line in self.lore.items() if word in query.text.split()]
+        return [ScoredLine(number, line, line, 1.0, 1.0) for number, line in enumerate(found)]
 
     async def search_utterances(
         self,
@@ -328,9 +427,11 @@ class Place:
         self.names = Names([])
         self._npcs = tuple(npcs)
         self.fails: Exception | None = None
+        self.writes = SamplingOverride()
+        """What every card says of how its character writes."""
 
     def card(self, npc_id: str) -> PersonaCard:
-        return PersonaCard(name=npc_id.title(), backstory=("You keep a tavern.",))
+        return PersonaCard(name=npc_id.title(), backstory=("You keep a tavern.",), llm=self.writes)
 
     def voice(self, npc_id: str) -> VoiceSpec:
         return VoiceSpec("fake", "fake")
@@ -520,6 +621,7 @@ class Screenplay:
         await asyncio.gather(*(npc.close() for npc in self.npcs.values()))
         await self.player.stop()
         assert all(npc.state is State.IDLE for npc in self.npcs.values())
+        assert self.llm.faults == [], (self.llm.faults, self.llm.asked)
 
     # what the player does
 

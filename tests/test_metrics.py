@@ -16,9 +16,10 @@ from prometheus_client.samples import Sample
 from mythicd.config import Settings
 from mythicd.figures import Histogram, LlmFigures
 from mythicd.gateway import Gateway
+from mythicd.library import Library
 from mythicd.metrics import CONTENT_TYPE, LLM, Metrics
-from mythicd.thought import Rooms
-from mythicd.world import House, Library
+from mythicd.surroundings import Rooms
+from mythicd.world import House
 from tests.fakes import FakeAsr, FakeLlm, FakeStore, FakeTts, FakeVad
 
 ROOT = Path(__file__).parents[1]

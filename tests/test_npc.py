@@ -16,8 +16,8 @@ from mythicd import wire
 from mythicd.dialogue.state import State
 from mythicd.engines import InlineCall
 from mythicd.errors import Busy, EngineError, StoreError
+from mythicd.hearing import HEARING_PATIENCE_S, MIC_PATIENCE_S
 from mythicd.mailbox import MAX_CONTROL, Mailbox, MicFrame
-from mythicd.npc import HEARING_PATIENCE_S, MIC_PATIENCE_S
 from mythicd.timeline import Mark
 from mythicd.turn import ANSWER_PATIENCE_S
 from tests.fakes import UPLINK_S, WORD_S, Screenplay, now

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from mythicd import messages as m
 from mythicd import wire
+from mythicd.config import SchedulerSettings
 from mythicd.dialogue.casing import Names
 from mythicd.dialogue.guardrails import Guardrails
 from mythicd.engines import VoiceSpec
-from mythicd.reply import SILENCE_GRACE_S, Reply
+from mythicd.reply import MAX_PIECES, SILENCE_GRACE_S, Reply
 from mythicd.timeline import Timeline
 from mythicd.worldfile import PersonaCard
 from tests.fakes import VOICE_RATE, WORD_S, FakeTts, Player, now
@@ -97,6 +98,33 @@ def test_the_next_sentence_is_made_while_this_one_plays_and_none_too_early(repor
         ends = begun + sent[-1][1] / rate
         assert now() - ends < (0.3 if reports else SILENCE_GRACE_S + 0.3)
         assert desk.voiced == 1
+
+    run(play())
+
+
+def test_a_model_is_read_no_faster_than_its_voice_needs() -> None:
+    """What is written beyond that stays with the model, which can tell how far ahead of its voice it is."""
+
+    async def play() -> None:
+        desk = Desk()
+        lead: list[int] = []
+        words = [f"{word} " for sentence in SENTENCES * 4 for word in sentence.split()]
+
+        async def write() -> None:
+            for number, word in enumerate(words, 1):
+                await desk.reply.write(word)
+                lead.append(number - len(desk.reply.heard.split()))
+
+        desk.player.start()
+        try:
+            await desk.reply.run(write)
+        finally:
+            await desk.player.stop()
+        phrase = 2 * max(len(sentence.split()) for sentence in SENTENCES)
+        # Two seconds of sound, the phrase that is heard, the next one, which waits for its turn, and the pieces.
+        assert max(lead) <= 2.0 / WORD_S + 2 * phrase + MAX_PIECES + 1
+        assert desk.player.voices[1].playback.underruns == 0
+        assert MAX_PIECES < SchedulerSettings().burst_tokens / 4
 
     run(play())
 

@@ -14,9 +14,10 @@ from mythicd import wire
 from mythicd.config import Settings
 from mythicd.engines import Embedder
 from mythicd.errors import BadMessage, UnknownNpc, UnknownStream
+from mythicd.library import Library
 from mythicd.memory.records import Scope, SyncCounts
 from mythicd.thought import Rooms
-from mythicd.world import CLOSE_TAKEN_OVER, House, Library, Stage
+from mythicd.world import CLOSE_TAKEN_OVER, House, Stage
 from mythicd.worldfile import World
 from tests.fakes import FakeAsr, FakeEmbedder, FakeLlm, FakeStore, FakeTts, FakeVad, Player
 
@@ -187,6 +188,29 @@ async def test_messages_that_name_nothing(street: Street) -> None:
     with pytest.raises(BadMessage, match="16-bit"):
         await stage.receive(m.AudioChunk(stream=1, pcm=b"\0"))
     await stage.receive(m.MicStop(stream=1))
+
+
+async def test_who_is_near_somebody_in_view_is_warm_before_anybody_speaks(street: Street) -> None:
+    stage, player = await street.enter()
+    near = (
+        m.SceneObject(id="guard_01", dist=2.0),
+        m.SceneObject(id="lantern_blue"),
+        m.SceneObject(id="lamp_keeper_01"),
+    )
+    await stage.receive(m.SceneUpdate(npc_id=BARKEEP, objects=near))
+    assert stage._characters == {}, "she is not in view herself"
+    await stage.receive(m.Attend(npc_id=BARKEEP))
+    await asyncio.sleep(0.3)
+    assert set(stage._characters) == {BARKEEP, "guard_01", "lamp_keeper_01"}
+    assert all("attend" in street.llm.done_for(npc_id) for npc_id in stage._characters)
+    assert stage.present(BARKEEP) == (BARKEEP,), "near is not yet attended to"
+    await stage.receive(m.SceneUpdate(npc_id=BARKEEP, objects=near[:2]))
+    await asyncio.sleep(0.3)
+    assert street.llm.done_for("lamp_keeper_01")[-1] == "park"
+    assert "park" not in street.llm.done_for("guard_01")
+    await stage.receive(m.SceneUpdate(npc_id="blacksmith_01", objects=(m.SceneObject(id="player"),)))
+    await asyncio.sleep(0.3)
+    assert street.llm.done_for("blacksmith_01") == ["attend"], "the player stands before her"
 
 
 async def test_who_is_near_hears(street: Street) -> None:

@@ -125,6 +125,11 @@ class CallLedger:
             call.state = CallState.CANCELLED
         return withdrawn
 
+    def deeds(self, turn_id: str) -> tuple[str, ...]:
+        """Return what a turn's calls did, each as a phrase: those that are with the game, or were carried out."""
+        done = (CallState.SENT, CallState.ACKED)
+        return tuple(_purpose(c) for c in self._calls.values() if c.turn_id == turn_id and c.state in done)
+
     def next_deadline(self) -> float | None:
         """Return the monotonic second at which `due` has something to say."""
         return min((c.deadline for c in self._calls.values() if c.state is CallState.SENT), default=None)
@@ -143,9 +148,14 @@ class CallLedger:
         """Return a call by its id."""
         return self._calls.get(call_id)
 
+    @property
+    def untold_failures(self) -> tuple[str, ...]:
+        """A line for each failure not told before, for the next turn's memory of what happened."""
+        return tuple(self._untold.values())
+
     def tell_failures(self) -> tuple[str, ...]:
-        """Return a line for each failure not told before, for the next turn's memory of what happened."""
-        lines = tuple(self._untold.values())
+        """Return those lines; from now on they count as told."""
+        lines = self.untold_failures
         self._untold.clear()
         return lines
 
@@ -163,5 +173,8 @@ class CallLedger:
 def _failure(call: Call) -> str:
     """Return what happened as one line, free of anything a prompt could mistake for its own marks."""
     why = call.message.rstrip(".!") or ("nothing happened" if call.state is CallState.TIMED_OUT else "it did not work")
-    purpose = call.resolved.purpose or call.resolved.name.replace("_", " ")
-    return clean(f"You could not {purpose}: {why}.".translate({ord(mark): None for mark in "<>{}|#`"}))
+    return clean(f"You could not {_purpose(call)}: {why}.".translate({ord(mark): None for mark in "<>{}|#`"}))
+
+
+def _purpose(call: Call) -> str:
+    return call.resolved.purpose or call.resolved.name.replace("_", " ")

@@ -140,6 +140,8 @@ class BatchPart:
 class NoCell(EngineError):
     """llama.cpp found no free cell for a token, which the ledger should have prevented."""
 
+    code = "NO_KV_CELL"
+
 
 class Context:
     """A model's KV cache and working memory. Raises ModelError when there is not enough memory for them."""

@@ -316,6 +316,28 @@ def test_cancelled_calls_are_never_sent() -> None:
         ledger.sent("c-y-1", 1.0)
 
 
+def test_what_was_done_is_what_the_game_has_and_did_not_refuse() -> None:
+    ledger = CallLedger("x")
+    sent, acked, failed, _ = (ledger.open("t-1", MARKET, timeout_ms=700) for _ in range(4))
+    ledger.open("t-2", MARKET, timeout_ms=700)
+    for call in (sent, acked, failed):
+        ledger.sent(call.call_id, 0.0)
+    ledger.ack(acked.call_id, ok=True)
+    ledger.ack(failed.call_id, ok=False)
+    assert ledger.deeds("t-1") == ("show the player the way to the market",) * 2
+    assert ledger.deeds("t-2") == ()
+
+
+def test_looking_at_a_failure_does_not_tell_it() -> None:
+    ledger = CallLedger("x")
+    opened = ledger.open("t-1", MARKET, timeout_ms=700)
+    ledger.sent(opened.call_id, 0.0)
+    ledger.ack(opened.call_id, ok=False)
+    assert len(ledger.untold_failures) == 1
+    assert ledger.untold_failures == ledger.tell_failures()
+    assert ledger.untold_failures == ()
+
+
 def test_the_ledger_does_not_grow() -> None:
     ledger = CallLedger("x")
     waiting = ledger.open("t-0", MARKET, timeout_ms=700)

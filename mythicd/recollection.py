@@ -1,0 +1,129 @@
+"""What comes to a character's mind when it is spoken to: intent -> memory -> the sections of this turn's prompt.
+
+It is asked twice or more for each turn: while the player still speaks, so that the model can read ahead, and for the
+final words. What was found earlier stays in the prompt as long as it holds what later words call for (`Found.holds`):
+a prompt whose front stays is evaluated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mythicd.dialogue import intent as intents
+from mythicd.dialogue import prompt
+from mythicd.dialogue.history import History
+from mythicd.errors import MythicError
+from mythicd.memory.packing import Nearby, pack
+from mythicd.memory.packing import Surroundings as Around
+from mythicd.memory.query import build_query
+from mythicd.memory.retrieval import ScoredLine
+from mythicd.surroundings import Rooms, Surroundings, estimate_tokens
+from mythicd.worldfile import ToolDefinition
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found for some words."""
+
+    sections: prompt.Sections
+    tools: Mapping[str, ToolDefinition]
+    """Those that are offered for these words."""
+    failures: tuple[str, ...] = ()
+    """Lines of the sections that tell of tool calls that failed."""
+
+    def holds(self, later: Found) -> bool:
+        """Tell whether what later words call for is in here, so that a prompt with these sections serves them, too.
+
+        Where they call for nothing, nothing must be here: a line that does not answer would be taken for an answer.
+        """
+        mine, theirs = self.sections, later.sections
+        return (
+            self.failures == later.failures
+            and _covers(mine.lore, theirs.lore)
+            and _covers(mine.recent, theirs.recent)
+            and mine.scene.get("zone") == theirs.scene.get("zone")
+            and mine.scene.keys() >= theirs.scene.keys()
+        )
+
+
+class Recollection:
+    """The memory of one character, as its turns use it. Nothing is written here."""
+
+    def __init__(
+        self,
+        npc_id: str,
+        stage: Surroundings,
+        rooms: Rooms,
+        history: History,
+        *,
+        failures: Callable[[], tuple[str, ...]],
+        wall: Callable[[], float],
+    ) -> None:
+        """`failures` returns a line for each tool call whose failure was not told yet."""
+        self._npc_id = npc_id
+        self._stage = stage
+        self._rooms = rooms
+        self._history = history
+        self._failures = failures
+        self._wall = wall
+
+    async def embed(self, words: str) -> None:
+        """Have the vector of these words ready for `search`."""
+        if self._rooms.vectors is not None:
+            await self._rooms.vectors.of(build_query(words, previous=self._history.last_words).text)
+
+    async def search(self, words: str, turn_id: str, *, missed: Callable[[MythicError], None] | None = None) -> Found:
+        """Search memory for what the player said, and pack what fits.
+
+        Where a part of memory fails, `missed` is told and the rest is searched; without `missed` it is raised.
+        """
+        stage, rag = self._stage, self._stage.settings.rag
+        intent = intents.classify(words)
+        channels = intents.channels(intent)
+        zone = stage.zone(self._npc_id)
+        query = build_query(words, previous=self._history.last_words, intent=intent, scene_tags=(zone,))
+        vectors, store = self._rooms.vectors, self._rooms.store
+        vector = await _or_else(None, vectors.of(query.text), missed) if vectors is not None else None
+        lore: list[ScoredLine] = []
+        if channels.lore:
+            lore = await _or_else([], store.search_lore(stage.scope, (zone,), query, vector, rag), missed)
+        recent: list[ScoredLine] = []
+        if channels.recent:
+            skip = (turn_id, *self._history.turn_ids)
+            searched = store.search_utterances(
+                stage.scope, self._npc_id, query, vector, rag, now=self._wall(), skip_turns=skip
+            )
+            recent = await _or_else([], searched, missed)
+        packed = pack(words, lore, recent, self._around(zone, channels.scene), rag.budgets, estimate_tokens)
+        failures = self._failures()
+        sections = prompt.Sections(packed.lore, (*failures, *packed.recent), packed.scene)
+        tools = {tool.name: tool for tool in intents.tools_for(intent, stage.tools)}
+        return Found(sections, tools, failures)
+
+    def _around(self, zone: str, wanted: bool) -> Around:
+        """Return what is around the character, as the prompt's scene is made of it."""
+        scene = self._stage.scene(self._npc_id) if wanted else None
+        place = zone.replace("_", " ")
+        if scene is None:
+            return Around(zone=place)
+        nearby = [Nearby(thing.name or thing.id.replace("_", " "), thing.dist) for thing in scene.objects]
+        return Around(zone=place, time=scene.time, nearby=nearby)
+
+
+def _covers(lines: tuple[str, ...], asked: tuple[str, ...]) -> bool:
+    return set(lines) >= set(asked) and bool(lines) == bool(asked)
+
+
+async def _or_else(otherwise: T, answer: Awaitable[T], missed: Callable[[MythicError], None] | None) -> T:
+    """Wait for an answer of memory; where it fails, tell `missed` and go on without."""
+    try:
+        return await answer
+    except MythicError as error:
+        if missed is None:
+            raise
+        missed(error)
+        return otherwise
