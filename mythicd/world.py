@@ -74,11 +74,12 @@ class House:
     def status(self) -> m.Status:
         """How the daemon is doing."""
         broken = [self._broken] if self._broken else []
+        server = self.settings.llm.server
         return m.Status(
             ready=self._warm,
             notices=(*self._notices, *self.world.notices, *broken),
             asr=self.settings.asr.engine,
-            llm=Path(self.settings.gpu.llm_model).name,
+            llm=server.model or server.url or Path(self.settings.gpu.llm_model).name,
             tts=self.settings.tts.backend,
             embedder="" if self.rooms.embedder is None else self.settings.rag.embedder,
         )
@@ -299,7 +300,10 @@ class Stage:
     def world_part(self) -> str:
         """The front of every character's prompt."""
         world = self._house.world
-        return prompt.world_part(world.title, world.rules, [tool.spec() for tool in world.tools.values()])
+        # A server that takes tools beside the prompt has a form of its own for calls.
+        inline = self._house.rooms.llm.abilities.places_calls
+        tools = [tool.spec() for tool in world.tools.values()] if inline else []
+        return prompt.world_part(world.title, world.rules, tools)
 
     @property
     def names(self) -> Names:

@@ -11,8 +11,8 @@ import pytest
 
 from mythicd import messages as m
 from mythicd import wire
-from mythicd.config import Settings
-from mythicd.engines import Embedder
+from mythicd.config import LlmServerSettings, LlmSettings, Settings
+from mythicd.engines import Embedder, LlmAbilities
 from mythicd.errors import BadMessage, UnknownNpc, UnknownStream
 from mythicd.library import Library
 from mythicd.memory.records import Scope, SyncCounts
@@ -221,3 +221,18 @@ async def test_who_is_near_hears(street: Street) -> None:
     assert stage.present(BARKEEP) == (BARKEEP, "guard_01")
     await stage.receive(m.Attend(npc_id="guard_01", attending=False))
     assert stage.present(BARKEEP) == (BARKEEP,)
+
+
+async def test_where_calls_have_no_place_in_the_text_the_prompt_does_not_ask_for_them(street: Street) -> None:
+    stage, _ = await street.enter()
+    assert "<tool_call>" in stage.world_part() and "set_waypoint" in stage.world_part()
+    street.llm.abilities = LlmAbilities(prepares=False, places_calls=False, adapters=False)
+    assert "<tool_call>" not in stage.world_part() and "set_waypoint" not in stage.world_part()
+
+
+async def test_the_status_names_the_server_that_writes() -> None:
+    named = LlmServerSettings(url="http://127.0.0.1:8080/v1", model="qwen")
+    rooms: Any = Rooms(FakeVad(), FakeAsr(), FakeLlm(), FakeTts(), LoreStore(), None, None)  # type: ignore[arg-type]
+    for server, expected in ((named, "qwen"), (LlmServerSettings(url=named.url), named.url)):
+        house = House(Library(WORLD), rooms, Settings(llm=LlmSettings(server=server)), notices=[])
+        assert house.status().llm == expected
