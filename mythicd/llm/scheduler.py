@@ -12,8 +12,8 @@ prompts, within bounds: while somebody's first words are being written it is sho
 may be as long as voices stay fed; with nobody writing it is long.
 
 **Who goes first** is the priority of the character (`priority`): +2 when the player sees it and speaks to it, +1 when
-it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes first; among equals, who has waited
-longest. It matters where not all can be served: for the chunk, and for writing when a step of all would be too long.
+it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes first; among equals the oldest prompt,
+and the writer that has waited longest. It matters where not all can be served: for the chunk, and for writing when a step of all would be too long.
 
 **Nobody starves**: a reply that could run and does not earns `slice_tokens / burst_tokens` of a turn with each step,
 and a whole turn earned is served before any priority. A turn is one token of a reply, or `slice_tokens` of a prompt.
@@ -65,17 +65,17 @@ class Limits:
     """Most prompt tokens in a step."""
     chunk_least: int = 8
     """Fewest, where there is a prompt to evaluate: below this, reading the weights costs more than the tokens."""
-    stretch: float = 4.5
+    stretch: float = 6.0
     """How many times as long a step may take as it would without prompts: more makes those who write stutter, less
     spends the time on reading weights."""
     least_s: float = 0.020
     """A step that may be this long is short enough for everybody, however fast the model."""
-    step_s: float = 0.150
-    """Longest step while voices are fed: more than six tokens a second, and speech needs about four."""
+    step_s: float = 0.200
+    """Longest step while voices are fed: five tokens a second, and speech needs about four."""
     first_s: float = 0.075
     """Longest step while somebody's first phrase is written, and for what is done ahead of need."""
-    alone_s: float = 0.250
-    """Longest step while nobody writes."""
+    alone_s: float = 1.0
+    """Longest step while nobody writes: then a prompt in one piece is soonest done."""
     voice_rate: float = 5.0
     """Tokens a second that a voice needs (165 words a minute at 1.35 tokens a word are 3.7), with a margin."""
 
@@ -257,7 +257,7 @@ class Scheduler:
             stream.credit < 1,
             stream.ahead >= self._limits.burst_tokens,
             -self.priority(stream.owner, now),
-            stream.served_s,
+            0.0 if stream.left else stream.served_s,  # prompts one after the other: shared out, all would end late
             stream.name,
         )
 

@@ -70,13 +70,14 @@ def test_a_newcomer_never_stops_those_who_speak() -> None:
 
 
 def test_a_chunk_is_as_large_as_the_step_may_be_long() -> None:
-    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=40 * MS)
+    model = Model(Limits(streams=4, chunk=2000, chunk_least=4), decode=40 * MS)
     model.speak(1, 2)
-    model.add(3, 2000)
-    assert 100 <= model.step()[3] <= 110  # step_s is 150 ms, of which 42 go to the two that write
+    model.add(3, 9000)
+    assert 150 <= model.step()[3] <= 160  # step_s is 200 ms, of which 42 go to the two that write
     model.remove(1)
     model.remove(2)
-    assert 240 <= model.step()[3] <= 260  # alone_s is 250 ms
+    assert 960 <= model.step()[3] <= 1040  # alone_s is a second
+    model.scheduler.focus("npc4", Focus(mic=True), model.now)
     model.add(4, 1)
     while not model.written[4]:
         model.step()
@@ -87,7 +88,20 @@ def test_those_who_write_are_slowed_down_by_a_bounded_factor() -> None:
     model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
     model.speak(1, 2)
     model.add(3, 2000)
-    assert 40 <= model.step()[3] <= 43  # 4.5 times the 12 ms that the two take
+    assert 57 <= model.step()[3] <= 62  # six times the 12 ms that the two take
+
+
+def test_prompts_are_evaluated_one_after_the_other_for_shared_out_all_would_end_late() -> None:
+    model = Model(Limits(streams=4, chunk=64, chunk_least=4))
+    for stream in (1, 2, 3):
+        model.add(stream, 200)
+    ends = {}
+    for _ in range(100):
+        model.step()
+        for stream in (1, 2, 3):
+            if not model._left[stream]:
+                ends.setdefault(stream, model.now)
+    assert ends[1] - 100 < 0.6 * (ends[3] - 100) and ends[1] < ends[2] < ends[3]
 
 
 def test_a_chunk_is_never_smaller_than_is_worth_reading_the_weights_for() -> None:

@@ -1,0 +1,211 @@
+"""One model, many characters: how fast each is answered, beside llama.cpp's own server on the same machine.
+
+`python -m bench llm` plays the same conversations on Mythic's engine and on llama-server (three styles of client, see
+llm_peer.py), each in a process of its own, one thread each, in turn. docs/benchmarks.md says what each row means.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench import llm_crowd, llm_model, llm_stages
+from bench.llm_child import Child
+from bench.llm_claims import Claim, Count, figures, ratio, table
+from bench.llm_crowd import AHEAD, DEFAULT, LENGTHS, PINNED, PLAIN, ROOMY, WARMED, Turns
+from bench.llm_ours import Ours, options
+from bench.llm_scenes import Speed
+from bench.llm_stats import interval
+from bench.llm_texts import Script
+from bench.report import finish
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of everything."""
+
+    shape: llm_model.Shape
+    characters: int
+    """In the crowd whose figures are claimed."""
+    rounds: int
+    sides: tuple[str, ...]
+    crowds: tuple[int, ...]
+    """Other sizes, for the plot."""
+    crowd_rounds: int
+    batches: tuple[int, ...]
+    """n_batch of the servers that a newcomer comes to."""
+    newcomers: int
+    widths: tuple[int, ...]
+    """Streams that are compared with a bare loop."""
+    voices: tuple[int, ...]
+    tokens: int
+    """Length of a reply that is spoken."""
+    pairs: int
+    """Of everything else."""
+    residents: tuple[int, ...]
+
+
+FULL = Plan(
+    llm_model.FULL,
+    characters=8,
+    rounds=6,
+    sides=(PLAIN, AHEAD, DEFAULT, ROOMY, PINNED, WARMED),
+    crowds=(1, 2, 4, 16),
+    crowd_rounds=2,
+    batches=(2048, 512, 64, 32),
+    newcomers=7,
+    widths=(1, 2, 4, 8),
+    voices=(2, 4, 8),
+    tokens=48,
+    pairs=7,
+    residents=(0, 4, 12),
+)
+QUICK = Plan(
+    llm_model.SMALL,
+    characters=3,
+    rounds=2,
+    sides=(PLAIN, AHEAD, PINNED, WARMED),
+    crowds=(),
+    crowd_rounds=0,
+    batches=(2048, 32),
+    newcomers=2,
+    widths=(4,),
+    voices=(4,),
+    tokens=16,
+    pairs=2,
+    residents=(0, 4),
+)
+SIDES = {
+    PLAIN: "Mythic",
+    AHEAD: "prefilled",
+    DEFAULT: "as it comes",
+    ROOMY: "a slot for each",
+    PINNED: "pinned",
+    WARMED: "warm-up requests",
+}
+QUICK_GATES = frozenset({"steady_ahead_pinned", "first_pinned", "gap_default", "stutters_4", "crowded_stutters"})
+"""Claims that decide a quick run, by their medians: the others need the full model, or more than a minute."""
+
+
+def run(*, quick: bool) -> int:
+    """Run the benchmark; return the exit code."""
+    plan = QUICK if quick else FULL
+    model = llm_model.model(plan.shape)
+    script = Script(plan.shape.vocabulary, LENGTHS)
+    begun = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - begun:6.0f} s  {what} …", file=sys.stderr, flush=True)
+
+    say(f"{plan.shape.name}: each build of llama.cpp by itself")
+    ours_bare, theirs_bare = llm_stages.yardstick(model, plan.pairs)
+    short = _build([speed.short for speed in ours_bare], [speed.short for speed in theirs_bare])
+    long = _build([speed.long for speed in ours_bare], [speed.long for speed in theirs_bare])
+    claims: list[Claim] = [
+        ratio("bare_long", "a bare prompt of 512 tokens", *_both(ours_bare, theirs_bare, "long"), None),
+        ratio("bare_short", "a bare prompt of 96 tokens", *_both(ours_bare, theirs_bare, "short"), None),
+        ratio("bare_step", "a bare step of one stream", *_both(ours_bare, theirs_bare, "step"), None),
+    ]
+
+    say(f"{plan.characters} characters")
+    turns = llm_crowd.play(model, script, plan.sides, plan.characters, plan.rounds)
+    claims += _crowd_claims(turns, short, long)
+    crowds = {plan.characters: turns}
+    for characters in plan.crowds:
+        say(f"{characters} characters")
+        sides = tuple(side for side in plan.sides if side != ROOMY)
+        crowds[characters] = llm_crowd.play(model, script, sides, characters, plan.crowd_rounds)
+
+    say("a newcomer among speakers")
+    came = llm_stages.newcomers(model, script, plan.batches, plan.newcomers)
+    claims += _newcomer_claims(came, short)
+
+    say("our engine by itself")
+    with Child("ours", Ours, model=model, options=options()) as ours:
+        claims += llm_stages.parking(ours, script, plan.pairs)
+        claims += llm_stages.decoding(ours, script, plan.widths, 32, plan.pairs)
+        claims += llm_stages.rotation(ours, script, plan.shape, 24, plan.pairs)
+        say("voices")
+        claims += llm_stages.chorus(ours, script, plan.voices, plan.tokens)
+        claims += llm_stages.cache_kinds(ours, plan.residents, 600, 16)
+
+    if not quick:
+        _draw(crowds, came)
+    holds = [_holds_quickly(claim) if quick else claim.met for claim in claims]
+    title = f"{plan.shape.name} random Q4_0, one thread each (ms)"
+    numbers = {"model": plan.shape.name, "claims_missed": holds.count(False), **figures(claims)}
+    return finish("llm", table(title, claims), numbers, ok=all(holds))
+
+
+def _crowd_claims(turns: Turns, short: float, long: float) -> list[Claim]:
+    """Make the claims about turns. `short` and `long` are the builds' ratio for prompts like those."""
+    claims: list[Claim] = []
+    steady, first = turns.steady, turns.first
+    for key, name, ours, theirs, target, build in (
+        ("steady_default", "steady turn | server as it comes", PLAIN, DEFAULT, 5.0, short),
+        ("steady_roomy", "steady turn | a slot for each", PLAIN, ROOMY, None, short),
+        ("steady_pinned", "steady turn | slots pinned", PLAIN, PINNED, 0.95, short),
+        ("steady_ahead_pinned", "steady, prefilled | slots pinned", AHEAD, PINNED, 5.0, short),
+        ("steady_ahead_warmed", "steady, prefilled | warm-up requests", AHEAD, WARMED, 0.95, short),
+    ):
+        if theirs in steady:
+            claims.append(ratio(key, name, steady[ours], steady[theirs], target, build))
+    for key, name, ours, theirs, target, build in (
+        ("first_pinned", "first contact, prefilled | slots pinned", AHEAD, PINNED, 10.0, long),
+        ("first_warmed", "first contact, prefilled | warm-up requests", AHEAD, WARMED, 0.95, short),
+        ("first_plain_pinned", "first contact | slots pinned", PLAIN, PINNED, None, long),
+        ("first_default", "first contact | server as it comes", PLAIN, DEFAULT, None, long),
+    ):
+        if theirs in first:
+            claims.append(ratio(key, name, first[ours], first[theirs], target, build))
+    for side, evaluated in turns.evaluated.items():
+        claims.append(Count(f"evaluated_{side}", f"tokens of a steady turn: {SIDES[side]}", median(evaluated)))
+    return claims
+
+
+def _newcomer_claims(came: llm_stages.Newcomers, short: float) -> list[Claim]:
+    best, default = came.best, str(llm_stages.DEFAULT_BATCH)
+    gap, ttft = came.longest("ours"), came.ttft("ours")
+    claims: list[Claim] = [
+        ratio("gap_default", "longest gap | server as it comes", gap, came.longest(default), 8.0, short),
+        ratio("gap_best", f"longest gap | its best n_batch, {best}", gap, came.longest(best), 1.0, short),
+        ratio("newcomer_best", f"newcomer's first token | n_batch {best}", ttft, came.ttft(best), 1.0, short),
+        ratio("newcomer_default", "newcomer's first token | server as it comes", ttft, came.ttft(default), None, short),
+    ]
+    for name in came.arrivals:
+        if name not in ("ours", best, default):
+            claims.append(ratio(f"gap_{name}", f"longest gap | n_batch {name}", gap, came.longest(name), None, short))
+    return claims
+
+
+def _draw(crowds: dict[int, Turns], came: llm_stages.Newcomers) -> None:
+    from bench import llm_plot
+
+    lines = {
+        side: {size: interval(turns.steady[side]) for size, turns in sorted(crowds.items())}
+        for side in (DEFAULT, PINNED, PLAIN, WARMED, AHEAD)
+    }
+    gaps = {name: came.gaps(name) for name in (str(llm_stages.DEFAULT_BATCH), came.best, "ours")}
+    path = Path("docs") / "bench-llm.svg"
+    llm_plot.draw(path, lines, gaps)
+    print(f"drawn: {path}", file=sys.stderr)
+
+
+def _both(ours: list[Speed], theirs: list[Speed], name: str) -> tuple[list[float], list[float]]:
+    return [getattr(speed, name) for speed in ours], [getattr(speed, name) for speed in theirs]
+
+
+def _build(ours: list[float], theirs: list[float]) -> float:
+    """Return how much longer their build takes than ours for the same work, both undisturbed: the best of each."""
+    return min(theirs) / min(ours)
+
+
+def _holds_quickly(claim: Claim) -> bool:
+    if claim.key not in QUICK_GATES:
+        return True
+    if isinstance(claim, Count):
+        return claim.met
+    return claim.target is None or claim.ratio.median >= claim.target

@@ -1,0 +1,185 @@
+"""Many characters on one model for a long time, with everything that can happen to them at random.
+
+`python -m bench llm_soak --minutes 30`. Eight characters are spoken to, interrupted, prepared for and let down, leave
+view and come back, are forgotten, change their adapter, in a KV cache too small for all. Every ten seconds a sample is
+taken; at the end memory must not have grown, steps must not have become slower, and nobody may have been left waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+from rich.table import Table
+
+from bench import llm_model
+from bench.llm_actor import Actor, Ledger
+from bench.llm_stats import figure, slope
+from bench.llm_texts import Lengths, Script
+from bench.report import finish
+from mythicd.figures import LlmFigures
+from mythicd.llm.engine import LlamaLlm
+from mythicd.llm.llama import LlamaOptions
+
+SHAPE = llm_model.SMALL
+"""Small, so that more happens in a minute: it is the bookkeeping that is tried, not the arithmetic."""
+CHARACTERS = 8
+CELLS = 5120
+"""Fewer than eight conversations need: somebody always has to make room."""
+SAMPLE_S = 10.0
+SETTLING_S = 120.0
+"""What is allocated in the first two minutes is caches being filled."""
+MOST_RSS_SLOPE = 1.0
+"""MB a minute."""
+MOST_GROWTH = 0.1
+"""How much slower steps may have become over the whole run, as a part of what they take."""
+GRACE_S = 1.0
+"""How long after its patience an answer may still come: a step that had begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was seen in ten seconds."""
+
+    at: float
+    """Seconds since the beginning."""
+    rss: float
+    """Resident memory, MB."""
+    step: float
+    """Mean step of the model, milliseconds."""
+    machine: float
+    """What a fixed piece of arithmetic took, milliseconds: how fast the machine was just then."""
+    ttft: float
+    """Median time to first token of the replies that began, milliseconds; NaN when none did."""
+    replies: int
+    refused: int
+
+
+def run(*, minutes: float) -> int:
+    """Run the soak; return the exit code."""
+    model = llm_model.model(SHAPE)
+    adapters = [str(llm_model.adapter(SHAPE, seed)) for seed in (1, 2)]
+    script = Script(SHAPE.vocabulary, Lengths(world=500, persona=200, exchanges=0))
+    engine = LlamaLlm(model, LlamaOptions(n_ctx=CELLS, threads=1))
+    ledger = Ledger()
+    samples = asyncio.run(_soak(engine, script, adapters, ledger, 60 * minutes))
+    return _report(samples, ledger, engine.figures, minutes)
+
+
+async def _soak(engine: LlamaLlm, script: Script, adapters: list[str], ledger: Ledger, seconds: float) -> list[Sample]:
+    await engine.start()
+    actors = [
+        Actor(f"npc {number}", engine, script, adapters, ledger, random.Random(number)) for number in range(CHARACTERS)
+    ]
+    tasks = [asyncio.create_task(actor.live()) for actor in actors]
+    samples: list[Sample] = []
+    begun = time.monotonic()
+    try:
+        while (left := seconds - (time.monotonic() - begun)) > 0:
+            before = (engine.figures.step.total, sum(engine.figures.step.counts))
+            ledger.begin()
+            done, _ = await asyncio.wait(tasks, timeout=min(SAMPLE_S, left), return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+            steps = sum(engine.figures.step.counts) - before[1]
+            samples.append(
+                Sample(
+                    at=time.monotonic() - begun,
+                    rss=psutil.Process().memory_info().rss / 1e6,
+                    step=1000 * (engine.figures.step.total - before[0]) / max(1, steps),
+                    machine=_machine(),
+                    ttft=1000 * float(np.median(ledger.ttfts)) if ledger.ttfts else float("nan"),
+                    replies=ledger.replies,
+                    refused=ledger.refused,
+                )
+            )
+            print(f"{samples[-1].at:6.0f} s  {_line(samples[-1])}", file=sys.stderr, flush=True)
+        ledger.failed = engine.figures.failed  # before those who are cut off by the end
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await engine.stop()
+    return samples
+
+
+def _report(samples: list[Sample], ledger: Ledger, counted: LlmFigures, minutes: float) -> int:
+    settled = [sample for sample in samples if sample.at >= min(SETTLING_S, 60 * minutes / 5)]
+    at = [sample.at / 60 for sample in settled]
+    rss_slope = slope(at, [sample.rss for sample in settled])
+    growth = _growth(at, [sample.step for sample in settled])
+    against = _growth(at, [sample.step / sample.machine for sample in settled])
+    quietest = min(ledger.turns.values(), default=0)
+    checks = {
+        "memory grows, MB a minute": (rss_slope, f"< {MOST_RSS_SLOPE}", rss_slope < MOST_RSS_SLOPE),
+        "steps grow, part of a step": (growth, f"< {MOST_GROWTH}", min(growth, against) < MOST_GROWTH),
+        "  … against the machine's own speed": (against, "", True),
+        "longest wait past its patience, s": (ledger.latest, f"< {GRACE_S}", ledger.latest < GRACE_S),
+        "turns of whoever had fewest": (quietest, "> 0", len(ledger.turns) == CHARACTERS and quietest > 0),
+        "replies that failed": (ledger.failed, "0", ledger.failed == 0),
+    }
+    told = {
+        "replies": counted.replies,
+        "cancelled": counted.cancelled,
+        "refused (Busy)": counted.refused,
+        "parked": counted.parks,
+        "restored": counted.restores,
+        "evictions": counted.evictions,
+        "adapter switches": counted.adapter_switches,
+        "longest wait for a first token, s": ledger.longest,
+    }
+    table = Table(title=f"{CHARACTERS} characters, {minutes:g} minutes of everything", title_justify="left")
+    for column in ("", "found", "allowed", ""):
+        table.add_column(column, justify="right" if column else "left")
+    for name, (value, allowed, fine) in checks.items():
+        table.add_row(
+            name, figure(value), allowed, "" if not allowed else "[green]holds[/]" if fine else "[red]missed[/]"
+        )
+    for name, count in told.items():
+        table.add_row(name, figure(count), "", "")
+    numbers: dict[str, float | int | str | None] = {
+        "minutes": minutes,
+        "rss_slope_mb_per_min": round(rss_slope, 3),
+        "rss_last_mb": round(samples[-1].rss, 1),
+        "step_growth": round(growth, 3),
+        "step_growth_against_machine": round(against, 3),
+        "step_ms": round(float(np.median([sample.step for sample in settled])), 2),
+        "ttft_ms": round(float(np.nanmedian([sample.ttft for sample in settled])), 1),
+        "longest_wait_s": round(ledger.longest, 2),
+        "latest_past_patience_s": round(ledger.latest, 2),
+        "fewest_turns": quietest,
+        "replies": counted.replies,
+        "cancelled": counted.cancelled,
+        "refused": counted.refused,
+        "failed": ledger.failed,
+        "parks": counted.parks,
+        "restores": counted.restores,
+        "evictions": counted.evictions,
+    }
+    return finish("llm_soak", table, numbers, ok=all(fine for _, _, fine in checks.values()))
+
+
+def _growth(at: list[float], values: list[float]) -> float:
+    """Return how much values have grown from the first moment to the last, as a part of their median."""
+    return slope(at, values) * (at[-1] - at[0]) / float(np.median(values)) if len(at) > 1 else 0.0
+
+
+def _machine() -> float:
+    """Time a fixed piece of arithmetic, in milliseconds."""
+    square = np.ones((384, 384), np.float32)
+    begun = time.perf_counter()
+    for _ in range(4):
+        square @ square
+    return 1000 * (time.perf_counter() - begun)
+
+
+def _line(sample: Sample) -> str:
+    return (
+        f"{sample.rss:6.0f} MB, step {sample.step:5.1f} ms, first token {sample.ttft:5.0f} ms,"
+        f" {sample.replies} replies, {sample.refused} refused"
+    )
