@@ -117,7 +117,7 @@ def _llm(settings: Settings) -> Llm:
         burst_tokens=run.burst_tokens,
         slice_tokens=run.min_slice_tokens,
         step_s=run.step_ms / 1000,
-        first_s=min(Limits.first_s, run.step_ms / 1000),
+        first_s=min(Limits().first_s, run.step_ms / 1000),
     )
     return LlamaLlm(
         model,

@@ -22,15 +22,16 @@ class Mailbox:
     """What the pump has for one reader, in order. Filled and read on the event loop; holds at most one reply."""
 
     def __init__(self, low: int = 0, on_low: Callable[[], None] = lambda: None) -> None:
-        """`on_low` is called each time that reading brings it down to `low` deliveries."""
+        """`on_low` is called when reading leaves `low` deliveries or fewer and the pump has set `held`."""
         self.loop = asyncio.get_running_loop()
+        self.taken = 0
+        """Deliveries read so far; the pump compares it with what it has handed over."""
+        self.held = False
+        """Whether the pump waits for this reader. It looks at `taken` again after setting this, and the reader looks
+        at this after counting: one of the two always sees the other."""
         self._low, self._on_low = low, on_low
         self._events: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
-
-    def __len__(self) -> int:
-        """Return how much has not been read; any thread may ask."""
-        return len(self._events)
 
     def put(self, events: Sequence[Delivery]) -> None:
         """Add deliveries."""
@@ -43,7 +44,9 @@ class Mailbox:
             self._arrived.clear()
             await self._arrived.wait()
         event = self._events.popleft()
-        if len(self._events) == self._low:
+        self.taken += 1
+        if self.held and len(self._events) <= self._low:
+            self.held = False
             self._on_low()
         if isinstance(event, Exception):
             raise event
@@ -76,6 +79,8 @@ class Job:
     """Tokens of the prompt that were in the KV cache already."""
     done: int = 0
     """Tokens in the sequence."""
+    delivered: int = 0
+    """What was handed over to the mailbox."""
     writer: Writer | None = None
     """Of a reply; what is done ahead writes nothing."""
 

@@ -282,12 +282,20 @@ class Pump(threading.Thread):
             self._end(job, refused(job, None))
         for job in self._jobs.values():
             if job.writer is not None:
-                self._scheduler.read(job.number, len(job.mailbox))
+                self._scheduler.read(job.number, self._ahead(job))
         batch = self._scheduler.next_batch(now)
         if batch.slices:
             self._run(batch)
         self._deliver()
         return bool(batch.slices)
+
+    def _ahead(self, job: Job) -> int:
+        """Return how much of a stream its reader has not taken; where that is too much, have the reader call."""
+        ahead = job.delivered - job.mailbox.taken
+        if ahead >= 2 * self._options.limits.burst_tokens:
+            job.mailbox.held = True
+            ahead = job.delivered - job.mailbox.taken  # it may have read on before it could know
+        return ahead
 
     def _is_late(self, job: Job, now: float) -> bool:
         return job.writer is not None and not job.writer.written and job.deadline_s <= now
@@ -353,6 +361,7 @@ class Pump(threading.Thread):
             events.append(Finished(writer.over, len(job.tokens), evaluated, writer.written))
         if events:
             self._outbox.append((job.mailbox, events))
+            job.delivered += len(events)
         if writer.over:
             self._end(job, None)
 

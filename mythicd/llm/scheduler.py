@@ -13,7 +13,8 @@ may be as long as voices stay fed; with nobody writing it is long.
 
 **Who goes first** is the priority of the character (`priority`): +2 when the player sees it and speaks to it, +1 when
 it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes first; among equals the oldest prompt,
-and the writer that has waited longest. It matters where not all can be served: for the chunk, and for writing when a step of all would be too long.
+and the writer that has waited longest. It matters where not all can be served: for the chunk, and for writing when a
+step of all would be too long.
 
 **Nobody starves**: a reply that could run and does not earns `slice_tokens / burst_tokens` of a turn with each step,
 and a whole turn earned is served before any priority. A turn is one token of a reply, or `slice_tokens` of a prompt.
