@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -283,7 +284,8 @@ class Pump(threading.Thread):
         for job in self._jobs.values():
             if job.writer is not None:
                 self._scheduler.read(job.number, self._ahead(job))
-        batch = self._scheduler.next_batch(now)
+        impatient = [*self._waiting, *(job for job in self._jobs.values() if job.writer and not job.writer.written)]
+        batch = self._scheduler.next_batch(now, min((job.deadline_s for job in impatient), default=inf))
         if batch.slices:
             self._run(batch)
         self._deliver()

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from mythicd.engines import Focus
@@ -156,7 +157,7 @@ class Scheduler:
         """Return how urgent a character's work is, from -1 to 3."""
         focus = self._focus.get(owner, Focus())
         speaking = owner in self._speaking
-        idle = not focus.mic and not speaking and now - self._active_s.get(owner, float("-inf")) > IDLE_S
+        idle = not focus.mic and not speaking and now - self._active_s.get(owner, -inf) > IDLE_S
         return 2 * (focus.on_screen and focus.mic) + speaking - idle
 
     # --- coming and going --------------------------------------------------------------------------------------------
@@ -200,8 +201,11 @@ class Scheduler:
 
     # --- a step ------------------------------------------------------------------------------------------------------
 
-    def next_batch(self, now: float) -> Batch:
-        """Return what to evaluate next; without slices when there is nothing to do."""
+    def next_batch(self, now: float, until: float = inf) -> Batch:
+        """Return what to evaluate next; without slices when there is nothing to do.
+
+        `until` is when somebody's time is over: a step should not run on long after that.
+        """
         runnable = [stream for stream in self._streams.values() if self._can_run(stream)]
         if not runnable:
             return Batch()
@@ -211,7 +215,8 @@ class Scheduler:
         )
         writers = self._writers([stream for stream in mine if not stream.left])
         slices = [Slice(stream.name, 1) for stream in writers]
-        slices += self._chunk([stream for stream in mine if stream.left], writers)
+        most_s = max(self._limits.first_s, until - now)
+        slices += self._chunk([stream for stream in mine if stream.left], writers, most_s)
         return Batch(tuple(slices), adapter)
 
     def evaluated(self, batch: Batch, seconds: float, now: float) -> None:
@@ -244,7 +249,7 @@ class Scheduler:
         replies = {stream.adapter for stream in runnable if stream.work == "reply"}
 
         def waited(adapter: str | None) -> tuple[bool, float]:
-            last_s = self._adapters_s.get(adapter, float("-inf"))
+            last_s = self._adapters_s.get(adapter, -inf)
             return bool(replies) and adapter not in replies and now - last_s < AHEAD_EVERY_S, last_s
 
         return min((stream.adapter for stream in runnable), key=waited)
@@ -269,13 +274,13 @@ class Scheduler:
             width -= 1
         return streams[:width]
 
-    def _chunk(self, streams: Sequence[_Stream], writers: Sequence[_Stream]) -> Iterable[Slice]:
-        """Share out the prompt tokens of a step."""
+    def _chunk(self, streams: Sequence[_Stream], writers: Sequence[_Stream], most_s: float) -> Iterable[Slice]:
+        """Share out the prompt tokens of a step, which is to take `most_s` seconds at most."""
         if any(stream.work == "reply" for stream in streams):  # then what is done ahead waits
             streams = [stream for stream in streams if stream.work == "reply"]
         if not streams:
             return
-        room = self._chunk_size(streams[0].work, writers)
+        room = self._chunk_size(streams[0].work, writers, most_s)
         shares = dict.fromkeys((stream.name for stream in streams), 0)
         owed = [stream for stream in streams if stream.credit >= 1]
         others = [stream for stream in streams if stream.credit < 1]
@@ -288,7 +293,7 @@ class Scheduler:
             if tokens:
                 yield Slice(name, tokens)
 
-    def _chunk_size(self, work: Work, writers: Sequence[_Stream]) -> int:
+    def _chunk_size(self, work: Work, writers: Sequence[_Stream], most_s: float) -> int:
         limits = self._limits
         if work != "reply" or any(stream.written < FIRST_WORDS for stream in writers):
             longest = limits.first_s
@@ -298,7 +303,7 @@ class Scheduler:
             longest = limits.alone_s
         if writers:
             longest = min(longest, max(limits.least_s, limits.stretch * self.times.decode_s(len(writers))))
-        size = self.times.tokens_within(len(writers), longest)
+        size = self.times.tokens_within(len(writers), min(longest, most_s))
         if size is None:  # nothing was measured yet: a size that is bearable anywhere, and tells
             size = 2 * limits.chunk_least
         return max(limits.chunk_least, min(size, limits.chunk))

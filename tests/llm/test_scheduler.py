@@ -91,6 +91,16 @@ def test_those_who_write_are_slowed_down_by_a_bounded_factor() -> None:
     assert 57 <= model.step()[3] <= 62  # six times the 12 ms that the two take
 
 
+def test_a_step_does_not_run_on_long_after_somebodys_time_is_over() -> None:
+    model = Model(Limits(streams=4, chunk=2000, chunk_least=4))
+    model.speak(1)
+    model.remove(1)
+    model.add(2, 9000)
+    assert sum(part.tokens for part in model.scheduler.next_batch(model.now).slices) > 900
+    assert 290 < sum(part.tokens for part in model.scheduler.next_batch(model.now, model.now + 0.3).slices) < 310
+    assert 70 < sum(part.tokens for part in model.scheduler.next_batch(model.now, model.now - 5).slices) < 80
+
+
 def test_prompts_are_evaluated_one_after_the_other_for_shared_out_all_would_end_late() -> None:
     model = Model(Limits(streams=4, chunk=64, chunk_least=4))
     for stream in (1, 2, 3):
