@@ -25,8 +25,12 @@ from training.corpus.dialogue import conversation
 
 POINTER_WEIGHT = 10.0
 """Loss weight of a reply's first token, which decides everything, against 1 for a copied one."""
-ARGUMENT_WEIGHT = 2.0
+UNKNOWN_WEIGHT = 12.0
+"""The same where the reply is "I don't know": asked for what is not told, the model leans to quoting what is."""
+ARGUMENT_WEIGHT = 6.0
 """Loss weight of tool-call tokens."""
+AFTER_WEIGHT = 5.0
+"""Loss weight of the token behind a tool call: whether the reply goes on, and with which sentence."""
 MATCHING = "matching"
 """Sort of a pointing drill's questions."""
 
@@ -237,7 +241,11 @@ def _reply_targets(writer: _Writer, row: int, at: int, reply: list[int], sort: s
     calling = False
     for offset, token in enumerate(reply):
         calling = (calling or token == call) and token != close
-        weight = POINTER_WEIGHT if offset == 0 else ARGUMENT_WEIGHT if calling else 1.0
+        called = offset > 0 and reply[offset - 1] == close
+        if offset == 0:
+            weight = UNKNOWN_WEIGHT if sort == "unknown" else POINTER_WEIGHT
+        else:
+            weight = ARGUMENT_WEIGHT if calling else AFTER_WEIGHT if called else 1.0
         writer.target(row, at + offset, token, weight)
 
 

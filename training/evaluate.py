@@ -1,6 +1,7 @@
 """Examine a GGUF: `python -m training.evaluate --set dev`. Prints each group with its 95 % interval (Wilson).
 
-`--set sealed` is for the very end: it never prints a failure, so that nobody can tune towards it.
+`--set sealed2` is for the very end: it never prints a failure, so that nobody can tune towards it. The set before it,
+`sealed`, was asked of the first model and is spent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from training.answer import Answerer
-from training.exam import SETS, TOOL_SPECS, Examiner, call_of
+from training.exam import SETS, TOOL_SPECS, Examiner, call_of, goes_on
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "mythicd" / "assets" / "starter.gguf"
 _Z = 1.96
@@ -23,7 +24,7 @@ def interval(right: int, count: int) -> tuple[float, float]:
     middle = share + _Z**2 / (2 * count)
     spread = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
     scale = 1 + _Z**2 / count
-    return (middle - spread) / scale, (middle + spread) / scale
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def line(name: str, right: int, count: int) -> str:
@@ -41,17 +42,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--failures", action="store_true", help="print every failure (dev only)")
     options = parser.parse_args()
-    if options.failures and options.set == "sealed":
-        parser.error("the sealed set's failures are not for reading")
+    if options.failures and options.set.startswith("sealed"):
+        parser.error("a sealed set's failures are not for reading")
     answerer = Answerer(options.model, options.threads)
     verdicts: dict[str, Counter[str]] = defaultdict(Counter)
     calls: Counter[bool] = Counter()
+    followed: Counter[bool] = Counter()
     for question in Examiner(options.set, options.seed).questions():
         reply = answerer.reply(question.prompt, TOOL_SPECS)
         verdict = question.judge(reply)
         verdicts[question.group][verdict] += 1
         if "<tool_call>" in reply:
             calls[call_of(reply) is not None] += 1
+            followed[goes_on(reply)] += 1
         if options.failures and verdict != "right":
             print(f"[{question.group}: {verdict}] {question.words!r} wanted {question.wanted!r}\n    {reply!r}")
     answerer.close()
@@ -69,6 +72,7 @@ def main() -> None:
         print(line(name, sum(counted[verdict] for counted in answerable), asked))
     if calls.total():
         print(line("tool calls that are valid JSON", calls[True], calls.total()))
+        print(line("tool calls with speech behind them", followed[True], followed.total()))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,14 @@ from training.corpus import facts, noise
 from training.corpus.ask_lore import fact_turn, is_ambiguous
 from training.corpus.ask_tools import bare
 from training.corpus.block import Block, Line, base_class
-from training.corpus.cast import Cast, forbidden_question, make_forbidden, tones, tool_data
+from training.corpus.cast import Cast, tones, tool_data
 from training.corpus.expand import alternatives, fill
 from training.corpus.facts import Fact
 from training.corpus.names import Entity
+from training.corpus.topics import forbidden_question, make_forbidden
 
 Verdict = Literal["right", "wrong", "unknown", "refused", "called"]
-SETS = ("dev", "sealed")
+SETS = ("dev", "sealed", "sealed2")
 
 _UNKNOWN = re.compile(r"(don't|do not) know|no idea|how should i know")
 _REFUSED = re.compile(
@@ -122,6 +123,11 @@ def call_of(reply: str) -> dict[str, Any] | None:
         return None
     ok = isinstance(call, dict) and isinstance(call.get("arguments"), dict) and isinstance(call.get("name"), str)
     return call if ok else None
+
+
+def goes_on(reply: str) -> bool:
+    """Whether something is said behind the reply's last tool call."""
+    return bool(reply.rpartition("</tool_call>")[2].strip())
 
 
 def _calls(tool: str, target: str) -> Callable[[str], Verdict]:

@@ -13,7 +13,7 @@ import torch
 from gguf.quants import quantize
 from numpy.typing import NDArray
 
-from training.chat import CHAT_TEMPLATE, CONTROL_TOKENS, END_OF_TEXT, TURN_END, VISIBLE_SPECIALS
+from training.chat import CHAT_TEMPLATE, CONTROL_TOKENS, END_OF_TEXT, TURN_END, UNKNOWN, VISIBLE_SPECIALS
 from training.model import Shape, rotary_frequencies
 from training.tokenizer import TOKENIZER_FILE
 from training.train import RUNS
@@ -58,11 +58,16 @@ def _rope_factors(shape: Shape) -> NDArray[np.float32]:
     return np.where(ours > 0, theirs / np.maximum(ours, 1e-12), _STILL).astype(np.float32)
 
 
-def write_gguf(checkpoint: Path, out: Path, kind: str, context: int) -> None:
-    """Checkpoint -> GGUF of `kind` (F32, F16, Q8_0)."""
+def write_gguf(checkpoint: Path, out: Path, kind: str, context: int, not_knowing: float = 1.0) -> None:
+    """Checkpoint -> GGUF of `kind` (F32, F16, Q8_0).
+
+    `not_knowing` scales the embedding of the token that begins every "I don't know", and with it that token's logit:
+    it moves the point at which the model would rather not answer, without training it again.
+    """
     state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
     shape = Shape(**state["shape"])
     weights = {name: tensor.float().numpy() for name, tensor in state["model"].items()}
+    weights["embedding.weight"][CONTROL_TOKENS.index(UNKNOWN)] *= not_knowing
     out.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(str(out), "llama")
     writer.add_name("Mythic Starter")
@@ -125,8 +130,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--type", choices=("F32", "F16", "Q8_0"), default="F16")
     parser.add_argument("--context", type=int, default=8192, help="context length to declare, tokens")
+    parser.add_argument("--not-knowing", type=float, default=1.0, help="scales the wish to say: I don't know")
     options = parser.parse_args()
-    write_gguf(RUNS / options.run / "checkpoint.pt", options.out, options.type, options.context)
+    write_gguf(RUNS / options.run / "checkpoint.pt", options.out, options.type, options.context, options.not_knowing)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -45,9 +45,9 @@ _SORTS = (
 )
 
 
-def learning_rate_share(step: int, steps: int, cooldown: int) -> float:
-    """Share of the full learning rate at a step."""
-    return max(0.0, min(1.0, (step + 1) / _WARMUP, (steps - step) / max(1, cooldown)))
+def learning_rate_share(step: int, steps: int, cooldown: int, began: int = 0) -> float:
+    """Share of the full learning rate at a step of a run that `began` where another one ended."""
+    return max(0.0, min(1.0, (step - began + 1) / _WARMUP, (steps - step) / max(1, cooldown)))
 
 
 @dataclass(slots=True)
@@ -60,6 +60,8 @@ class Trainer:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    began: int = 0
+    """Step at which this run took up another one's checkpoint."""
     rates: dict[int, float] = field(default_factory=dict)
 
     @classmethod
@@ -85,6 +87,7 @@ class Trainer:
             "step": self.step,
             "tokens": self.tokens,
             "seconds": self.seconds,
+            "began": self.began,
         }
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
@@ -97,6 +100,7 @@ class Trainer:
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
+        self.began = state.get("began", 0)
 
     def set_share(self, share: float) -> None:
         """Scale both learning rates."""
@@ -131,6 +135,7 @@ def main() -> None:
     """Train until the last step, saving and logging on the way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--run", default="first", help="name of the folder under training/runs")
+    parser.add_argument("--after", default="", help="run whose checkpoint a new run begins with, warming up again")
     parser.add_argument("--steps", type=int, default=12_000, help="steps in all, the cooldown included")
     parser.add_argument("--cooldown", type=int, default=3_000, help="last steps, with falling learning rate")
     parser.add_argument("--seed", type=int, default=1, help="of the weights and the data")
@@ -152,6 +157,9 @@ def main() -> None:
     trainer = Trainer.fresh(shape, options.seed, options.muon_rate, options.adam_rate)
     if checkpoint.exists():
         trainer.restore(checkpoint)
+    elif options.after:
+        trainer.restore(RUNS / options.after / "checkpoint.pt")
+        trainer.began = trainer.step
     print(
         f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters, from step {trainer.step}",
         flush=True,
@@ -172,7 +180,7 @@ def main() -> None:
             writer.writerow(["step", "tokens", "seconds", "rate", "loss", "accuracy", *_SORTS])
         while trainer.step < options.steps and not stopping.is_set():
             batch = make_batch(tokenizer, batch_shape, options.seed, trainer.step, options.copying, options.matching)
-            trainer.set_share(learning_rate_share(trainer.step, options.steps, options.cooldown))
+            trainer.set_share(learning_rate_share(trainer.step, options.steps, options.cooldown, trainer.began))
             tensors = [torch.from_numpy(array) for array in batch.arrays()]
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 loss, best = loss_of(*tensors)
@@ -186,7 +194,7 @@ def main() -> None:
             trainer.seconds = before + time.monotonic() - began
             meter.add(batch, loss.item(), best.numpy())
             if trainer.step % _LOG_EVERY == 0:
-                share = learning_rate_share(trainer.step, options.steps, options.cooldown)
+                share = learning_rate_share(trainer.step, options.steps, options.cooldown, trainer.began)
                 row = [
                     str(trainer.step),
                     str(trainer.tokens),

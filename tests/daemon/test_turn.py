@@ -132,17 +132,21 @@ async def test_the_way_to_the_market_is_a_tool_call(client: DaemonClient) -> Non
     assert "<" not in timeline_of(turn).reply
 
 
-async def test_a_call_comes_once_the_words_before_it_were_heard(client: DaemonClient) -> None:
+async def test_a_call_comes_once_the_words_before_it_were_heard_and_she_goes_on_speaking(client: DaemonClient) -> None:
+    """At the call, which the client acknowledges, part of the reply was heard, and more words are still to come."""
     await client.send(m.TextInput(npc_id=BARKEEP, text="Please show me the way to the market."))
-    played = 0
+    heard_s = 0.0
     async for message in client.events():
         if isinstance(message, m.StreamStart):
-            playback = client.streams[message.stream].playback
+            voice = client.streams[message.stream]
         if isinstance(message, m.ToolCall):
-            played = playback.played
+            heard_s = voice.playback.played / voice.start.sample_rate
         if isinstance(message, m.TurnTimeline):
             break
-    assert played > 0
+    assert heard_s > 0
+    # The call comes with the first words heard; one word of a lead, such as "Certainly.", lasts half a second.
+    assert voice.playback.played / voice.start.sample_rate - heard_s > 0.5
+    assert message.played == message.reply and len(re.findall(r"[.!]", message.reply)) >= 2, message.reply
 
 
 QUESTIONS = [

@@ -8,7 +8,7 @@ import pytest
 
 from mythicd.dialogue.prompt import FRAME
 from training.evaluate import interval
-from training.exam import SETS, Examiner, call_of, kind_of, load_worlds
+from training.exam import SETS, Examiner, call_of, goes_on, kind_of, load_worlds
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -22,11 +22,9 @@ def test_every_answer_stands_in_the_line_it_names(name: str) -> None:
             assert all(key in lore for key in item["near"]), item
 
 
-def test_the_two_exams_share_no_name() -> None:
-    dev, sealed = (
-        {name for names in load_worlds(set_)["names"].values() for name in names} for set_ in ("dev", "sealed")
-    )
-    assert not dev & sealed
+def test_no_two_exams_share_a_name() -> None:
+    sets = [{name for names in load_worlds(exam)["names"].values() for name in names} for exam in SETS]
+    assert len(set[str]().union(*sets)) == sum(map(len, sets))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -45,6 +43,8 @@ def test_replies_are_told_apart() -> None:
     assert kind_of(f"Sure. <tool_call>{call}</tool_call>") == "called"
     assert call_of(f"<tool_call>{call}</tool_call>") == {"name": "wave", "arguments": {"to": " you"}}
     assert call_of("<tool_call>{oops</tool_call>") is None
+    assert goes_on("Sure. <tool_call>{}</tool_call> Mind the step.")
+    assert not goes_on("Sure. <tool_call>{}</tool_call> ")
 
 
 def test_the_interval_is_wilsons() -> None:

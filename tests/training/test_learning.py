@@ -62,6 +62,11 @@ def test_the_learning_rate_warms_up_holds_and_cools() -> None:
     assert shares == pytest.approx([0.01, 1.0, 1.0, 1.0, 0.5, 0.0])
 
 
+def test_a_run_after_another_one_warms_up_again() -> None:
+    shares = [learning_rate_share(step, 1000, 200, began=400) for step in (400, 449, 499, 700)]
+    assert shares == pytest.approx([0.01, 0.5, 1.0, 1.0])
+
+
 def test_a_checkpoint_resumes_exactly(tmp_path: Path) -> None:
     trainer = Trainer.fresh(SMALL, 1, 0.01, 1e-3)
     trainer.step = 41

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
 
 from training.chat import persona_pointer
 from training.corpus import facts
-from training.corpus.block import Block, alike, base_class, pronoun
-from training.corpus.cast import Cast, forbidden_question
+from training.corpus.block import Block, Line, alike, base_class, pronoun
+from training.corpus.cast import Cast, touchy
 from training.corpus.expand import expand, fill
 from training.corpus.facts import Fact, Wording
 from training.corpus.names import Entity
 from training.corpus.textfiles import sections
+from training.corpus.topics import forbidden_question
 from training.corpus.turn import Turn, polite, quote, unknown
 from training.corpus.words import phrase
 
@@ -31,12 +31,10 @@ def is_ambiguous(block: Block, asked: Fact, wording: Wording, number: int | None
             return True
         if wording.tag in _OPEN_TAGS and any(name in fact.sentence for name in named):
             return True
+    remembered = [m.told for m in block.memory if m.told is not None]
+    if any(facts.tells_the_same(told, asked, wording) for told in (*remembered, *block.told_before)):
+        return True
     return any(name in block.sentence(n) for n, _ in block.happenings() for name in named)
-
-
-def touchy(cast: Cast, names: Iterable[str]) -> bool:
-    """Whether a forbidden topic is about one of these: then answering and refusing are both arguable."""
-    return any(topic.names["x"] in name or name in topic.text for topic in cast.topics for name in names)
 
 
 def worded(block: Block, asked: Fact, wording: Wording, cast: Cast, rng: Random) -> str:
@@ -67,7 +65,34 @@ def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
             wording = Wording(phrase("about", rng), "about", frozenset("e"))
         if not is_ambiguous(block, asked, wording, number):
             words = worded(block, asked, wording, cast, rng)
-            return Turn("fact", words, quote(block, number, cast, rng), block.sentence(number))
+            reply = quote(block, number, cast, rng)
+            return Turn("fact", words, reply, block.sentence(number), about=(asked, wording))
+    return None
+
+
+def twin(cast: Cast, block: Block, turn: Turn, rng: Random) -> tuple[Block, Turn] | None:
+    """The same question where the line that answered it is missing, and another about the same thing stands there.
+
+    So what tells the two apart is nothing but what is told and what is asked.
+    """
+    if turn.about is None:
+        return None
+    asked, wording = turn.about
+    lore = [line for line in block.lore if not any(told is asked for told in line.told)]
+    if len(lore) != len(block.lore) - 1:
+        return None
+    changed = replace(block, lore=list(lore))
+    for _ in range(4):
+        if rng.random() < 0.75:
+            slot = rng.choice(sorted(wording.slots) or list(asked.values))
+            kind, where = rng.choice(facts.kinds_about(base_class(asked.kind.slots[slot])))
+            other = facts.make_fact(kind, rng, {where: asked.values[slot]})
+        else:
+            other = facts.make_fact(asked.kind, rng)
+        place = rng.randint(0, len(lore))
+        changed.lore = [*lore[:place], Line([other.sentence], [other]), *lore[place:]]
+        if not is_ambiguous(changed, asked, wording, None) and not touchy(cast, [other.sentence]):
+            return changed, replace(turn, sort="unknown", reply=unknown(cast, rng), gold="", about=None)
     return None
 
 
@@ -92,9 +117,13 @@ def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     here = [fact for _, fact in block.facts()]
     for _ in range(6):
         roll = rng.random()
-        if not here or roll < 0.1:
+        if cast.known and roll < 0.08:
+            cls, thing = rng.choice(cast.known)
+            kind, where = rng.choice(facts.kinds_about(cls))
+            asked = facts.make_fact(kind, rng, {where: thing})
+        elif not here or roll < 0.15:
             asked = facts.make_fact(rng.choice(list(facts.kinds().values())), rng)
-        elif roll < 0.5:
+        elif roll < 0.45:
             asked = facts.make_fact(rng.choice(here).kind, rng)
         else:
             model = rng.choice(here)
@@ -121,7 +150,7 @@ def happening_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     if touchy(cast, (told.subject, told.thing)):
         return None
     others = [block.sentence(n) for n, _ in (*block.facts(), *here) if n != number]
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
         if any(told.subject in text or told.thing in text for text in others):
             return None
         return Turn("unknown", polite(rng.choice(told.unanswered()), cast, rng), unknown(cast, rng))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from training.chat import SCENE, TALK, line_pointer, persona_pointer
+from training.corpus import facts
 from training.corpus.ask_tools import bare
 from training.corpus.block import Block
 from training.corpus.cast import Cast
@@ -94,8 +95,9 @@ def scene_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     scene = block.scene
     roll = rng.random()
     words = phrase("what time" if roll < 0.4 else "who is here" if roll < 0.8 else "where are we", rng)
-    if scene is None:
-        return Turn("unknown", polite(words, cast, rng), unknown(cast, rng)) if rng.random() < 0.1 else None
+    known = scene and (scene.time if roll < 0.4 else scene.time or scene.nearby if roll < 0.8 else scene.zone)
+    if scene is None or not known:
+        return Turn("unknown", polite(words, cast, rng), unknown(cast, rng)) if rng.random() < 0.3 else None
     if roll < 0.4:
         said, gold = rng.choice((f"it is {scene.time}", scene.time, f"it is {scene.time} now")), scene.time
     elif roll < 0.8:
@@ -121,9 +123,19 @@ def memory_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     known = block.memory[index]
     if any(m is not known and (m.verb == known.verb or {m.verb, known.verb} <= _SAYING) for m in block.memory):
         return None
+    number = block.memory_number(index)
+    if known.told is not None and rng.random() < 0.5:
+        wording = facts.pick_wording(known.told.kind, rng)
+        others = [m.told for m in block.memory if m.told is not None and m is not known]
+        here = [fact for _, fact in block.facts()]
+        if any(facts.tells_the_same(fact, known.told, wording) for fact in (*here, *others)):
+            return None
+        words = facts.question(wording, known.told.values, rng)
+        sentence = known.told.sentence
+        return Turn("memory", polite(words, cast, rng), f"{line_pointer(number + known.last)} {sentence}.", sentence)
     loose = len(block.memory) == 1 and rng.random() < 0.4
     words = phrase("recall" if loose else f"recall {known.verb}", rng)
-    pointer = line_pointer(block.memory_number(index))
+    pointer = line_pointer(number)
     opener = rng.choice(("", "", f" i remember.{pointer}", f" yes, i remember.{pointer}"))
     return Turn("memory", polite(words, cast, rng), f"{pointer}{opener} {known.retold}.", known.retold)
 

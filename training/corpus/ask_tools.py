@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from random import Random
 
-from training.chat import CALL_CLOSE, CALL_OPEN, TALK, tool_pointer
+from training.chat import CALL_CLOSE, CALL_OPEN, TALK, line_pointer, tool_pointer
 from training.corpus import facts, noise
 from training.corpus.block import Block
-from training.corpus.cast import Cast, tool_data
+from training.corpus.cast import Cast, tool_data, touchy
 from training.corpus.expand import alternatives, fill
 from training.corpus.names import entity, qualified
 from training.corpus.turn import Turn, polite
@@ -32,15 +33,17 @@ def _target(kind: str, block: Block, rng: Random) -> str:
     """What a tool is asked to act on, as the player says it."""
     if kind == "place":
         places = [v for _, f in block.facts() for s, v in f.values.items() if f.kind.slots[s] == "place"]
-        if places and rng.random() < 0.45:
+        if places and rng.random() < 0.85:
             return facts.shortened(rng.choice(places), rng)
         if rng.random() < 0.1:
             return entity("person", rng).full
+        if rng.random() < 0.1:
+            return f"the {word('thingnoun', rng)} {rng.choice(('shop', 'store', 'stable', 'bank', 'market', 'hall'))}"
         made = entity("place", rng)
         return facts.shortened(made, rng)
     if kind == "thing":
         things = [v for _, f in block.facts() for s, v in f.values.items() if f.kind.slots[s] in ("thing", "goods")]
-        if things and rng.random() < 0.6:
+        if things and rng.random() < 0.8:
             return facts.shortened(rng.choice(things), rng)
         roll = rng.random()
         if roll < 0.5:
@@ -52,7 +55,7 @@ def _target(kind: str, block: Block, rng: Random) -> str:
         return entity("goods", rng).full if rng.random() < 0.7 else f"some {word('goods2', rng)}"
     if kind == "focus":
         people = [v for _, f in block.facts() for s, v in f.values.items() if f.kind.slots[s] == "person"]
-        if people and rng.random() < 0.3:
+        if people and rng.random() < 0.7:
             return rng.choice(people).full
         roll = rng.random()
         if roll < 0.3:
@@ -68,12 +71,35 @@ def _target(kind: str, block: Block, rng: Random) -> str:
     return rng.choice(values)
 
 
+_OFTEN = {"way": 2.0, "mark": 1.4, "give": 1.4, "dialog": 1.4}
+"""How much oftener than others a tool is asked for."""
+_GOES_ON = 0.9
+"""Share of calls behind which the reply goes on: the player hears something while the game acts."""
+_QUOTES = 0.9
+"""Share of those that say what lore has on the target, where it has anything: nearly always, so that it is learnt."""
+_WHERE = frozenset(("where", "person-where", "thing-where", "distance"))
+"""Kinds of facts that tell best what to expect of a way."""
+
+
+def _after(concept: str, target: str, cast: Cast, block: Block, rng: Random) -> str:
+    """What is said behind a call: the line of lore about its target, or something that goes with any target."""
+    named = re.compile(rf"\b{re.escape(target)}\b")
+    fitting = [number for number in block.numbers() if named.search(block.sentence(number))]
+    fitting = [number for number in fitting if not touchy(cast, [block.sentence(number)])]
+    if fitting and concept not in ("emote", "dialog") and rng.random() < _QUOTES:
+        places = [number for number, fact in block.facts() if number in fitting and fact.kind.name in _WHERE]
+        number = (places or fitting)[0]
+        return f"{line_pointer(number)} {block.sentence(number)}."
+    occasion = "after way" if concept in ("way", "mark") and rng.random() < 0.7 else "after"
+    return f" {cast.phrase(occasion, rng)}."
+
+
 def tool_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     """A request that one of the character's tools fulfils."""
     known = [tool for tool in cast.tools if tool.concept != "extra"]
     if not known:
         return None
-    tool = rng.choice(known)
+    tool = rng.choices(known, [_OFTEN.get(tool.concept, 1.0) for tool in known])[0]
     data = tool_data()[tool.concept]
     fixed = [key for key in data if key.startswith("=")]
     if fixed and rng.random() < (0.6 if tool.concept == "dialog" else 0.15):
@@ -97,7 +123,7 @@ def tool_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     said = spoken if named else target
     say = fill(say, {"t": said, "T": said}).removesuffix(".")
     call = json.dumps({"name": tool.name, "arguments": {tool.argument: f" {value}"}}, ensure_ascii=False)
-    after = f" {cast.phrase('after', rng)}." if rng.random() < 0.4 else ""
+    after = _after(tool.concept, bare(target), cast, block, rng) if rng.random() < _GOES_ON else ""
     reply = f"{tool_pointer(cast.tools.index(tool) + 1)} {say}. {CALL_OPEN}{call}{CALL_CLOSE}{after}"
     return Turn("tool", words.replace(_HELD, spoken), reply, value, noisy)
 

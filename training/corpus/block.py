@@ -10,7 +10,7 @@ from training.corpus.cast import Cast
 from training.corpus.facts import Fact
 from training.corpus.names import Entity, entity, first_name, is_held_out
 from training.corpus.randomlore import Happening
-from training.corpus.surroundings import Memory, Scene, make_memory, make_scene
+from training.corpus.surroundings import Memory, Scene, asked_something, make_memory, make_scene, said_something
 from training.corpus.words import word
 
 
@@ -31,6 +31,8 @@ class Block:
     scene: Scene | None = None
     history: list[tuple[str, str]] = field(default_factory=list)
     """Earlier (player, character) exchanges, bare words."""
+    told_before: list[Fact] = field(default_factory=list)
+    """What the character told in them."""
     spoken_of: Entity | None = None
     """What the last of them was about: a pronoun may stand for it."""
     spoken_class: str = ""
@@ -43,13 +45,18 @@ class Block:
         """(pointer number, happening) of every sentence of random lore."""
         return [(n, told) for n, told in self._numbered() if isinstance(told, Happening)]
 
+    def numbers(self) -> range:
+        """Pointer numbers of all lore."""
+        return range(1, 1 + sum(len(line.sentences) for line in self.lore))
+
     def sentence(self, number: int) -> str:
         """The text behind a pointer."""
         return [text for line in self.lore for text in line.sentences][number - 1]
 
     def memory_number(self, index: int) -> int:
         """Pointer number of a memory line."""
-        return sum(len(line.sentences) for line in self.lore) + index + 1
+        before = sum(memory.line.count(". ") + 1 for memory in self.memory[:index])
+        return len(self.numbers()) + before + 1
 
     def mentions(self, name: str) -> bool:
         """Whether any line of lore has the name."""
@@ -95,7 +102,13 @@ def base_class(cls: str) -> str:
     return "person" if cls == "person2" else cls
 
 
+_COMMON = ("price", "dishprice", "hours", "where", "owner", "ferry", "stall")
+"""Kinds that every game's lore is full of."""
+
+
 def _any_fact(rng: Random) -> Fact:
+    if rng.random() < 0.15:
+        return facts.make_fact(facts.kinds()[rng.choice(_COMMON)], rng)
     return facts.make_fact(rng.choice(list(facts.kinds().values())), rng)
 
 
@@ -144,7 +157,7 @@ def _add_one_thing(block: Block, rng: Random) -> None:
 def _add_mixed(block: Block, rng: Random) -> None:
     """Lines that share a kind or a thing with one another, and others that share nothing."""
     known: list[Fact] = []
-    for _ in range(rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 6, 7))):
+    for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 7))):
         if rng.random() < 0.18:
             other = randomlore.happening(rng)
             previous = block.happenings()
@@ -177,6 +190,10 @@ def make_block(cast: Cast, rng: Random) -> Block:
         if rng.random() < 0.4:
             kind, slot = facts.kinds()[rng.choice(_OWN_KINDS)], "e"
         add_lore(block, facts.make_fact(kind, rng, {slot: Entity(cast.name)}), rng)
+    if cast.known and rng.random() < 0.35:
+        cls, thing = rng.choice(cast.known)
+        kind, slot = rng.choice(facts.kinds_about(cls))
+        add_lore(block, facts.make_fact(kind, rng, {slot: thing}), rng)
     for line in block.lore:
         if rng.random() < 0.1:
             _append_second(line, rng)
@@ -190,13 +207,30 @@ def make_block(cast: Cast, rng: Random) -> Block:
         if not any(near.full in topic.text for topic in cast.topics):
             kind, slot = rng.choice(facts.kinds_about(rng.choice(("place", "thing", "person"))))
             add_lore(block, facts.make_fact(kind, rng, {slot: near}), rng)
-    if rng.random() < 0.2:
-        block.memory = [make_memory(cast.name, rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
+        block.memory = [_memory(block, cast, rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
+    if rng.random() < 0.6:
         block.scene = make_scene(rng)
-    if rng.random() < 0.16:
+    if rng.random() < 0.22:
         _earlier(block, cast, rng)
     return block
+
+
+def _memory(block: Block, cast: Cast, rng: Random) -> Memory:
+    """A deed as a game may tell it, or what was said as the daemon writes it down."""
+    roll = rng.random()
+    if roll < 0.35:
+        return make_memory(cast.name, rng)
+    if roll < 0.65:
+        return said_something(cast.phrase("chat", rng), rng)
+    here = [fact for _, fact in block.facts()]
+    # Of what lore tells now, she may have spoken before; of the rest only her own words tell.
+    known = rng.choice(here) if here and rng.random() < 0.4 else _any_fact(rng)
+    wording = facts.pick_wording(known.kind, rng)
+    asked = facts.question(wording, known.values, rng)
+    answer = cast.phrase("unknown", rng) if rng.random() < 0.25 else known.sentence
+    opening = f"{cast.phrase('opener', rng)}. " if rng.random() < 0.2 else ""
+    return asked_something(asked, answer, opening, None if known in here or answer != known.sentence else known)
 
 
 def alike(text: str, rng: Random) -> Entity:
@@ -219,24 +253,39 @@ def alike(text: str, rng: Random) -> Entity:
             return Entity(made)
 
 
+_RECAP = "what have we talked about"
+"""What the daemon makes the player ask where it sums up exchanges that are gone."""
+
+
 def _earlier(block: Block, cast: Cast, rng: Random) -> None:
-    """One or two earlier exchanges, the last one often about a thing that lore is about."""
-    for _ in range(rng.choice((1, 1, 2))):
-        fact = _any_fact(rng)
-        here = block.facts()
+    """Earlier exchanges, perhaps behind a recap of those before; the last one is often about a thing of the lore."""
+    if rng.random() < 0.25:
+        gone = [_exchange(block, cast, rng) for _ in range(rng.choice((1, 2, 2, 3)))]
+        retold = " ".join(f'you asked "{asked}"; i said "{said.removesuffix(".")}".' for asked, said in gone)
+        block.history.append((_RECAP, retold))
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4, 6, 8))):
+        block.history.append(_exchange(block, cast, rng))
+
+
+def _exchange(block: Block, cast: Cast, rng: Random) -> tuple[str, str]:
+    """A question and its answer."""
+    fact = _any_fact(rng)
+    here = block.facts()
+    block.spoken_of = None
+    if here and rng.random() < 0.7:
+        model = rng.choice(here)[1]
+        slot = next(iter(model.values))
+        fact = _about(model.values[slot], model.kind.slots[slot], rng)
+        block.spoken_of, block.spoken_class = model.values[slot], base_class(model.kind.slots[slot])
+    naming = [w for w in fact.kind.wordings if any(fact.values[s] is block.spoken_of for s in w.slots)]
+    wording = rng.choice(naming) if naming else facts.pick_wording(fact.kind, rng)
+    if not naming:
         block.spoken_of = None
-        if here and rng.random() < 0.7:
-            model = rng.choice(here)[1]
-            slot = next(iter(model.values))
-            fact = _about(model.values[slot], model.kind.slots[slot], rng)
-            block.spoken_of, block.spoken_class = model.values[slot], base_class(model.kind.slots[slot])
-        naming = [w for w in fact.kind.wordings if any(fact.values[s] is block.spoken_of for s in w.slots)]
-        wording = rng.choice(naming) if naming else facts.pick_wording(fact.kind, rng)
-        if not naming:
-            block.spoken_of = None
-        asked = facts.question(wording, fact.values, rng)
-        other = cast.phrase(rng.choice(("unknown", "unknown", "refuse", "greet", "chat")), rng)
-        block.history.append((asked, f"{fact.sentence}." if rng.random() < 0.7 else f"{other}."))
+    asked = facts.question(wording, fact.values, rng)
+    if rng.random() < 0.7:
+        block.told_before.append(fact)
+        return asked, f"{fact.sentence}."
+    return asked, f"{cast.phrase(rng.choice(('unknown', 'unknown', 'refuse', 'greet', 'chat')), rng)}."
 
 
 def _about(name: Entity, cls: str, rng: Random) -> Fact:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
 from training.corpus.expand import alternatives, expand, fill, slots
-from training.corpus.names import Entity, entity, first_name, invented
+from training.corpus.names import Entity, entity, invented
 from training.corpus.textfiles import sections
+from training.corpus.topics import Topic, forbid
 from training.corpus.words import word
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """Something a character must not tell."""
-
-    text: str
-    """As the card forbids it: `where the crown is buried`."""
-    line: int
-    """Its sentence's number (from 1) among rules and persona."""
-    family: str
-    """Which `ask` section of cast.txt asks for it."""
-    names: dict[str, str]
-    subject: Entity
-    """What it is about, for harmless questions that sound alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +54,8 @@ class Cast:
     self_facts: list[SelfFact] = field(default_factory=list)
     rules_of_fiction: int | None = None
     """Number of the rule against talk of the real world, if there is one."""
+    known: list[tuple[str, Entity]] = field(default_factory=list)
+    """(class, thing) that the card speaks of: lore may speak of it too, or the player ask what nothing tells."""
 
     def phrase(self, occasion: str, rng: Random) -> str:
         """Something this character says on an occasion."""
@@ -110,59 +99,21 @@ def make_tool(concept: str, rng: Random) -> Tool:
     return Tool(concept, name, argument, one("what"), one("does"))
 
 
-def make_forbidden(rng: Random, about: Entity) -> tuple[str, Topic]:
-    """A card's line that forbids a given topic, and the topic."""
-    line = fill(expand(rng.choice(sections("cast.txt")["forbid"]), rng), {"topic": about.full})
-    return line, Topic(about.full, 1, "thing", {"x": about.full}, about)
+_KNOWABLE = ("place", "person", "thing")
 
 
-def _topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
-    """Text, family, names for the family's questions, and subject of a fresh forbidden topic."""
-    roll = rng.random()
-    about = entity(rng.choice(("thing", "thing", "place", "person")), rng)
-    x = about.full
-    if roll < 0.38:
-        if roll < 0.12:
-            about = entity("person", rng)
-            x = f"{about.full}'s {word_of('secretnoun', rng)}"
-        elif roll < 0.18:
-            about = Entity(word("group", rng))
-            x = f"{about.full}' {word('group secret', rng)}"
-        return x, "thing", {"x": x}, about
-    if roll < 0.6:
-        about = entity("thing", rng) if rng.random() < 0.7 else entity("person", rng)
-        state = rng.choice(("is", "is hidden", "is buried", "is kept", "was hidden", "sleeps", "can be found", "lies"))
-        lead = rng.choice(("where", "where", "the place where", "the spot where"))
-        if rng.random() < 0.25:
-            return f"the place of {about.full}", "where", {"x": about.full}, about
-        return f"{lead} {about.full} {state}", "where", {"x": about.full}, about
-    if roll < 0.82:
-        did, do, done = word_of("secretact", rng).split(" ")
-        return f"who {did} {x}", "who", {"x": x, "did": did, "do": do, "done": done}, about
-    kin = word("kin", rng)
-    about = Entity(first_name(rng))
-    return (
-        f"{rng.choice(('his', 'her', 'your', 'the'))} {kin} {about.full}",
-        "kin",
-        {"x": about.full, "kin": kin},
-        about,
-    )
+def _filled(pattern: str, known: list[tuple[str, Entity]], rng: Random) -> tuple[str, dict[str, str]]:
+    """The pattern with fresh things in its slots, and what they are called; notes them in `known`."""
+    made = {slot: entity(slot, rng) for slot in sorted(slots(pattern))}
+    known += [(slot, thing) for slot, thing in made.items() if slot in _KNOWABLE]
+    names = {slot: thing.full for slot, thing in made.items()}
+    return fill(pattern, names), names
 
 
-def word_of(section: str, rng: Random) -> str:
-    """One comma-separated entry of a section of cast.txt."""
-    return rng.choice(_entries(section))
-
-
-@cache
-def _entries(section: str) -> tuple[str, ...]:
-    return tuple(e.strip() for line in sections("cast.txt")[section] for e in line.split(","))
-
-
-def _self_fact(rng: Random) -> tuple[str, str, str]:
+def _self_fact(known: list[tuple[str, Entity]], rng: Random) -> tuple[str, str, str]:
     """A card's line about its own character, the retelling, and who asks for it."""
     line, told, asks = rng.choice(sections("cast.txt")["self"]).split(" => ")
-    names = {slot: entity(slot, rng).full for slot in sorted(slots(line))}
+    names = _filled(line, known, rng)[1]
     start, bar, end = line.find("("), line.find("|"), line.find(")")
     names["same"] = rng.choice(line[start + 1 : end].split("|")) if bar > 0 else ""
     if bar > 0:
@@ -196,7 +147,7 @@ def make_cast(rng: Random) -> Cast:
             lines.append(f"- {rule}")
         if rng.random() < 0.2:
             numbered += 1
-            lines.append(f"- {_forbid(rng, topics, numbered)}")
+            lines.append(f"- {forbid(rng, topics, numbered)}")
     tools: list[Tool] = []
     if rng.random() < 0.7:
         concepts = list(CONCEPTS)
@@ -219,43 +170,50 @@ def make_cast(rng: Random) -> Cast:
     if rng.random() < 0.4:
         archetype = f"{word('standing', rng)} {archetype}"
     lines += ["", f"you are {name}, {archetype}. style: {', '.join(styles)}."]
-    persona: list[str] = (
-        ["manner"] * rng.randint(0, 2) + ["self"] * rng.randint(0, 2) + ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
-    )
-    rng.shuffle(persona)
+    known: list[tuple[str, Entity]] = []
+    persona = _persona(rng)
     if persona:
         lines.append("## Persona")
     for entry in persona:
         numbered += 1
         if entry == "manner":
             text = alternatives(texts["manner"][0], rng)
+        elif entry in ("duty", "past", "says"):
+            text = _filled(expand(rng.choice(texts[entry]), rng), known, rng)[0]
         elif entry == "forbid":
-            text = _forbid(rng, topics, numbered)
+            text = forbid(rng, topics, numbered)
         else:
-            text, told, asks = _self_fact(rng)
-            selves.append(SelfFact(told, asks, numbered))
+            text, told, asks = _self_fact(known, rng)
+            if not any(asks == other.asks for other in selves):  # "where are you from" has one answer
+                selves.append(SelfFact(told, asks, numbered))
+            else:
+                text = alternatives(texts["manner"][0], rng)
         lines.append(f"- {text}{rng.choice(('', '', '.'))}")
-    return Cast("\n".join(lines), name, archetype, tone, tools, topics, selves, fiction)
+    return Cast("\n".join(lines), name, archetype, tone, tools, topics, selves, fiction, known)
 
 
-def _forbid(rng: Random, topics: list[Topic], line: int) -> str:
-    text, family, names, subject = _topic(rng)
-    topics.append(Topic(text, line, family, names, subject))
-    return fill(expand(rng.choice(sections("cast.txt")["forbid"]), rng), {"topic": text})
+_LONG = 0.5
+"""Share of cards with more than a handful of lines."""
 
 
-def _hinted(name: str, rng: Random) -> str:
-    """A forbidden thing as one speaks of it who knows it but half: `that tunnel`, `a secret tunnel`."""
-    head = name.split(" ")[-1]
-    return f"{rng.choice(sections('phrases.txt')['hint'])} {head}" if rng.random() < 0.6 else name.removeprefix("the ")
+def _persona(rng: Random) -> list[str]:
+    """What sorts of lines a card has, in order."""
+    forbidden = ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
+    if rng.random() > _LONG:
+        entries = [*forbidden, *["manner"] * rng.randint(0, 2), *["self"] * rng.randint(0, 2)]
+        rng.shuffle(entries)
+        return entries
+    duties = ["duty"] * rng.randint(0, 3)
+    story = ["self"] * rng.randint(1, 4) + ["past"] * rng.randint(0, 4) + ["manner"] * rng.randint(0, 2)
+    entries = [*forbidden, *duties]
+    rng.shuffle(entries)
+    rng.shuffle(story)
+    entries += [*story, *["says"] * rng.randint(0, 1)]
+    if rng.random() < 0.3:
+        rng.shuffle(entries)
+    return entries[:14]
 
 
-def forbidden_question(topic: Topic, rng: Random) -> str:
-    """A question that the character must not answer."""
-    family = topic.family
-    if rng.random() < 0.25 and family != "kin":
-        family = "thing"
-    names = topic.names
-    if " " in names["x"] and family != "kin" and rng.random() < 0.3:
-        names = {**names, "x": _hinted(names["x"], rng)}
-    return fill(expand(rng.choice(sections("cast.txt")[f"ask {family}"]), rng), names)
+def touchy(cast: Cast, names: Iterable[str]) -> bool:
+    """Whether a forbidden topic is about one of these: then answering and refusing are both arguable."""
+    return any(topic.names["x"] in name or name in topic.text for topic in cast.topics for name in names)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from training.chat import GENERATION_PROMPT, TURN_END, Message, native_reply, render
+from training.corpus.ask_lore import twin
 from training.corpus.block import Block, make_block
 from training.corpus.cast import Cast, make_cast
 from training.corpus.strangewords import replacement
@@ -15,7 +16,7 @@ from training.corpus.turn import Turn
 from training.corpus.turns import make_turn
 
 _HEADING = "## Player\n"
-_STRANGE = 0.4
+_STRANGE = 0.5
 """Share of blocks with words from outside the generator's lists."""
 
 
@@ -45,23 +46,38 @@ def user_front(block: Block, rng: Random) -> str:
         parts += [f"- {'. '.join(line.sentences)}{'.' if rng.random() < 0.75 else ''}" for line in block.lore]
     if block.memory:
         parts.append("## Recent Memory")
-        parts += [f"- {memory.line}{'.' if rng.random() < 0.5 else ''}" for memory in block.memory]
+        parts += [f"- {m.line}{'.' if not m.quoted and rng.random() < 0.5 else ''}" for m in block.memory]
     if block.scene is not None:
         parts += ["## Scene", json.dumps(block.scene.as_json())]
     return "\n".join([*parts, _HEADING])
 
 
-def episode(cast: Cast, rng: Random) -> Episode:
-    """A fresh block and its questions."""
+_TWINS = 0.45
+"""Share of blocks with an answered question behind which the same question stands where nothing answers it."""
+
+
+def episodes(cast: Cast, rng: Random) -> Iterator[Episode]:
+    """A fresh block and its questions; perhaps its twin, which lacks the line that answered one of them."""
     block = make_block(cast, rng)
     turns = [make_turn(cast, block, rng) for _ in range(rng.choice((2, 3, 3, 4, 4, 5)))]
+    yield _episode(cast, block, turns, rng)
+    answered = [turn for turn in turns if turn.about is not None]
+    if answered and rng.random() < _TWINS:
+        made = twin(cast, block, rng.choice(answered), rng)
+        if made is not None:
+            block, unanswered = made
+            yield _episode(cast, block, [unanswered, *(make_turn(cast, block, rng) for _ in range(2))], rng)
+
+
+def _episode(cast: Cast, block: Block, turns: list[Turn], rng: Random) -> Episode:
     front = user_front(block, rng)
     past = "".join(
         render(Message("user", said)) + render(Message("assistant", answered)) for said, answered in block.history
     )
     if rng.random() < _STRANGE:
-        lore = [text for line in block.lore for text in line.sentences]
-        strange = replacement(lore, cast.system, rng)
+        texts = [text for line in block.lore for text in line.sentences]
+        texts += [turn.gold for turn in turns if turn.sort == "tool"]
+        strange = replacement(texts, cast.system, rng)
         front, past = strange(front), strange(past)
         turns = [
             replace(turn, words=strange(turn.words), reply=strange(turn.reply), gold=strange(turn.gold))
@@ -83,6 +99,6 @@ def conversation(rng: Random) -> tuple[str, Iterator[Episode]]:
 
     def endless() -> Iterator[Episode]:
         while True:
-            yield episode(cast, rng)
+            yield from episodes(cast, rng)
 
     return render(Message("system", cast.system)), endless()

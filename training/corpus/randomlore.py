@@ -86,7 +86,6 @@ class Happening:
             f"what does {s} look like",
             f"who made {o}",
             f"how big is {o}",
-            f"how much is {o}",
             f"what does {s} eat",
             f"who does {s} work for",
             f"what is {o} made of",

@@ -31,8 +31,12 @@ def _pattern_words() -> frozenset[str]:
 
 
 def _fresh(rng: Random) -> str:
-    if rng.random() < 0.6:
+    roll = rng.random()
+    if roll < 0.4:
         return invented(rng)
+    if roll < 0.7:  # the front of one word and the back of another: pieces that no list's words are cut into
+        front, back = (word(rng.choice(("thingnoun", "animal", "placenoun", "trade")), rng) for _ in range(2))
+        return (front[: rng.randint(2, 4)] + back[-rng.randint(2, 5) :]).replace(" ", "").replace("'", "")
     joined = word("thingnoun", rng) + word(rng.choice(("animal", "placenoun", "thingnoun", "suffix")), rng)
     return joined.replace(" ", "")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from training.corpus.expand import alternatives, fill
+from training.corpus.expand import alternatives, expand, fill, slots
+from training.corpus.facts import Fact
 from training.corpus.names import entity, first_name, qualified
+from training.corpus.textfiles import sections
 from training.corpus.words import phrase, word
 
 
@@ -19,6 +21,15 @@ class Memory:
     retold: str
     """To the player: `you bought a lamp`."""
     verb: str
+    told: Fact | None = None
+    """What she said of it that no lore tells now."""
+    quoted: bool = False
+    """Whether the line is made of what was said, as the daemon's are."""
+
+    @property
+    def last(self) -> int:
+        """Which of the line's sentences (from 0) has her answer: an opening word stands in front of it."""
+        return self.line.count(". ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,8 @@ class Scene:
 
     def as_json(self) -> dict[str, object]:
         """The scene section's content."""
-        return {"zone": self.zone, "time": self.time, "nearby": list(self.nearby)}
+        known = {"zone": self.zone, "time": self.time, "nearby": list(self.nearby)}
+        return {key: value for key, value in known.items() if value}
 
 
 def _bystander(rng: Random) -> str:
@@ -40,10 +52,12 @@ def _bystander(rng: Random) -> str:
 
 
 def make_scene(rng: Random) -> Scene:
-    """What is around: zone, time of day, people and things nearby."""
+    """What is around: the zone, and where the game tells more, time of day, people and things nearby."""
     zone = word("placenoun", rng) if rng.random() < 0.7 else qualified(word("placenoun", rng), rng)
     if rng.random() < 0.15:
         zone = zone.replace(" ", "_")
+    if rng.random() < 0.5:
+        return Scene(zone, "", ())
     nearby = tuple(_bystander(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5))))
     return Scene(zone, f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}", nearby)
 
@@ -75,3 +89,25 @@ def make_memory(name: str, rng: Random) -> Memory:
     ):
         told = told.replace(wrong, right, 1) if told.startswith(wrong) else told
     return Memory(line, told, verb)
+
+
+def _exchange(words: str, answer: str) -> str:
+    return f'the player said "{words}"; you said "{answer}"'
+
+
+def said_something(answer: str, rng: Random) -> Memory:
+    """The player once told the character something."""
+    pattern, verb = rng.choice(sections("phrases.txt")["told her"]).split(" => ")
+    pattern = expand(pattern, rng)
+    words = fill(
+        pattern,
+        {slot: first_name(rng) if slot == "name" else entity(slot, rng).full for slot in sorted(slots(pattern))},
+    )
+    return Memory(_exchange(words, f"{answer}."), f"you said: {words}", verb, quoted=True)
+
+
+def asked_something(question: str, answer: str, opening: str, told: Fact | None) -> Memory:
+    """The player once asked something; `told` is the fact of the answer."""
+    return Memory(
+        _exchange(f"{question}?", f"{opening}{answer}."), f"you asked: {question}", "asked", told, quoted=True
+    )

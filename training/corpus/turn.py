@@ -9,6 +9,7 @@ from training.chat import UNKNOWN, line_pointer
 from training.corpus.block import Block
 from training.corpus.cast import Cast
 from training.corpus.expand import fill
+from training.corpus.facts import Fact, Wording
 from training.corpus.textfiles import sections
 from training.corpus.words import phrase
 
@@ -26,6 +27,8 @@ class Turn:
     """What a right reply must contain, lower case."""
     noisy: bool = False
     """Whether the words have been through the recogniser's noise."""
+    about: tuple[Fact, Wording] | None = None
+    """What was asked, where a line of lore answers it."""
 
 
 def quote(block: Block, number: int, cast: Cast, rng: Random) -> str:

@@ -21,8 +21,8 @@ from training.corpus.cast import Cast
 from training.corpus.turn import Turn
 
 _SORTS: tuple[tuple[Callable[[Cast, Block, Random], Turn | None], float], ...] = (
-    (fact_turn, 42), (unknown_turn, 11), (open_turn, 5), (happening_turn, 10), (refuse_turn, 9), (harmless_turn, 3),
-    (tool_turn, 24), (talk_turn, 8), (scene_turn, 3), (memory_turn, 5), (past_turn, 2), (self_turn, 3),
+    (fact_turn, 55), (unknown_turn, 9), (open_turn, 5), (happening_turn, 9), (refuse_turn, 9), (harmless_turn, 3),
+    (tool_turn, 33), (talk_turn, 9), (scene_turn, 6), (memory_turn, 14), (past_turn, 6), (self_turn, 4),
     (cannot_turn, 1),
 )  # fmt: skip
 
