@@ -97,15 +97,22 @@ class Presence:
         await self._side.finish(FORGET_S)
 
     async def _warm(self) -> None:
+        await self._attend()
+        await self._remember()
+
+    async def _leave(self) -> None:
+        await self._attend()
+        await self._rooms.llm.park(self._llm_id)
+        await self._remember()
+
+    async def _attend(self) -> None:
         await self._quiet()
         await self._ahead.undo()
         await self._rooms.llm.attend(self._llm_id, self._resting_prompt())
+
+    async def _remember(self) -> None:
         if self._rooms.embedder is not None:
             await self._rooms.store.embed_heard(self._rooms.embedder)
-
-    async def _leave(self) -> None:
-        await self._warm()
-        await self._rooms.llm.park(self._llm_id)
 
     async def _forget(self) -> None:
         await self._rooms.llm.forget(self._llm_id)

@@ -9,9 +9,9 @@ import pytest
 from mythicd import messages as m
 from mythicd.dialogue.recap import QUESTION
 from mythicd.engines import Focus, InlineCall
-from mythicd.errors import Busy
+from mythicd.errors import Busy, StoreError
 from mythicd.surroundings import estimate_tokens
-from tests.fakes import Screenplay, now
+from tests.fakes import FakeEmbedder, Screenplay, now
 from tests.virtual_time import run
 
 LONG = "One two three four. Five six seven eight. Nine ten eleven twelve."
@@ -147,6 +147,23 @@ def test_who_comes_into_view_while_it_speaks_is_not_disturbed() -> None:
             await asyncio.sleep(0.5)
             assert done.played == f"{LONG} {LONG}"
             assert p.llm.done_for("marla") == ["generate", "attend"]
+
+    run(play())
+
+
+def test_a_memory_that_fails_keeps_nobody_from_being_parked() -> None:
+    async def play() -> None:
+        async with Screenplay(embedder=FakeEmbedder()) as p:
+            attend(p)
+            await asyncio.sleep(0.5)
+
+            async def failing(*_: object) -> int:
+                raise StoreError("The disk is full.")
+
+            p.store.embed_heard = failing  # type: ignore[method-assign]
+            attend(p, False)
+            await asyncio.sleep(1.0)
+            assert p.llm.done_for("marla")[-2:] == ["attend", "park"]
 
     run(play())
 

@@ -50,15 +50,20 @@ class Admission:
         ledger = self.cache.ledger
         return not job.tokens or ledger.is_busy(job.npc_id) or ledger.holds(job.npc_id, job.tokens, job.prompt.adapter)
 
-    def seat(self, job: Job, now: float) -> None:
-        """Give a job its place. Raises Busy, and then nothing has changed; else what went wrong with this job."""
+    def seat(self, job: Job, now: float) -> bool:
+        """Give a job its place; tell whether there is anything to evaluate.
+
+        Raises Busy, and then nothing has changed; else what went wrong with this job.
+        """
         adapter, parts = job.prompt.adapter, job.parts
         assert parts is not None
         growth = 0
         if job.work == "reply":
-            self.scheduler.require_room(adapter)
             growth = min(job.sampling.max_tokens, self.longest - len(job.tokens)) - 1
-        seat = self.cache.admit(job.npc_id, job.tokens, growth, adapter=adapter)
+        seat = self.cache.admit(job.npc_id, job.tokens, growth, adapter=adapter, logits=job.work == "reply")
+        if seat.kept == len(job.tokens):  # it was parked, and is back
+            self.cache.release(job.npc_id, parts.stable, parts.seed)
+            return False
         try:
             if job.work == "reply":
                 job.writer = Writer(self.model.vocabulary, job.tools, job.sampling, growth + 1, self.banned)
@@ -78,6 +83,7 @@ class Admission:
             self._ahead.pop(job.npc_id, None)
             self.figures.tokens_reused += seat.kept
             self.figures.queue_wait.observe(now - job.arrived_s)
+        return True
 
     def leave(self, job: Job, now: float) -> None:
         """Take a job out: it is finished, cancelled or failed. Its tokens stay, idle."""

@@ -23,19 +23,24 @@ class Cache:
         self._figures = figures
         self._saved: dict[str, NDArray[np.uint8]] = {}
         figures.cells = ledger.cells
+        self._before = figures.parks, figures.restores, figures.evictions
+        """What was counted before this ledger began to count: an engine can be started again."""
+        self._count()
 
-    def admit(self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None) -> Seat:
-        """Seat a prompt (Ledger.admit). Raises Busy, changing nothing, or EngineError, after which nothing is held."""
-        seat = self.ledger.admit(owner, prompt, growth, adapter=adapter)
+    def admit(
+        self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None, logits: bool = True
+    ) -> Seat:
+        """Seat a prompt (Ledger.admit). Raises Busy, changing nothing, or another error, after which nothing is held."""
+        seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
         try:
             self._apply(seat.operations)
         except _NotLoaded:
             # What was parked cannot be brought back: it is evaluated anew, which takes longer and harms nobody.
             self._figures.out_of_memory += 1
             self.forget(owner)
-            seat = self.ledger.admit(owner, prompt, growth, adapter=adapter)
+            seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
             self._apply(seat.operations)
-        except EngineError:
+        except Exception:
             self.forget(owner)
             raise
         self._count()
@@ -78,7 +83,12 @@ class Cache:
                 case Share(source, sequence, start, end):
                     context.share(source, sequence, start, end)
                 case Save(sequence, owner):
-                    self._saved[owner] = context.save(sequence)
+                    try:
+                        self._saved[owner] = context.save(sequence)
+                    except (EngineError, MemoryError):  # what leaves is evaluated anew when it comes back
+                        self._figures.out_of_memory += 1
+                        self._saved.pop(owner, None)
+                        self.ledger.lose(owner)
                 case Load(owner, sequence):
                     if not context.load(sequence, self._saved.pop(owner)):
                         raise _NotLoaded
@@ -88,7 +98,9 @@ class Cache:
     def _count(self) -> None:
         figures, ledger = self._figures, self.ledger
         figures.cells_used = ledger.cells - ledger.free_cells
-        figures.parks, figures.restores, figures.evictions = ledger.parks, ledger.restores, ledger.evictions
+        parks, restores, evictions = self._before
+        figures.parks, figures.restores = parks + ledger.parks, restores + ledger.restores
+        figures.evictions = evictions + ledger.evictions
         figures.parked = len(self._saved)
         figures.parked_bytes = sum(saved.nbytes for saved in self._saved.values())
 

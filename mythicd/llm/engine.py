@@ -34,6 +34,8 @@ class LlamaLlm:
         self._path = model
         self._options = LlamaOptions() if options is None else options
         self._pump: Pump | None = None
+        self._turning = asyncio.Lock()
+        """Held while it is being started or stopped."""
         limits = self._options.limits
         batch = min(self._options.n_batch, self._options.n_ctx)
         needed = max(limits.streams + limits.chunk_least, self._options.n_seq_max + ROOTS + 1)
@@ -51,8 +53,11 @@ class LlamaLlm:
 
     async def start(self) -> None:
         """Load the model and warm it up. Raises EngineUnavailable or ModelError."""
-        if self._pump is not None:
-            return
+        async with self._turning:
+            if self._pump is None:
+                self._pump = await self._load()
+
+    async def _load(self) -> Pump:
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
 
@@ -75,7 +80,7 @@ class LlamaLlm:
             pump.stop()
             await asyncio.shield(asyncio.to_thread(pump.join))
             raise
-        self._pump = pump
+        return pump
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
         """Make this prompt's system part and history ready in the KV cache, so that the next turn starts warm.
@@ -124,14 +129,15 @@ class LlamaLlm:
                     return
         finally:
             job.cancelled = True
+            pump.nudge()  # it may sleep, having stopped this stream since nobody read it
 
     def focus(self, npc_id: str, focus: Focus) -> None:
         """Tell how much this character matters from now on: to the scheduler, and when the KV cache runs short."""
         if self._pump is not None:
             try:
                 self._pump.submit(Refocus(npc_id, focus))
-            except Busy:
-                pass  # the pump is overwhelmed: who matters is told again when it changes
+            except (Busy, EngineError):
+                pass  # the pump is overwhelmed, and who matters is told again when it changes; or it has ended
 
     async def park(self, npc_id: str) -> None:
         """Move what the KV cache holds for this character to host memory; the next `attend` or reply brings it back."""
@@ -143,10 +149,11 @@ class LlamaLlm:
 
     async def stop(self) -> None:
         """Free the model. Replies being written fail with EngineError, within a few milliseconds."""
-        pump, self._pump = self._pump, None
-        if pump is not None:
-            pump.stop()
-            await asyncio.shield(asyncio.to_thread(pump.join))
+        async with self._turning:
+            pump, self._pump = self._pump, None
+            if pump is not None:
+                pump.stop()
+                await asyncio.shield(asyncio.to_thread(pump.join))
 
     async def _do_ahead(self, npc_id: str, prompt: Prompt, work: Work) -> None:
         job = Job(npc_id, prompt, Mailbox(), work, time.monotonic())

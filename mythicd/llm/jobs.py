@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 from mythicd.engines import Focus, LlmEvent, LlmRequest, Prompt, Sampling
 from mythicd.errors import ConfigError
@@ -29,6 +30,8 @@ class Mailbox:
         self.held = False
         """Whether the pump waits for this reader. It looks at `taken` again after setting this, and the reader looks
         at this after counting: one of the two always sees the other."""
+        self.lost = False
+        """Whether the event loop was closed: nobody will ever read this."""
         self._low, self._on_low = low, on_low
         self._events: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
@@ -86,12 +89,14 @@ class Job:
 
     @classmethod
     def reply(cls, request: LlmRequest, mailbox: Mailbox, now: float) -> Job:
-        """Make the job of writing a reply. Raises ConfigError for a tool's schema or a sampling that cannot be used."""
+        """Make the job of writing a reply. Raises ConfigError for what cannot be used of a tool, sampling or patience."""
         if request.sampling.max_tokens < 1 or request.sampling.repeat_penalty <= 0:
             raise ConfigError(
                 f"The sampling of {request.npc_id} cannot be used: {request.sampling}.",
                 remedy="max_tokens must be at least 1, and repeat_penalty above 0 (1 for none).",
             )
+        if isnan(request.patience_s):
+            raise ConfigError(f"The patience of {request.npc_id} is no number.", remedy="Give it in seconds.")
         tools = tuple(read_tool(spec) for spec in request.tools)
         return cls(request.npc_id, request.prompt, mailbox, "reply", now, request.patience_s, tools, request.sampling)
 

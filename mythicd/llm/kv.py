@@ -48,7 +48,7 @@ class Seat:
 
     sequence: int
     kept: int
-    """Tokens at the prompt's front that need not be evaluated; always fewer than the prompt has."""
+    """Tokens at the prompt's front that need not be evaluated."""
     operations: tuple[Operation, ...]
     """To be done on llama.cpp's memory, in this order, before anything is evaluated."""
 
@@ -151,10 +151,13 @@ class Ledger:
 
     # --- one prompt's life ---------------------------------------------------------------------------------------
 
-    def admit(self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None) -> Seat:
+    def admit(
+        self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None, logits: bool = True
+    ) -> Seat:
         """Give `owner` a sequence that begins with as much of `prompt` as can be had, and room for `growth` more.
 
-        The prompt has at least one token and, with `growth`, at most `longest`. Raises Busy, changing nothing, when
+        The prompt has at least one token and, with `growth`, at most `longest`. Its last token is evaluated in any case
+        when its `logits` are wanted. Raises Busy, changing nothing, when
         the owner's sequence is busy, or other busy sequences hold what would be needed.
         """
         size = len(prompt) + growth
@@ -163,9 +166,10 @@ class Ledger:
         own = self._held.get(owner)
         if own is not None and own.promised is not None:
             raise Busy(f"{owner} is writing a reply already.", remedy="Close that reply first.")
-        kept = self._usable(own.tokens, prompt) if own is not None and own.adapter == adapter else 0
-        donor, shared = self._donor(owner, prompt, adapter)
-        parked = self._restorable(owner, prompt, adapter, max(kept, shared), shared)
+        most = len(prompt) - logits
+        kept = self._usable(own.tokens, prompt, most) if own is not None and own.adapter == adapter else 0
+        donor, shared = self._donor(owner, prompt, most, adapter)
+        parked = self._restorable(owner, prompt, most, adapter, max(kept, shared), shared)
         if parked is not None:
             shared = parked.start
             donor = donor if shared else None
@@ -175,6 +179,9 @@ class Ledger:
 
         operations: list[Operation] = []
         self._clock += 1
+        if self._parked.pop(owner, None) is not None and parked is None:
+            operations.append(Discard(owner))  # the conversation has gone another way
+        # From here on others may be parked: what comes back must not be thrown away for them.
         if own is None:
             own = self._seat(owner, donor, shared, operations)
         if donor is None or donor is own:
@@ -185,14 +192,11 @@ class Ledger:
         own.adapter, own.promised, own.used = adapter, size, self._clock
         own.stable, own.seed = min(own.stable, shared), min(own.seed, shared)
         if parked is not None:
-            del self._parked[owner]  # before others are parked: it must not be thrown away for them
             own.promised = max(size, len(parked.tokens))
             self._reclaim(operations)
             self._restore(own, parked, operations)
-            self._cut(own, self._usable(own.tokens, prompt), operations)
+            self._cut(own, self._usable(own.tokens, prompt, most), operations)
             own.promised = size
-        elif self._parked.pop(owner, None) is not None:
-            operations.append(Discard(owner))  # the conversation has gone another way
         self._reclaim(operations)
         return Seat(own.sequence, len(own.tokens), tuple(operations))
 
@@ -230,8 +234,10 @@ class Ledger:
         if not (self._unified and self.trims) or not LEAST_ROOT <= end <= len(held.tokens):
             return ()
         front = held.tokens[:end]
-        if any(root.adapter == held.adapter and root.tokens[:end] == front for root in self._roots):
-            return ()
+        for root in self._roots:
+            if root.adapter == held.adapter and root.tokens[:end] == front:
+                root.used = held.used
+                return ()
         operations: list[Operation] = []
         if len(self._roots) == ROOTS:
             unused = [root for root in self._roots if not self._is_shared(root)]
@@ -259,6 +265,10 @@ class Ledger:
             self._park(held, operations)
         return tuple(operations)
 
+    def lose(self, owner: str) -> None:
+        """Take note that what was to be parked for an owner could not be saved."""
+        self._parked.pop(owner, None)
+
     def forget(self, owner: str) -> tuple[Operation, ...]:
         """Give back everything the owner has, here and in host memory."""
         operations: list[Operation] = []
@@ -271,31 +281,31 @@ class Ledger:
 
     # --- the parts of `admit` ------------------------------------------------------------------------------------
 
-    def _usable(self, tokens: list[int], prompt: list[int]) -> int:
-        """Return how many tokens of a sequence's front can stay; the prompt's last is always evaluated anew."""
-        common = min(common_prefix(tokens, prompt), len(prompt) - 1)
+    def _usable(self, tokens: list[int], prompt: list[int], most: int) -> int:
+        """Return how many tokens of a sequence's front can stay, of the prompt's first `most`."""
+        common = min(common_prefix(tokens, prompt), most)
         return common if self.trims or common == len(tokens) else 0
 
-    def _donor(self, owner: str, prompt: list[int], adapter: str | None) -> tuple[_Held | None, int]:
+    def _donor(self, owner: str, prompt: list[int], most: int, adapter: str | None) -> tuple[_Held | None, int]:
         """Return the other sequence that shares the longest front with the prompt, and that front's length."""
         if not (self._unified and self.trims):
             return None, 0
         best: tuple[_Held | None, int] = (None, 0)
         for held in (*self._roots, *self._held.values()):  # among equals the root: it stays
             if held.owner != owner and held.adapter == adapter and len(held.tokens) > best[1]:
-                common = min(common_prefix(held.tokens, prompt), len(prompt) - 1)
+                common = min(common_prefix(held.tokens, prompt), most)
                 if common > best[1]:
                     best = held, common
         return best
 
     def _restorable(
-        self, owner: str, prompt: list[int], adapter: str | None, else_kept: int, shared: int
+        self, owner: str, prompt: list[int], most: int, adapter: str | None, else_kept: int, shared: int
     ) -> _Parked | None:
         """Return what is parked for the owner, if it brings more than would be kept without it."""
         parked = self._parked.get(owner)
         if parked is None or parked.adapter != adapter or parked.start > shared or len(parked.tokens) > self.longest:
             return None
-        return parked if self._usable(parked.tokens, prompt) > else_kept else None
+        return parked if self._usable(parked.tokens, prompt, most) > else_kept else None
 
     def _require_room(self, own: _Held | None, donor: _Held | None, kept: int, size: int) -> None:
         """Raise Busy unless the busy sequences leave a sequence and enough cells."""

@@ -4,7 +4,7 @@
                                                    pump's thread                             one wake-up a step
 
 A step asks the scheduler for a batch, has llama.cpp evaluate it, tells the ledger, chooses one token for each stream
-whose logits are there, and hands all that came of it to the event loop in a single `call_soon_threadsafe`. There is no
+whose logits are there, and has all that came of it brought to the event loop in a single wake-up (post.py). There is no
 polling: with nothing to do the pump sleeps in its queue.
 
 A reply for which there is no room waits, and is tried again whenever something ends; when its patience is over it is
@@ -20,7 +20,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -35,6 +35,7 @@ from mythicd.llm.cache import Cache
 from mythicd.llm.jobs import Command, Delivery, Forget, Job, Mailbox, Nudge, Order, Park, Refocus, Rollback
 from mythicd.llm.kv import Ledger, spare_sequences
 from mythicd.llm.llama import BatchPart, Context, LlamaOptions, Model, NoCell
+from mythicd.llm.post import Post
 from mythicd.llm.prompts import PromptTokens
 from mythicd.llm.scheduler import Batch, Scheduler
 from mythicd.llm.template import ChatTemplate
@@ -64,6 +65,7 @@ class Pump(threading.Thread):
         self._released = False
         """Whether something ended since those were last tried."""
         self._outbox: list[tuple[Mailbox, list[Delivery]]] = []
+        self._post = Post()
 
     def submit(self, command: Command) -> None:
         """Hand a command over. Called on the event loop. Raises Busy when too many wait, EngineError when stopped."""
@@ -73,6 +75,8 @@ class Pump(threading.Thread):
             self._commands.put_nowait(command)
         except queue.Full:
             raise Busy("Too many requests wait for the language model.", remedy="Try again in a moment.") from None
+        if self._stopping:  # just now, and by itself: whether it has still seen the command, nobody can tell
+            raise _stopped()
 
     def nudge(self) -> None:
         """Wake the pump up, if it sleeps; may be called from any thread."""
@@ -93,6 +97,7 @@ class Pump(threading.Thread):
     def run(self) -> None:
         """Load, pump, free."""
         model: Model | None = None
+        self._post.start()
         try:
             try:
                 model = Model(self._path, self._options)
@@ -106,9 +111,12 @@ class Pump(threading.Thread):
                 self._receive(asleep)
                 if not self._stopping:
                     asleep = not self._step()
+        except Exception:  # a mistake of ours: it costs the replies there are, and must leave nobody waiting
+            logger.critical("The language model's thread has ended.", exc_info=True)
         finally:
             self._stopping = True
             self._leave()
+            self._post.close()
             if self._context is not None:
                 self._context.close()
             if model is not None:
@@ -124,7 +132,9 @@ class Pump(threading.Thread):
         bound = options.n_ctx if options.kv_unified else options.n_ctx // options.n_seq_max
         longest = min(options.longest or bound, model.trained_context or bound, bound)
         trims = model.trims(longest)
-        context = Context(model, options, options.n_seq_max + spare_sequences(options.kv_unified, trims))
+        context = self._context = Context(
+            model, options, options.n_seq_max + spare_sequences(options.kv_unified, trims)
+        )
         park_cells = options.park_bytes // model.kv_bytes(options.kv_q8) if trims else 0
         self._ledger = Ledger(
             context.cells, options.n_seq_max, unified=options.kv_unified, trims=trims, park_cells=park_cells
@@ -144,14 +154,14 @@ class Pump(threading.Thread):
         # The first evaluation allocates and touches memory: that is not for the first player to wait for.
         context.evaluate([BatchPart(0, 0, [0, 0], True)])
         context.clear()
-        self._context = context
 
     def _leave(self) -> None:
         """Tell everybody who waits that nothing more comes."""
-        for job in list(self._jobs.values()):
-            self._end(job, _stopped())
-        for job in self._waiting:
-            self._outbox.append((job.mailbox, [_stopped()]))
+        for job in (*self._jobs.values(), *self._waiting):
+            self._refuse(job, _stopped())
+            if job.writer is not None:
+                job.writer.close()
+        self._figures.writing = self._figures.waiting = 0
         while True:
             try:
                 command = self._commands.get_nowait()
@@ -167,7 +177,8 @@ class Pump(threading.Thread):
         """Take all commands that wait; if there is nothing else to do, sleep until there is one, or time is up."""
         patience = None
         if asleep and self._waiting:
-            patience = max(0.0, min(job.deadline_s for job in self._waiting) - time.monotonic())
+            left = min(job.deadline_s for job in self._waiting) - time.monotonic()
+            patience = min(max(0.0, left), threading.TIMEOUT_MAX)
         while not self._stopping:
             try:
                 command = self._commands.get(block=asleep, timeout=patience)
@@ -202,33 +213,37 @@ class Pump(threading.Thread):
         if job.cancelled:
             return
         self._admission.look(job)
+        self._end_ahead(job.npc_id)  # this goes on from where that got
         if job.work != "reply":
             if self._admission.is_needless(job):
                 self._outbox.append((job.mailbox, [None]))
                 return
-            self._end_ahead(job.npc_id)
             try:
                 self._seat(job)
             except Busy:
                 self._outbox.append((job.mailbox, [None]))
             return
-        self._end_ahead(job.npc_id)  # the reply goes on from where that got
+        self._admit_waiting(time.monotonic())  # who came first goes first
         try:
             self._seat(job)
         except Busy as busy:
             if len(self._waiting) >= self._options.limits.waiting:
                 raise
             self._waiting[job] = busy
-            self._figures.waiting = len(self._waiting)
 
     def _seat(self, job: Job) -> None:
+        if job.work == "reply":
+            self._scheduler.require_room(job.prompt.adapter)  # which nothing that is done ahead takes
         try:
-            self._admission.seat(job, time.monotonic())
+            runs = self._admission.seat(job, time.monotonic())
         except Busy:
             if job.work != "reply" or not self._end_ahead():
                 raise
-            self._admission.seat(job, time.monotonic())
-        self._jobs[job.number] = job
+            runs = self._admission.seat(job, time.monotonic())
+        if runs:
+            self._jobs[job.number] = job
+        else:
+            self._outbox.append((job.mailbox, [None]))
 
     def _admit_waiting(self, now: float) -> None:
         """Let those in who fit now, the most urgent first; refuse those whose time is up."""
@@ -246,7 +261,6 @@ class Pump(threading.Thread):
                 del self._waiting[job]
         for job in [job for job in self._waiting if job.deadline_s <= now]:
             self._refuse(job, refused(job, self._waiting.pop(job)))
-        self._figures.waiting = len(self._waiting)
 
     def _obey(self, order: Order, npc_id: str) -> None:
         self._end_ahead(npc_id)
@@ -277,8 +291,7 @@ class Pump(threading.Thread):
         """Make a step, if there is one to make; tell whether there was."""
         self._drop_cancelled()
         now = time.monotonic()
-        if self._waiting:
-            self._admit_waiting(now)
+        self._admit_waiting(now)
         for job in [job for job in self._jobs.values() if self._is_late(job, now)]:
             self._end(job, refused(job, None))
         for job in self._jobs.values():
@@ -288,6 +301,7 @@ class Pump(threading.Thread):
         batch = self._scheduler.next_batch(now, min((job.deadline_s for job in impatient), default=inf))
         if batch.slices:
             self._run(batch)
+        self._figures.writing, self._figures.waiting = self._scheduler.writing, len(self._waiting)
         self._deliver()
         return bool(batch.slices)
 
@@ -327,17 +341,18 @@ class Pump(threading.Thread):
         self._scheduler.evaluated(batch, now - began, now)
         self._figures.step.observe(now - began)
         for job, fed in zip(jobs, parts, strict=True):
-            self._cache.append(job.npc_id, fed.tokens)
-            job.done += len(fed.tokens)
             if job.work != "reply":
                 self._figures.tokens_ahead += len(fed.tokens)
+            elif job.done < len(job.tokens):
+                self._figures.tokens_new += len(fed.tokens)
+            self._cache.append(job.npc_id, fed.tokens)
+            job.done += len(fed.tokens)
             if job.done == len(job.tokens) and job.parts is not None:
                 self._cache.pin(job.npc_id, job.parts.world)
             if job.writer is not None and fed.logits:
                 self._write(job, job.writer, next(rows), now)
             elif job.work != "reply" and job.done == len(job.tokens):
                 self._end(job, None)
-        self._figures.writing = self._scheduler.writing
 
     def _write(self, job: Job, writer: Writer, row: int, now: float) -> None:
         """Have the stream's next token chosen, and pass on what it completes."""
@@ -346,7 +361,6 @@ class Pump(threading.Thread):
         events: list[Delivery] = []
         if not writer.written:
             events.append(PrefillDone(evaluated))
-            self._figures.tokens_new += evaluated
             self._figures.ttft.observe(now - job.arrived_s)
         try:
             if not writer.written and not np.isfinite(self._context.logits(row)).all():
@@ -370,9 +384,9 @@ class Pump(threading.Thread):
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _drop_cancelled(self) -> None:
-        for job in [job for job in self._jobs.values() if job.cancelled]:
+        for job in [job for job in self._jobs.values() if job.cancelled or job.mailbox.lost]:
             self._end(job, None)
-        for job in [job for job in self._waiting if job.cancelled]:
+        for job in [job for job in self._waiting if job.cancelled or job.mailbox.lost]:
             del self._waiting[job]
             self._figures.cancelled += 1
 
@@ -394,22 +408,10 @@ class Pump(threading.Thread):
         self._outbox.append((job.mailbox, [error]))
 
     def _deliver(self) -> None:
-        """Hand over what came of this step: one wake-up for each event loop, and there is one."""
-        if not self._outbox:
-            return
-        outbox, self._outbox = self._outbox, []
-        for loop in {mailbox.loop for mailbox, _ in outbox}:
-            mine = [(mailbox, events) for mailbox, events in outbox if mailbox.loop is loop]
-            try:
-                loop.call_soon_threadsafe(_put_all, mine)
-            except RuntimeError:  # the loop is closed: nobody reads these any more
-                for job in (*self._jobs.values(), *self._waiting):
-                    job.cancelled = job.cancelled or job.mailbox.loop is loop
-
-
-def _put_all(outbox: Sequence[tuple[Mailbox, Sequence[Delivery]]]) -> None:
-    for mailbox, events in outbox:
-        mailbox.put(events)
+        """Hand over what came of this step."""
+        if self._outbox:
+            self._post.send(self._outbox)
+            self._outbox = []
 
 
 def _as_engine_error(error: Exception) -> MythicError:

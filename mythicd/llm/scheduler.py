@@ -67,7 +67,7 @@ class Limits:
     """Most prompt tokens in a step."""
     chunk_least: int = 8
     """Fewest, where there is a prompt to evaluate: below this, reading the weights costs more than the tokens."""
-    stretch: float = 6.0
+    stretch: float = 7.0
     """How many times as long a step may take as it would without prompts: more makes those who write stutter, less
     spends the time on reading weights."""
     least_s: float = 0.020
@@ -75,7 +75,9 @@ class Limits:
     step_s: float = 0.200
     """Longest step while voices are fed: five tokens a second, and speech needs about four."""
     first_s: float = 0.075
-    """Longest step while somebody's first phrase is written, and for what is done ahead of need."""
+    """Longest step while somebody's first phrase is written, or while a turn is prepared that may end at any moment."""
+    ahead_s: float = 0.250
+    """Longest step for what is done ahead of need while nobody writes and nobody is spoken to."""
     alone_s: float = 1.0
     """Longest step while nobody writes: then a prompt in one piece is soonest done."""
     voice_rate: float = 5.0
@@ -295,7 +297,9 @@ class Scheduler:
 
     def _chunk_size(self, work: Work, writers: Sequence[_Stream], most_s: float) -> int:
         limits = self._limits
-        if work != "reply" or any(stream.written < FIRST_WORDS for stream in writers):
+        if work == "warm-up" and not writers and not any(focus.mic for focus in self._focus.values()):
+            longest = limits.ahead_s
+        elif work != "reply" or any(stream.written < FIRST_WORDS for stream in writers):
             longest = limits.first_s
         elif writers:
             longest = limits.step_s

@@ -116,7 +116,7 @@ async def test_the_event_loop_is_woken_once_a_step(start: Start, monkeypatch: py
     count = {"wake-ups": 0, "steps": 0}
 
     def waking(*args: Any, **kwargs: Any) -> asyncio.Handle:
-        count["wake-ups"] += threading.current_thread() is inside
+        count["wake-ups"] += threading.current_thread() is inside._post
         return real_call(*args, **kwargs)
 
     def stepping() -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import tiny_gguf
 from asking import (
     GREEDY,
     MARLA,
+    ODO,
     Start,
     ask,
     finished,
@@ -26,13 +29,33 @@ from asking import (
 )
 
 from mythicd.engines import (
+    Focus,
+    LlmEvent,
+    PrefillDone,
     Prompt,
+    Sampling,
     TextDelta,
 )
 from mythicd.errors import Busy, EngineError
+from mythicd.llm.engine import LlamaLlm
+from mythicd.llm.llama import Context
 from mythicd.llm.scheduler import Limits
 
 pytestmark = pytest.mark.engine
+
+ENDLESS = Sampling(temperature=1, max_tokens=1500, seed=6)
+ONE = {"n_ctx": 4096, "limits": Limits(streams=1, burst_tokens=8, chunk=4, chunk_least=4)}
+"""One reply at once, which stops soon when nobody reads it."""
+LONG = MARLA + "\n- Likes rain." * 40
+
+
+async def stick(engine: LlamaLlm, name: str = "marla") -> AsyncGenerator[LlmEvent, None]:
+    """Begin a reply that nobody reads; return when the pump has nothing more to do for it."""
+    reply = engine.generate(request(name, ask(MARLA, "hello"), ENDLESS))
+    await anext(reply)
+    await until(lambda: engine.figures.tokens_written >= 2 * 8)
+    await asyncio.sleep(0.05)
+    return reply
 
 
 async def test_closing_a_reply_in_its_middle_frees_the_sequence(start: Start) -> None:
@@ -59,6 +82,7 @@ async def test_closing_a_reply_while_its_prompt_is_evaluated_keeps_what_was_done
     done = len(pump(engine)._ledger.tokens("marla"))
     events = await read(engine, request("marla", prompt))
     assert 0 < done < finished(events).prompt_tokens
+    assert engine.figures.tokens_new == finished(events).prompt_tokens, "each was evaluated once, and counted once"
     assert finished(events).evaluated_tokens == finished(events).prompt_tokens - done
 
 
@@ -113,3 +137,176 @@ async def test_the_engine_stops_within_a_long_prefill(start: Start, tmp_path: Pa
     with pytest.raises(EngineError, match="stopped"):
         await task
     assert took < 0.2
+
+
+async def test_closing_a_reply_that_nobody_read_lets_the_next_one_in_at_once(start: Start) -> None:
+    engine = await start(**ONE)
+    stuck = await stick(engine)
+    waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"), patience_s=5.0)))
+    await until(lambda: engine.figures.waiting == 1)
+    await stuck.aclose()
+    async with asyncio.timeout(3):
+        assert finished(await waiting)
+    assert engine.figures.queue_wait.total < 3
+
+
+@pytest.mark.parametrize("patience_s", [1e12, float("inf")])
+async def test_a_reply_may_wait_for_ever(start: Start, patience_s: float) -> None:
+    engine = await start(**ONE)
+    stuck = await stick(engine)
+    waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"), patience_s=patience_s)))
+    await until(lambda: engine.figures.waiting == 1)
+    await asyncio.sleep(0.05)
+    await stuck.aclose()
+    assert finished(await waiting)
+
+
+async def test_who_goes_away_is_not_counted_as_being_there(start: Start) -> None:
+    engine = await start(**ONE)
+    stuck = await stick(engine)
+    waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"))))
+    await until(lambda: engine.figures.waiting == 1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await until(lambda: engine.figures.waiting == 0)
+    assert engine.figures.writing == 1
+    await stuck.aclose()
+    await until(lambda: engine.figures.writing == 0)
+    assert engine.figures.cancelled == 2
+
+
+async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = await start(**ONE)
+    stuck = await stick(engine)
+    began: list[str] = []
+
+    async def reading(name: str) -> None:
+        async for event in engine.generate(request(name, ask(ODO, "hello"))):
+            if isinstance(event, PrefillDone):
+                began.append(name)
+
+    waiting = asyncio.ensure_future(reading("odo"))
+    await until(lambda: engine.figures.waiting == 1)
+    inside, here, on = pump(engine), threading.Event(), threading.Event()
+    step = inside._step
+
+    def stepping() -> bool:
+        made = step()
+        here.set()
+        on.wait(5)
+        return made
+
+    monkeypatch.setattr(inside, "_step", stepping)
+    inside.nudge()
+    await asyncio.to_thread(here.wait, 5)
+    await stuck.aclose()
+    late = asyncio.ensure_future(reading("wren"))
+    await asyncio.sleep(0)
+    on.set()
+    await asyncio.gather(waiting, late)
+    assert began == ["odo", "wren"]
+
+
+async def test_what_is_done_ahead_goes_on_while_a_reply_waits_for_another_to_end(start: Start) -> None:
+    engine = await start(**ONE)
+    stuck = await stick(engine, "wren")
+    prompt = replace(ask(MARLA, "hello"), character=LONG)
+    warming = asyncio.ensure_future(engine.attend("marla", prompt))
+    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    with pytest.raises(Busy):
+        await read(engine, request("odo", ask(ODO, "hello"), patience_s=0.05))
+    await warming
+    assert pump(engine)._ledger.holds("marla", pump(engine)._admission.prompts.front(prompt).tokens)
+    await stuck.aclose()
+
+
+async def test_what_is_prepared_takes_over_from_a_warm_up(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_least=4))
+    prompt = replace(ask(MARLA, "hello"), character=LONG)
+    warming = asyncio.ensure_future(engine.attend("marla", prompt))
+    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    await engine.prepare("marla", prompt)
+    assert pump(engine)._ledger.holds("marla", pump(engine)._admission.prompts.opened(prompt).tokens)
+    await warming
+    await settle(engine)
+
+
+@pytest.mark.parametrize("failure", [EngineError("no copy"), MemoryError()])
+async def test_what_cannot_be_parked_is_evaluated_anew(
+    start: Start, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    engine = await start()
+    before = words(await read(engine, request("marla", ask(MARLA, "hello"))))
+
+    def failing(sequence: int) -> None:
+        raise failure
+
+    monkeypatch.setattr(pump(engine)._context, "save", failing)
+    await engine.park("marla")
+    await settle(engine)
+    assert engine.figures.out_of_memory == 1 and engine.figures.parked == 0
+    assert words(await read(engine, request("marla", ask(MARLA, "hello")))) == before
+    await settle(engine)
+
+
+async def test_a_thread_that_ends_by_accident_leaves_nobody_waiting(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = await start(**ONE)
+    stuck = await stick(engine)
+    waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"))))
+    await until(lambda: engine.figures.waiting == 1)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    inside = pump(engine)
+    monkeypatch.setattr(inside._scheduler, "next_batch", broken)
+    monkeypatch.setattr(inside._ledger, "release", broken)
+    with pytest.raises(EngineError):
+        await engine.attend("wren", ask(ODO, "hello"))
+    with pytest.raises(EngineError):
+        await waiting
+    with pytest.raises(EngineError):
+        async for _ in stuck:
+            pass
+    assert "broken" in caplog.text and engine.figures.failed == 2
+    assert (engine.figures.waiting, engine.figures.writing) == (0, 0)
+    engine.focus("odo", Focus())
+    with pytest.raises(EngineError):
+        await engine.forget("odo")
+    await engine.stop()
+    await engine.start()
+    assert words(await read(engine, request("marla", ask(MARLA, "hello"))))
+
+
+async def test_a_start_that_fails_late_frees_everything(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Context] = []
+    close = Context.close
+
+    def evaluate(self: Context, parts: object) -> list[int]:
+        raise EngineError("no power")
+
+    def closing(self: Context) -> None:
+        closed.append(self)
+        close(self)
+
+    monkeypatch.setattr(Context, "evaluate", evaluate)
+    monkeypatch.setattr(Context, "close", closing)
+    with pytest.raises(EngineError, match="no power"):
+        await LlamaLlm(model).start()
+    assert len(closed) == 1
+
+
+async def test_it_is_started_once_and_a_stop_waits_for_the_start(start: Start, model: Path) -> None:
+    engine = await start()
+    await engine.stop()
+    await asyncio.gather(engine.start(), engine.start())
+    assert len([thread for thread in threading.enumerate() if thread.name == "mythic-llm"]) == 1
+    await engine.stop()
+    starting = asyncio.ensure_future(engine.start())
+    await asyncio.sleep(0)
+    await engine.stop()
+    await starting
+    with pytest.raises(EngineError, match="not running"):
+        await engine.forget("marla")

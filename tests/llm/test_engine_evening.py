@@ -283,9 +283,11 @@ async def test_with_two_who_speak_and_six_who_ask_everybody_is_served(start: Sta
     await settle(engine)
 
 
-async def test_cancelling_a_long_prefill_frees_the_batch_within_one_step(start: Start) -> None:
-    engine = await start(n_ctx=4096, limits=Limits(chunk=16, chunk_least=8))
-    long = Talk("Marla").turn("why? " * 330, "None.")
+async def test_cancelling_a_long_prefill_frees_the_batch_within_one_step(start: Start, tmp_path: Path) -> None:
+    path = tiny_gguf.write(tmp_path / "long.gguf", tiny_gguf.Tiny(context=4096))
+    engine = await start(path, n_ctx=4096, limits=Limits(chunk=16, chunk_least=8))
+    long = Talk("Marla").turn("why? " * 450, "None.")
+    assert len(pump(engine)._admission.prompts.whole(long).tokens) > 2000
     task = asyncio.ensure_future(read(engine, request("Marla", long)))
     await until(lambda: bool(pump(engine)._ledger.tokens("Marla")))
     task.cancel()

@@ -106,6 +106,11 @@ async def test_impossible_sampling_is_refused(start: Start, sampling: Sampling) 
         await read(await start(), request("marla", ask(MARLA, "hi"), sampling))
 
 
+async def test_a_patience_that_is_no_number_is_refused(start: Start) -> None:
+    with pytest.raises(ConfigError, match="patience of marla"):
+        await read(await start(), request("marla", ask(MARLA, "hi"), patience_s=float("nan")))
+
+
 async def test_a_tool_that_cannot_be_compiled_is_refused_by_name(start: Start) -> None:
     tool = ToolSpec("open_door", "", {"type": "object", "properties": {"a": {"type": "string", "pattern": "x"}}})
     with pytest.raises(ConfigError, match="open_door"):
@@ -137,12 +142,16 @@ async def test_what_fails_in_a_step_fails_its_streams_and_nothing_else(
 async def test_it_can_be_stopped_twice_and_started_again(start: Start) -> None:
     engine = await start()
     first = words(await read(engine, request("marla", ask(MARLA, "hi"))))
+    await engine.park("marla")
     await engine.stop()
     await engine.stop()
     with pytest.raises(EngineError, match="not running"):
         await read(engine, request("marla", ask(MARLA, "hi")))
     await engine.start()
+    assert (engine.figures.parks, engine.figures.parked, engine.figures.cells_used) == (1, 0, 0)
     assert words(await read(engine, request("marla", ask(MARLA, "hi")))) == first
+    await engine.park("marla")
+    assert engine.figures.parks == 2, "nothing is ever reset"
 
 
 @pytest.mark.parametrize(

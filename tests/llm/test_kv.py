@@ -93,6 +93,18 @@ def test_the_same_prompt_again_evaluates_its_last_token_only() -> None:
     assert reply(ledger, memory, "marla", MARLA, [60]).kept == len(MARLA) - 1
 
 
+def test_without_logits_a_prompt_that_is_there_needs_nothing() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=1000), Memory()
+    reply(ledger, memory, "marla", MARLA + [90, 91], [60])
+    memory.apply(ledger.park("marla"))
+    for _ in range(2):
+        seat = ledger.admit("marla", MARLA, 0, logits=False)
+        memory.apply(seat.operations)
+        ledger.release("marla", len(MARLA))
+        memory.agree(ledger)
+        assert seat.kept == len(MARLA)
+
+
 def test_the_worlds_front_is_shared_and_counts_once() -> None:
     ledger, memory = Ledger(256, 4), Memory()
     reply(ledger, memory, "marla", MARLA, [])
@@ -280,6 +292,31 @@ def test_when_host_memory_is_full_what_was_parked_first_goes() -> None:
     parked(ledger, memory, "odo", ODO)
     assert ledger.parked == {"odo": 3} and ledger.evictions == 1
     assert reply(ledger, memory, "marla", MARLA + [50], []).kept == len(WORLD)
+
+
+def test_who_comes_back_is_not_thrown_away_for_those_who_go_for_it() -> None:
+    ledger, memory = Ledger(256, 2, park_cells=5), Memory()
+    parked(ledger, memory, "marla", MARLA)
+    reply(ledger, memory, "odo", [*ODO, 90, 91], [])
+    reply(ledger, memory, "wren", [*WORLD, 7, 8, 9, 90, 91], [])
+    assert reply(ledger, memory, "marla", MARLA + [50, 51], []).kept == len(MARLA)
+    assert ledger.parked == {"odo": 3} and ledger.evictions == 0
+
+
+def test_a_front_in_use_outlives_one_that_nobody_begins_with() -> None:
+    ledger, memory = Ledger(2048, 2), Memory()
+    for owner, mark in (("marla", 1), ("odo", 2), ("wren", 3), ("tide", 4)):
+        reply(ledger, memory, owner, [mark] * 40 + [9], [])
+        memory.apply(ledger.pin(owner, 40))
+        memory.apply(ledger.forget(owner))
+    reply(ledger, memory, "marla", [1] * 40 + [8], [])
+    memory.apply(ledger.pin("marla", 40))
+    memory.apply(ledger.forget("marla"))
+    reply(ledger, memory, "rook", [5] * 40 + [9], [])
+    memory.apply(ledger.pin("rook", 40))
+    memory.agree(ledger)
+    assert reply(ledger, memory, "marla", [1] * 40 + [7], []).kept == 40
+    assert reply(ledger, memory, "odo", [2] * 40 + [7], []).kept == 0, "pinned later, but used longer ago"
 
 
 def test_without_host_memory_nobody_is_parked() -> None:

@@ -88,7 +88,17 @@ def test_those_who_write_are_slowed_down_by_a_bounded_factor() -> None:
     model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
     model.speak(1, 2)
     model.add(3, 2000)
-    assert 57 <= model.step()[3] <= 62  # six times the 12 ms that the two take
+    assert 69 <= model.step()[3] <= 74  # seven times the 12 ms that the two take
+
+
+def test_what_is_done_ahead_takes_short_steps_while_somebody_is_spoken_to() -> None:
+    model = Model(Limits(streams=4, chunk=2000, chunk_least=4))
+    model.speak(1)
+    model.remove(1)
+    model.add(2, 9000, "warm-up")
+    assert 240 <= model.step()[2] <= 260  # ahead_s
+    model.scheduler.focus("npc7", Focus(mic=True), model.now)
+    assert 70 <= model.step()[2] <= 80  # first_s
 
 
 def test_a_step_does_not_run_on_long_after_somebodys_time_is_over() -> None:
