@@ -261,7 +261,8 @@ class Context:
     def logits(self, row: int) -> NDArray[np.float32]:
         """Return a row of the last batch's logits, of shape (vocabulary,), for reading until the next `evaluate`."""
         pointer = self._library.llama_get_logits_ith(self._context, row)
-        return np.ctypeslib.as_array(pointer, shape=(self._columns,))
+        values = (ctypes.c_float * self._columns).from_address(ctypes.addressof(pointer.contents))
+        return np.frombuffer(values, np.float32)
 
     def clear(self) -> None:
         """Empty the KV cache."""

@@ -41,6 +41,8 @@ class Sampler:
         library = self._library = llamacpp.backend()
         self._vocabulary = vocabulary
         self._banned = np.fromiter(banned, np.int32)
+        self._is_plain = sampling.temperature <= 0 and sampling.repeat_penalty == 1.0
+        """Whether the likeliest token is taken as it is: NumPy finds it before llama.cpp has listed the candidates."""
         self._grammar: Any = None
         self._was_silent = False
         self._half_letter = b""
@@ -87,6 +89,10 @@ class Sampler:
         """
         if self._grammar is not None:
             return self._sample_constrained(context, row)
+        if self._is_plain:
+            likeliest = int(context.logits(row).argmax())
+            if likeliest not in self._banned:
+                return likeliest
         token: int = self._library.llama_sampler_sample(self._chain, context.pointer, row)
         return token
 

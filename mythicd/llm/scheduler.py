@@ -212,6 +212,8 @@ class Scheduler:
         if not runnable:
             return Batch()
         adapter = self._next_adapter(runnable, now)
+        if not any(stream.left or stream.adapter != adapter for stream in runnable) and self._fits(len(runnable)):
+            return Batch(tuple(Slice(stream.name, 1) for stream in runnable), adapter)  # as in most steps: all write
         mine = sorted(
             (stream for stream in runnable if stream.adapter == adapter), key=lambda stream: self._rank(stream, now)
         )
@@ -271,10 +273,13 @@ class Scheduler:
 
     def _writers(self, streams: Sequence[_Stream]) -> Sequence[_Stream]:
         """Return the first of these, as many as a step may have: one at least."""
-        width = min(len(streams), self._limits.streams)
-        while width > 1 and self.times.decode_s(width) > self._limits.step_s:
+        width = len(streams)
+        while width > 1 and not self._fits(width):
             width -= 1
         return streams[:width]
+
+    def _fits(self, width: int) -> bool:
+        return width <= self._limits.streams and (width == 1 or self.times.decode_s(width) <= self._limits.step_s)
 
     def _chunk(self, streams: Sequence[_Stream], writers: Sequence[_Stream], most_s: float) -> Iterable[Slice]:
         """Share out the prompt tokens of a step, which is to take `most_s` seconds at most."""
