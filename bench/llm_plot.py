@@ -41,7 +41,7 @@ def draw(path: Path, lines: Mapping[str, Mapping[int, Interval]], gaps: Mapping[
     left.set(xscale="log", yscale="log", xlabel="characters", ylabel="time to first token of a steady turn, ms")
     left.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
     left.minorticks_off()
-    left.legend(fontsize=8, frameon=False)
+    left.legend(fontsize=8, frameon=False, loc=(0.25, 0.3))  # between those who evaluate the turn and those who have
 
     shades = {"ours": COLOURS["ahead"]}
     width = 0.8 / len(gaps)
@@ -52,7 +52,7 @@ def draw(path: Path, lines: Mapping[str, Mapping[int, Interval]], gaps: Mapping[
         label = "Mythic" if name == "ours" else f"llama-server, n_batch {name}"
         colour = shades.get(name, (COLOURS["default"], COLOURS["pinned"])[place % 2])
         right.bar(where, heights, width, color=colour, label=label)
-    right.set_xticks([number + 0.4 - width / 2 for number in range(BARS)], _labels(bars), fontsize=8)
+    right.set_xticks([number + 0.4 - width / 2 for number in range(BARS)], _labels(bars), fontsize=7, rotation=30)
     right.set(xlabel="gap between two tokens of a speaker, ms", ylabel="% of gaps while a newcomer is prefilled")
     right.legend(fontsize=8, frameon=False)
     for axes in (left, right):

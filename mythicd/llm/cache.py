@@ -30,7 +30,7 @@ class Cache:
     def admit(
         self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None, logits: bool = True
     ) -> Seat:
-        """Seat a prompt (Ledger.admit). Raises Busy, changing nothing, or another error, after which nothing is held."""
+        """Seat a prompt (Ledger.admit). Raises Busy, changing nothing, or else, after which nothing is held."""
         seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
         try:
             self._apply(seat.operations)

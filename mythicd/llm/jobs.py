@@ -89,7 +89,7 @@ class Job:
 
     @classmethod
     def reply(cls, request: LlmRequest, mailbox: Mailbox, now: float) -> Job:
-        """Make the job of writing a reply. Raises ConfigError for what cannot be used of a tool, sampling or patience."""
+        """Make the job of writing a reply. Raises ConfigError for a tool, sampling or patience that cannot be used."""
         if request.sampling.max_tokens < 1 or request.sampling.repeat_penalty <= 0:
             raise ConfigError(
                 f"The sampling of {request.npc_id} cannot be used: {request.sampling}.",

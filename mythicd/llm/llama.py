@@ -262,7 +262,8 @@ class Context:
         """Return a row of the last batch's logits, of shape (vocabulary,), for reading until the next `evaluate`."""
         pointer = self._library.llama_get_logits_ith(self._context, row)
         values = (ctypes.c_float * self._columns).from_address(ctypes.addressof(pointer.contents))
-        return np.frombuffer(values, np.float32)
+        found: NDArray[np.float32] = np.frombuffer(memoryview(values), np.float32)
+        return found
 
     def clear(self) -> None:
         """Empty the KV cache."""

@@ -246,7 +246,9 @@ class Pump(threading.Thread):
             self._outbox.append((job.mailbox, [None]))
 
     def _admit_waiting(self, now: float) -> None:
-        """Let those in who fit now, the most urgent first; refuse those whose time is up."""
+        """Refuse those whose time is up; let those in who fit now, the most urgent first."""
+        for job in [job for job in self._waiting if job.deadline_s <= now]:
+            self._refuse(job, refused(job, self._waiting.pop(job)))
         if self._released:
             self._released = False
             urgent = sorted(self._waiting, key=lambda job: (-self._scheduler.priority(job.npc_id, now), job.arrived_s))
@@ -259,8 +261,6 @@ class Pump(threading.Thread):
                 except Exception as error:
                     self._refuse(job, _as_engine_error(error))
                 del self._waiting[job]
-        for job in [job for job in self._waiting if job.deadline_s <= now]:
-            self._refuse(job, refused(job, self._waiting.pop(job)))
 
     def _obey(self, order: Order, npc_id: str) -> None:
         self._end_ahead(npc_id)
@@ -288,12 +288,12 @@ class Pump(threading.Thread):
     # --- one step ------------------------------------------------------------------------------------------------
 
     def _step(self) -> bool:
-        """Make a step, if there is one to make; tell whether there was."""
+        """Make a step, if there is one to make; tell whether there may be another."""
         self._drop_cancelled()
         now = time.monotonic()
-        self._admit_waiting(now)
         for job in [job for job in self._jobs.values() if self._is_late(job, now)]:
             self._end(job, refused(job, None))
+        self._admit_waiting(now)
         for job in self._jobs.values():
             if job.writer is not None:
                 self._scheduler.read(job.number, self._ahead(job))
@@ -303,7 +303,7 @@ class Pump(threading.Thread):
             self._run(batch)
         self._figures.writing, self._figures.waiting = self._scheduler.writing, len(self._waiting)
         self._deliver()
-        return bool(batch.slices)
+        return bool(batch.slices) or (self._released and bool(self._waiting))
 
     def _ahead(self, job: Job) -> int:
         """Return how much of a stream its reader has not taken; where that is too much, have the reader call."""

@@ -73,6 +73,10 @@ class PromptTokens:
                 stable = len(tokens)
             if part in ("world", "character"):
                 seed = len(tokens)
+        if groups and groups[-1][1] == "turn":  # what stands before the turn in its own group, save what it alters
+            before = "".join(segment.text for segment in segments if segment.part != "turn")
+            before = before[sum(len(text) for text, _ in groups[:-1]) :]
+            stable += common_prefix(self._tokenise(before), tokens[stable:])
         if segments and segments[0].part == "world":
             world += common_prefix(self._tokenise(segments[0].text), tokens[world:])
         return Tokenised(tokens, min(world, stable), seed, stable)

@@ -234,3 +234,26 @@ async def test_a_prompt_begins_with_one_bos_whoever_writes_it(start: Start, tmp_
     bos = inside._model.vocabulary.control["<|endoftext|>"]
     tokens = inside._admission.prompts.whole(ask(MARLA, "hi")).tokens
     assert tokens[0] == bos and tokens.count(bos) == 1
+
+
+FOLDING = (
+    "{% for message in messages %}{% if message.role == 'system' %}{{ raise_exception('no such role') }}{% endif %}"
+    "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""The system's text stands in the first user message, and the first turn in the same one."""
+
+
+async def test_a_first_turn_in_the_systems_own_message_is_taken_back_alone(start: Start, tmp_path: Path) -> None:
+    engine = await start(tiny_gguf.write(tmp_path / "folding.gguf", tiny_gguf.Tiny(template=FOLDING)))
+    prompt = ask(MARLA, "hello")
+    front = pump(engine)._admission.prompts.front(prompt).tokens
+    await engine.attend("marla", prompt)
+    await engine.prepare("marla", prompt)
+    await engine.rollback("marla")
+    held = pump(engine)._ledger.tokens("marla")
+    assert len(held) >= len(front) - 1, "all but the token that the turn's first letters have become part of"
+    assert list(held) == front[: len(held)]
+    await engine.park("marla")
+    assert "marla" in pump(engine)._ledger.parked
+    await settle(engine)

@@ -207,6 +207,25 @@ async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monk
     assert began == ["odo", "wren"]
 
 
+async def test_the_room_of_one_whose_time_is_up_is_the_next_ones_at_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside one that nobody reads: the pump has nothing else to do, and must not fall asleep over it."""
+    engine = await start(n_ctx=4096, limits=Limits(streams=2, burst_tokens=8, chunk=1, chunk_least=1))
+    stuck = await stick(engine)
+    long = ask(ODO, "why? " * 250)
+    late = asyncio.ensure_future(read(engine, request("odo", long, patience_s=0.1)))
+    await until(lambda: len(pump(engine)._jobs) == 2)
+    waiting = asyncio.ensure_future(read(engine, request("wren", ask(MARLA, "hello"), patience_s=20.0)))
+    with monkeypatch.context() as alone:
+        alone.setattr(pump(engine), "nudge", lambda: None)  # it is to see by itself
+        with pytest.raises(Busy):
+            await late
+        async with asyncio.timeout(5):
+            assert finished(await waiting)
+    await stuck.aclose()
+
+
 async def test_what_is_done_ahead_goes_on_while_a_reply_waits_for_another_to_end(start: Start) -> None:
     engine = await start(**ONE)
     stuck = await stick(engine, "wren")
