@@ -43,6 +43,8 @@ from mythicd.llm.writing import Writer
 
 logger = logging.getLogger(__name__)
 
+RETRY_S = 0.5
+"""How often those who wait are tried again though nothing has ended."""
 MOST_COMMANDS = 256
 """Commands that may wait for the pump, which takes all of them before each step."""
 
@@ -64,6 +66,7 @@ class Pump(threading.Thread):
         """Replies for which there is no room yet, and why, in the order of their arrival."""
         self._released = False
         """Whether something ended since those were last tried."""
+        self._tried_s = 0.0
         self._outbox: list[tuple[Mailbox, list[Delivery]]] = []
         self._post = Post()
 
@@ -97,9 +100,9 @@ class Pump(threading.Thread):
     def run(self) -> None:
         """Load, pump, free."""
         model: Model | None = None
-        self._post.start()
         try:
             try:
+                self._post.start()
                 model = Model(self._path, self._options)
                 self._start(model)
             except Exception as error:
@@ -249,8 +252,9 @@ class Pump(threading.Thread):
         """Refuse those whose time is up; let those in who fit now, the most urgent first."""
         for job in [job for job in self._waiting if job.deadline_s <= now]:
             self._refuse(job, refused(job, self._waiting.pop(job)))
-        if self._released:
-            self._released = False
+        # Something has ended; or the model has become faster, which is what a voice too many waits for.
+        if self._released or now - self._tried_s > RETRY_S:
+            self._released, self._tried_s = False, now
             urgent = sorted(self._waiting, key=lambda job: (-self._scheduler.priority(job.npc_id, now), job.arrived_s))
             for job in urgent:
                 try:

@@ -30,9 +30,10 @@ class Post(threading.Thread):
         self._outboxes.put(outbox)
 
     def close(self) -> None:
-        """Deliver what was sent, then end. Blocking."""
-        self._outboxes.put(None)
-        self.join()
+        """Deliver what was sent, then end. Blocking. Nothing to do where it could not be started."""
+        if self.ident is not None:
+            self._outboxes.put(None)
+            self.join()
 
     def run(self) -> None:
         """Deliver."""

@@ -257,6 +257,28 @@ async def test_who_waits_while_nobody_reads_is_told_busy_all_the_same(start: Sta
     await settle(engine)
 
 
+async def test_a_voice_that_was_one_too_many_comes_when_the_model_is_faster_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The estimate of one slow moment must not hold the second speaker until the first has ended."""
+    engine = await start(n_ctx=2048)
+    slow = True
+    times = pump(engine)._scheduler.times
+    real = times.decode_s
+    monkeypatch.setattr(times, "decode_s", lambda writers: 0.3 if slow else real(writers))
+    endless = engine.generate(request("Marla", Talk("Marla").turn("hi", "None."), ENDLESS))
+    await anext(endless)
+    second = asyncio.ensure_future(read(engine, request("Odo", Talk("Odo").turn("hi", "None."), SHORT)))
+    await until(lambda: engine.figures.waiting == 1)
+    slow = False
+    for _ in range(60):  # the first goes on, and is read
+        await anext(endless)
+        await asyncio.sleep(0.02)
+    assert finished(await second).generated_tokens
+    await endless.aclose()
+    await settle(engine)
+
+
 async def test_a_waiting_reply_can_be_closed(start: Start) -> None:
     engine = await start(n_ctx=2048, limits=Limits(streams=1))
     first = engine.generate(request("Marla", Talk("Marla").turn("hi", "None."), ENDLESS))
