@@ -67,7 +67,7 @@ class Limits:
     """Most prompt tokens in a step."""
     chunk_least: int = 8
     """Fewest, where there is a prompt to evaluate: below this, reading the weights costs more than the tokens."""
-    stretch: float = 7.0
+    stretch: float = 6.5
     """How many times as long a step may take as it would without prompts: more makes those who write stutter, less
     spends the time on reading weights."""
     least_s: float = 0.020

@@ -88,7 +88,7 @@ def test_those_who_write_are_slowed_down_by_a_bounded_factor() -> None:
     model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
     model.speak(1, 2)
     model.add(3, 2000)
-    assert 69 <= model.step()[3] <= 74  # seven times the 12 ms that the two take
+    assert 63 <= model.step()[3] <= 68  # six and a half times the 12 ms that the two take
 
 
 def test_what_is_done_ahead_takes_short_steps_while_somebody_is_spoken_to() -> None:
