@@ -17,7 +17,7 @@ Rules, held by `check`:
    `append` cannot fail; whoever cannot be promised enough is refused with `Busy` and nothing changes.
 3. Only idle sequences lose anything to make room, in this order: their ends behind `stable` (the ephemeral turn and the
    reply to it, which no later prompt repeats); then, those out of view and long unused before others, they are parked;
-   where host memory is short, they are cut to their `seed` (system part and recap), then given up; roots go last.
+   where host memory is short, they are cut to their `seed` (the system message), then given up; roots go last.
 4. What one LoRA adapter has evaluated is of no use to another: nothing is kept, shared or restored across adapters.
 
 The ledger decides and the context obeys: operations are returned in the order in which they must be done (cache.py).
@@ -157,8 +157,8 @@ class Ledger:
         """Give `owner` a sequence that begins with as much of `prompt` as can be had, and room for `growth` more.
 
         The prompt has at least one token and, with `growth`, at most `longest`. Its last token is evaluated in any case
-        when its `logits` are wanted. Raises Busy, changing nothing, when
-        the owner's sequence is busy, or other busy sequences hold what would be needed.
+        when its `logits` are wanted. Raises Busy, changing nothing, when the owner's sequence is busy, or other busy
+        sequences hold what would be needed.
         """
         size = len(prompt) + growth
         if not prompt or growth < 0 or size > self.longest:

@@ -16,8 +16,9 @@ it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes 
 and the writer that has waited longest. It matters where not all can be served: for the chunk, and for writing when a
 step of all would be too long.
 
-**Nobody starves**: a reply that could run and does not earns `slice_tokens / burst_tokens` of a turn with each step,
-and a whole turn earned is served before any priority. A turn is one token of a reply, or `slice_tokens` of a prompt.
+**Nobody starves**: a reply that could run earns `slice_tokens / burst_tokens` of a turn with each step and pays one
+when it does; a whole turn saved up is served before any priority. A turn is one token of a reply, or `slice_tokens` of
+a prompt.
 
 **Who is ahead of its voice yields**: a stream with `burst_tokens` written that its reader has not taken goes behind the
 others, and one with twice as many stops until the reader has caught up. What is done ahead gets what no reply wants.
@@ -116,7 +117,7 @@ class _Stream:
     ahead: int = 0
     """Tokens its reader has not taken."""
     credit: float = 0.0
-    """Turns earned by waiting."""
+    """Turns earned and not had."""
 
 
 class Scheduler:
