@@ -194,6 +194,10 @@ class LlmRequest:
     sampling: Sampling = field(default_factory=Sampling)
     patience_s: float = 10.0
     """Seconds in which its first token must come: what waits longer, for room or for others, ends with Busy."""
+    ahead_tokens: int = 0
+    """Most tokens it may be ahead of its reader before it stops, until the reader reads on; 0 for the engine's own
+    limit, which none exceeds. For what is written before anybody knows whether it counts. Counted in events, which
+    are tokens but for a tool call: that is one, however long."""
 
 
 @dataclass(frozen=True, slots=True)

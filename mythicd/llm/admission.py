@@ -69,7 +69,9 @@ class Admission:
                 job.writer = Writer(self.model.vocabulary, job.tools, job.sampling, growth + 1, self.banned)
             self._count += 1
             left = len(job.tokens) - seat.kept
-            self.scheduler.add(self._count, job.npc_id, job.work, left, now, adapter=adapter)
+            self.scheduler.add(
+                self._count, job.npc_id, job.work, left, now, adapter=adapter, ahead_tokens=job.ahead_tokens
+            )
         except BaseException:
             self.cache.release(job.npc_id, 0, 0)
             self.cache.forget(job.npc_id)

@@ -116,7 +116,9 @@ class LlamaLlm:
         evaluation fails. Whatever is raised, no other character is concerned.
         """
         pump = self._running()
-        mailbox = Mailbox(self._options.limits.burst_tokens, pump.nudge)
+        limits = self._options.limits
+        # One that may be little ahead goes on with the first event that is read, and else once half of them are.
+        mailbox = Mailbox(min(limits.most_ahead(request.ahead_tokens) - 1, limits.burst_tokens), pump.nudge)
         job = Job.reply(request, mailbox, time.monotonic())
         pump.submit(job)
         try:

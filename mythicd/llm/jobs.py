@@ -68,6 +68,8 @@ class Job:
     """When it was asked for, on the pump's clock."""
     patience_s: float = 0.0
     """Of a reply: how long its first token may take."""
+    ahead_tokens: int = 0
+    """Of a reply: how far ahead of its reader it asked to stop; 0 for the limit of all."""
     tools: tuple[Tool, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     cancelled: bool = False
@@ -89,7 +91,7 @@ class Job:
 
     @classmethod
     def reply(cls, request: LlmRequest, mailbox: Mailbox, now: float) -> Job:
-        """Make the job of writing a reply. Raises ConfigError for a tool, sampling or patience that cannot be used."""
+        """Make the job of writing a reply. Raises ConfigError for what cannot be used: a tool, or a number."""
         if request.sampling.max_tokens < 1 or request.sampling.repeat_penalty <= 0:
             raise ConfigError(
                 f"The sampling of {request.npc_id} cannot be used: {request.sampling}.",
@@ -97,8 +99,22 @@ class Job:
             )
         if isnan(request.patience_s):
             raise ConfigError(f"The patience of {request.npc_id} is no number.", remedy="Give it in seconds.")
-        tools = tuple(read_tool(spec) for spec in request.tools)
-        return cls(request.npc_id, request.prompt, mailbox, "reply", now, request.patience_s, tools, request.sampling)
+        if request.ahead_tokens < 0:
+            raise ConfigError(
+                f"{request.npc_id} cannot be {request.ahead_tokens} tokens ahead of its reader.",
+                remedy="ahead_tokens must be at least 1, or 0 for the engine's own limit.",
+            )
+        return cls(
+            request.npc_id,
+            request.prompt,
+            mailbox,
+            "reply",
+            now,
+            request.patience_s,
+            request.ahead_tokens,
+            tuple(read_tool(spec) for spec in request.tools),
+            request.sampling,
+        )
 
     @property
     def tokens(self) -> list[int]:

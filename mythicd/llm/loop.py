@@ -312,7 +312,7 @@ class Pump(threading.Thread):
     def _ahead(self, job: Job) -> int:
         """Return how much of a stream its reader has not taken; where that is too much, have the reader call."""
         ahead = job.delivered - job.mailbox.taken
-        if ahead >= 2 * self._options.limits.burst_tokens:
+        if ahead >= self._options.limits.most_ahead(job.ahead_tokens):
             job.mailbox.held = True
             ahead = job.delivered - job.mailbox.taken  # it may have read on before it could know
         return ahead

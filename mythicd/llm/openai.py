@@ -95,6 +95,7 @@ class OpenAiLlm:
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Write one reply: PrefillDone, then TextDelta, then each InlineCall, then Finished. Closing it cancels it.
 
+        A server cannot be held back: `ahead_tokens` is ignored, and what is not read waits in the connection.
         PrefillDone knows its figure from llama-server only; elsewhere it is 0. Raises Busy when neither a place nor a
         word comes in time or the server has no room; ConfigError when the server does not take the request, key or
         model, or a tool's schema cannot be kept; EngineUnavailable when it cannot be reached; EngineError when it fails

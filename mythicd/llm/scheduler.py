@@ -21,7 +21,8 @@ when it does; a whole turn saved up is served before any priority. A turn is one
 a prompt.
 
 **Who is ahead of its voice yields**: a stream with `burst_tokens` written that its reader has not taken goes behind the
-others, and one with twice as many stops until the reader has caught up. What is done ahead gets what no reply wants.
+others, and one with twice as many stops until the reader has caught up; where less was asked for, so many and half of
+it. What is done ahead gets what no reply wants.
 
 **Adapters**: a batch carries one set of LoRA weights, so steps rotate among the adapters of those who run, the one that
 has waited longest first.
@@ -61,7 +62,8 @@ class Limits:
     waiting: int = 16
     """Replies that may wait for one of those to end; one more is refused at once."""
     burst_tokens: int = 48
-    """Most tokens a reply may be ahead of its reader before others go first; at twice that it stops."""
+    """Most tokens a reply may be ahead of its reader before others go first; at twice that it stops. A reply may ask
+    for less (`most_ahead`)."""
     slice_tokens: int = 8
     """Of every `burst_tokens` steps that a reply could have run in, it does so in at least this many."""
     chunk: int = 256
@@ -83,6 +85,10 @@ class Limits:
     """Longest step while nobody writes: then a prompt in one piece is soonest done."""
     voice_rate: float = 5.0
     """Tokens a second that a voice needs (165 words a minute at 1.35 tokens a word are 3.7), with a margin."""
+
+    def most_ahead(self, asked: int = 0) -> int:
+        """Return at how many tokens ahead of its reader a reply stops that asked for so many; 0 asks for nothing."""
+        return min(asked, 2 * self.burst_tokens) if asked else 2 * self.burst_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,8 @@ class _Stream:
     """Prompt tokens still to be evaluated; 0 while writing."""
     served_s: float
     """When it last ran, or arrived."""
+    most_ahead: int
+    """Tokens ahead of its reader at which it stops; at half of them it goes behind the others."""
     written: int = 0
     ahead: int = 0
     """Tokens its reader has not taken."""
@@ -184,12 +192,24 @@ class Scheduler:
             )
 
     def add(
-        self, stream: int, owner: str, work: Work, prompt_tokens: int, now: float, *, adapter: str | None = None
+        self,
+        stream: int,
+        owner: str,
+        work: Work,
+        prompt_tokens: int,
+        now: float,
+        *,
+        adapter: str | None = None,
+        ahead_tokens: int = 0,
     ) -> None:
-        """Take in a stream of which so many prompt tokens are to be evaluated, at least one."""
-        if stream in self._streams or prompt_tokens < 1:
-            raise ValueError(f"stream {stream} with {prompt_tokens} tokens")
-        self._streams[stream] = _Stream(stream, owner, work, adapter, prompt_tokens, now)
+        """Take in a stream of which so many prompt tokens are to be evaluated, at least one.
+
+        `ahead_tokens` is how far ahead of its reader it asked to stop; 0 for the limit of all.
+        """
+        if stream in self._streams or prompt_tokens < 1 or ahead_tokens < 0:
+            raise ValueError(f"stream {stream} with {prompt_tokens} tokens, {ahead_tokens} ahead")
+        most_ahead = self._limits.most_ahead(ahead_tokens)
+        self._streams[stream] = _Stream(stream, owner, work, adapter, prompt_tokens, now, most_ahead)
 
     def remove(self, stream: int, now: float) -> None:
         """The stream has ended or was cancelled."""
@@ -260,13 +280,13 @@ class Scheduler:
         return min((stream.adapter for stream in runnable), key=waited)
 
     def _can_run(self, stream: _Stream) -> bool:
-        return bool(stream.left) or stream.ahead < 2 * self._limits.burst_tokens
+        return bool(stream.left) or stream.ahead < stream.most_ahead
 
     def _rank(self, stream: _Stream, now: float) -> tuple[int, bool, bool, int, float, int]:
         return (
             _AHEAD[stream.work],
             stream.credit < 1,
-            stream.ahead >= self._limits.burst_tokens,
+            2 * stream.ahead >= stream.most_ahead,
             -self.priority(stream.owner, now),
             0.0 if stream.left else stream.served_s,  # prompts one after the other: shared out, all would end late
             stream.name,

@@ -36,7 +36,7 @@ from mythicd.engines import (
     Sampling,
     TextDelta,
 )
-from mythicd.errors import Busy, EngineError
+from mythicd.errors import Busy, ConfigError, EngineError
 from mythicd.llm.engine import LlamaLlm
 from mythicd.llm.llama import Context
 from mythicd.llm.scheduler import Limits
@@ -148,6 +148,37 @@ async def test_closing_a_reply_that_nobody_read_lets_the_next_one_in_at_once(sta
     async with asyncio.timeout(3):
         assert finished(await waiting)
     assert engine.figures.queue_wait.total < 3
+
+
+async def test_a_reply_that_may_be_little_ahead_waits_for_its_reader_and_goes_on_at_once(start: Start) -> None:
+    engine = await start(n_ctx=4096, limits=Limits(burst_tokens=48))
+    reply = engine.generate(replace(request("marla", ask(MARLA, "hello"), ENDLESS), ahead_tokens=4))
+    assert isinstance(await anext(reply), PrefillDone)
+    (job,) = pump(engine)._jobs.values()
+
+    async def stops() -> int:
+        """Wait until it is held back; return how far ahead of its reader it is by then, and stays."""
+        await until(lambda: job.mailbox.held and job.delivered - job.mailbox.taken >= 4)
+        ahead = job.delivered - job.mailbox.taken
+        assert finished(await read(engine, request("odo", ask(ODO, "hello")))), "nobody else is"
+        assert job.delivered - job.mailbox.taken == ahead
+        return ahead
+
+    for _ in range(6):
+        assert await stops() == 4
+        assert isinstance(await anext(reply), TextDelta)
+    for _ in range(30):  # more than it may be ahead
+        await anext(reply)
+    assert await stops() == 4
+    await reply.aclose()
+    await settle(engine)
+
+
+async def test_nobody_can_be_less_than_nothing_ahead(start: Start) -> None:
+    engine = await start()
+    with pytest.raises(ConfigError, match="-1 tokens ahead"):
+        await read(engine, replace(request("marla", ask(MARLA, "hello")), ahead_tokens=-1))
+    await settle(engine)
 
 
 @pytest.mark.parametrize("patience_s", [1e12, float("inf")])

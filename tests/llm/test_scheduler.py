@@ -26,8 +26,10 @@ class Model:
         self._cost = decode, more, token
         self._left: dict[int, int] = {}
 
-    def add(self, stream: int, prompt: int = 1, work: Work = "reply", adapter: str | None = None) -> None:
-        self.scheduler.add(stream, f"npc{stream}", work, prompt, self.now, adapter=adapter)
+    def add(
+        self, stream: int, prompt: int = 1, work: Work = "reply", adapter: str | None = None, ahead_tokens: int = 0
+    ) -> None:
+        self.scheduler.add(stream, f"npc{stream}", work, prompt, self.now, adapter=adapter, ahead_tokens=ahead_tokens)
         self._left[stream] = prompt
 
     def remove(self, stream: int) -> None:
@@ -210,6 +212,36 @@ def test_who_is_ahead_of_its_voice_goes_behind_the_others_and_then_stops() -> No
     assert model.step() == {}
     model.scheduler.read(1, 3)
     assert model.step() == {1: 1}
+
+
+def test_who_asked_to_be_little_ahead_stops_sooner_and_nobody_else_does() -> None:
+    model = Model(Limits(streams=4, burst_tokens=16, slice_tokens=2))
+    for stream, ahead_tokens in ((1, 4), (2, 0), (3, 99)):
+        model.add(stream, 16, ahead_tokens=ahead_tokens)
+    while min(model.written[stream] for stream in (1, 2, 3)) < FIRST_WORDS:
+        model.step()
+    for stream in (1, 2, 3):
+        model.scheduler.read(stream, 3)
+    assert model.step().keys() == {1, 2, 3}
+    for stream in (1, 2, 3):
+        model.scheduler.read(stream, 4)
+    assert model.step().keys() == {2, 3}
+    for stream in (1, 2, 3):
+        model.scheduler.read(stream, 2 * 16)
+    assert model.step() == {}, "nobody may be further ahead than the limit of all"
+    model.scheduler.read(1, 3)
+    assert model.step() == {1: 1}
+
+
+def test_who_asked_to_be_little_ahead_goes_behind_the_others_at_half_of_it() -> None:
+    model = Model(Limits(streams=4, slice_tokens=2, burst_tokens=16, step_s=20 * MS), decode=10 * MS, more=30 * MS)
+    model.add(1, 16, ahead_tokens=8)
+    model.speak(2)
+    model.scheduler.focus("npc1", Focus(mic=True), model.now)
+    model.scheduler.read(1, 3)
+    assert sum(1 in model.step() for _ in range(16)) >= 12, "the player speaks to it"
+    model.scheduler.read(1, 4)
+    assert sum(1 in model.step() for _ in range(16)) <= 3, "no more than its minimum"
 
 
 def test_what_is_done_ahead_waits_for_every_reply_whose_prompt_is_not_done() -> None:
