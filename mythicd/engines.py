@@ -84,6 +84,10 @@ class AsrStream(Protocol):
     async def push(self, pcm: bytes) -> str:
         """Take s16le 16 kHz audio; return the hypothesis so far (it may change until `finish`)."""
 
+    async def guess(self) -> Recognition:
+        """Return the final words, should the utterance end here. It stays open: more audio may follow, and then all of
+        it counts. When none follows, `finish` gives the same at once. May be cancelled without harm."""
+
     async def finish(self) -> Recognition:
         """No more audio comes: return the final words. The stream is closed afterwards."""
 

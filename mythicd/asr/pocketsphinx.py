@@ -8,10 +8,13 @@ first are misheard and no result can be repeated. Decoding costs 0.04 s per seco
 1. while the player speaks, the *live* search (first pass only) gives partials; at a few points in time it starts over
    from the utterance's beginning with the mean of what has been heard by then, and catches up within a few frames;
 2. once enough has been heard for a good mean, the *final* search (all passes) takes over in the same way;
-3. an utterance that ends before that is simply decoded again, with the true mean.
+3. an utterance that ends before that is simply decoded again, with the true mean;
+4. a guess at the words ends the search, since the later passes run only then. Where the utterance goes on all the
+   same, the search starts over as in 1, with the best mean known.
 
-The words depend on nothing but the utterance's samples: not on what was said before, nor on how it was chunked. (The
-confidence moves in the fourth decimal: the decoder begins its search for the best Gaussians where it last left off.)
+The words depend on nothing but the utterance's samples (and, where two sound alike, on guesses made on the way): not
+on what was said before, nor on how it was chunked. (The confidence moves in the fourth decimal: the decoder begins its
+search for the best Gaussians where it last left off.)
 White noise of −64 dBFS is added, as no microphone is without: models trained on recordings mishear digital silence.
 """
 
@@ -156,17 +159,18 @@ class PocketSphinxStream:
 
     async def push(self, pcm: bytes) -> str:
         """Take s16le 16 kHz audio; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
-        utterance = self._utterance
-        if utterance is None:
-            raise EngineError("This utterance is over.", remedy="Open another one.")
+        utterance = self._unfinished()
         to_array(pcm)
         return await self._worker.call(utterance.push, pcm)
 
+    async def guess(self) -> Recognition:
+        """Return what `finish` would return now; the utterance goes on."""
+        return await self._worker.call(self._unfinished().guess)
+
     async def finish(self) -> Recognition:
         """Return the final words; the text is empty when nothing was understood."""
-        utterance, self._utterance = self._utterance, None
-        if utterance is None:
-            raise EngineError("This utterance is over.", remedy="Open another one.")
+        utterance = self._unfinished()
+        self._utterance = None
         self._closed()
         # Shielded: a caller that is cancelled must not keep the decoder from going back.
         return await asyncio.shield(self._worker.call(self._end, utterance.finish))
@@ -177,6 +181,11 @@ class PocketSphinxStream:
         if utterance is not None:
             self._closed()
             await asyncio.shield(self._worker.call(self._end, utterance.abandon))
+
+    def _unfinished(self) -> _Utterance:
+        if self._utterance is None:
+            raise EngineError("This utterance is over.", remedy="Open another one.")
+        return self._utterance
 
     def _end(self, end: Callable[[], Any]) -> Any:
         try:
@@ -198,6 +207,8 @@ class _Utterance:
         self._restarts = list(_RESTARTS)
         self._mean = _FIRST_MEAN
         self._text = ""
+        self._guess: Recognition | None = None
+        """What came of the frames so far; there is no search under way then."""
         self._begin("live")
 
     def push(self, pcm: bytes) -> str:
@@ -207,6 +218,9 @@ class _Utterance:
             )
         for frame in self._reframer.add(pcm):
             self._frames.append(self._with_noise(frame))
+            if self._guess is not None:
+                self._guess = None
+                self._begin("live" if self._restarts else "final")
             self._decode(_CATCH_UP)
             if self._decoded < len(self._frames):
                 continue
@@ -215,11 +229,28 @@ class _Utterance:
                 self._restart()
         return self._text
 
+    def guess(self) -> Recognition:
+        if self._guess is None:
+            self._guess = self._final()
+        return self._guess
+
     def finish(self) -> Recognition:
+        return self.guess()
+
+    def abandon(self) -> None:
+        # There is no other way out of an utterance. It is free in the live search; the final one runs its later passes
+        # for nobody.
+        if self._guess is None:
+            self._decoder.end_utt()
+
+    def _final(self) -> Recognition:
+        """End the search with all its passes."""
         if len(self._frames) < _SHORTEST_FRAMES:
             self._decoder.end_utt()
             return Recognition("", 0.0)
         if self._restarts or len(self._frames) < _TRUE_MEAN_BELOW:
+            if self._restarts and self._decoded >= _RESTARTS[0]:
+                self._mean = self._heard_mean()  # of use should the utterance go on
             self._decoder.end_utt()
             self._begin("final")
             self._decoder.process_raw(b"".join(self._frames), False, True)
@@ -228,11 +259,6 @@ class _Utterance:
         first_pass = _hypothesis(self._decoder)
         self._decoder.end_utt()
         return _recognition(self._decoder, first_pass)
-
-    def abandon(self) -> None:
-        # There is no other way out of an utterance. It is free in the live search; the final one runs its later passes
-        # for nobody.
-        self._decoder.end_utt()
 
     def _restart(self) -> None:
         """Start over with the mean of what has been heard by now."""

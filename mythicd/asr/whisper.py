@@ -1,9 +1,9 @@
 """faster-whisper as an Asr: any speech, on the CPU or a GPU, with a model that has to be downloaded once.
 
 Whisper is no streaming model: it hears a whole utterance at a time. Partials are therefore made by transcribing the
-growing buffer again whenever another `step_s` of audio has come, and `finish` transcribes all of it. A push that comes
-while a transcription is under way does not wait for it; it returns the last hypothesis. The world's names are given as
-hotwords: words that the decoder is told before it begins.
+growing buffer again whenever another `step_s` of audio has come, and `guess` and `finish` transcribe all of it. A push
+that comes while a transcription is under way does not wait for it; it returns the last hypothesis. The world's names
+are given as hotwords: words that the decoder is told before it begins.
 """
 
 from __future__ import annotations
@@ -155,6 +155,8 @@ class WhisperStream:
         """Samples in the newest transcription, under way or done."""
         self._text = ""
         self._running: asyncio.Task[Recognition] | None = None
+        self._guess: Recognition | None = None
+        """What came of all audio so far."""
         self._over = False
 
     async def push(self, pcm: bytes) -> str:
@@ -167,6 +169,8 @@ class WhisperStream:
                 f"The utterance is longer than {LONGEST_S:.0f} s.", remedy="Finish it and open another one."
             )
         self._pcm += pcm
+        if pcm:
+            self._guess = None
         samples = len(self._pcm) // 2
         if self._running is not None and self._running.done():
             task, self._running = self._running, None
@@ -178,14 +182,19 @@ class WhisperStream:
         await asyncio.sleep(0)
         return self._text
 
+    async def guess(self) -> Recognition:
+        """Transcribe all of the utterance so far; it goes on."""
+        if self._over:
+            raise EngineError("This utterance is over.", remedy="Open another one.")
+        await self._drop_partial()
+        return await self._final()
+
     async def finish(self) -> Recognition:
         """Transcribe the whole utterance."""
         if self._over:
             raise EngineError("This utterance is over.", remedy="Open another one.")
         await self._close()
-        if len(self._pcm) < _SHORTEST_S * MIC_RATE * 2:
-            return Recognition("", 0.0)
-        return await self._transcribe()
+        return await self._final()
 
     async def abandon(self) -> None:
         """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
@@ -195,12 +204,26 @@ class WhisperStream:
     async def _close(self) -> None:
         self._over = True
         self._engine.closed()
-        if self._running is not None:
+        await self._drop_partial()
+
+    async def _drop_partial(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
             # A transcription that has begun cannot be stopped, one that waits for the thread can. Either way its
-            # outcome, and its failure, are of no interest any more: `finish` hears everything again.
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-            self._running = None
+            # outcome, and its failure, are of no interest any more: everything is heard again.
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _final(self) -> Recognition:
+        samples = len(self._pcm)
+        if self._guess is None:
+            if samples < _SHORTEST_S * MIC_RATE * 2:
+                return Recognition("", 0.0)
+            guess = await self._transcribe()
+            if len(self._pcm) != samples:
+                return guess  # more has come meanwhile, which this knows nothing of
+            self._guess = guess
+        return self._guess
 
     async def _transcribe(self) -> Recognition:
         samples = to_array(bytes(self._pcm)).astype(np.float32) / 32768.0

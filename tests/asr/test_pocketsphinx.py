@@ -17,6 +17,7 @@ from hearing import HARBOUR_TOWN, OTHER_WORLDS, QUESTIONS, hear, rate_of_errors,
 
 from mythicd.asr.confidence import BELIEVABLE
 from mythicd.asr.pocketsphinx import PocketSphinxAsr
+from mythicd.asr.words import word_errors
 from mythicd.engines import MIC_RATE, Asr, Vocabulary
 from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
 
@@ -95,6 +96,55 @@ async def test_it_keeps_up(asr: PocketSphinxAsr) -> None:
     # CPU time of the whole process: what the clock says depends on who else is running.
     assert time.process_time() - started < 0.5 * len(pcm) / 2 / MIC_RATE
     assert float(np.median(busy)) < 0.010
+
+
+@pytest.mark.parametrize("question", ["Who is Orsolo?", "What do you know about the smugglers and the harbor master?"])
+async def test_a_guess_is_what_finish_says(asr: PocketSphinxAsr, question: str) -> None:
+    stream = await asr.open()
+    await stream.push(say(question))
+    guess = await stream.guess()
+    assert await stream.guess() is guess
+    assert await stream.finish() is guess, "nothing is computed twice"
+    expected, _ = await hear(await asr.open(), say(question))
+    assert guess.text == expected.text
+    assert guess.confidence == pytest.approx(expected.confidence, abs=0.01)
+    with pytest.raises(EngineError, match="over"):
+        await stream.guess()
+
+
+async def test_an_utterance_goes_on_behind_guesses(asr: PocketSphinxAsr) -> None:
+    pcm = say("Can you show me the way to the lighthouse?") + say("Where can I find the blue lantern?")
+    expected, partials = await hear(await asr.open(), pcm)
+    for pauses_s in ((0.24, 0.5, 1.2), (1.3, 1.9, 2.4), (3.0, 3.1)):
+        stream = await asr.open()
+        partial = ""
+        for at in range(0, len(pcm), 640):
+            partial = await stream.push(pcm[at : at + 640])
+            if (at + 640) / 2 / MIC_RATE in pauses_s:
+                await stream.guess()
+        # The mean with which it goes on is rounded otherwise: one word may come out differently.
+        recognition = await stream.finish()
+        for heard, before in ((partial, partials[-1]), (recognition.text, expected.text)):
+            assert word_errors(before.split(), heard.split()) <= 1, pauses_s
+
+
+async def test_a_guess_that_nobody_waits_for_does_no_harm(asr: PocketSphinxAsr) -> None:
+    pcm = say("Where can I find the blue lantern?")
+    expected, _ = await hear(await asr.open(), pcm)
+    stream = await asr.open()
+    for end in range(24_000, len(pcm), 8_000):
+        await stream.push(pcm[end - (24_000 if end == 24_000 else 8_000) : end])
+        guess = asyncio.create_task(stream.guess())
+        await asyncio.sleep(0)
+        guess.cancel()
+        last = end
+    await stream.push(pcm[last:])
+    assert (await stream.finish()).text == expected.text
+    stream = await asr.open()
+    await stream.push(pcm)
+    await stream.guess()
+    await stream.abandon()
+    assert (await hear(await asr.open(), pcm))[0].text == expected.text
 
 
 async def test_nothing_heard_is_no_words(asr: PocketSphinxAsr) -> None:

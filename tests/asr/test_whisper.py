@@ -76,6 +76,26 @@ async def test_it_transcribes_with_partials(asr: WhisperAsr) -> None:
     assert recognition.lang == "en"
 
 
+async def test_a_guess_leaves_the_utterance_open(asr: WhisperAsr) -> None:
+    stream = await asr.open()
+    assert (await stream.guess()).text == ""
+    await stream.push(SECOND)
+    first = await stream.guess()
+    assert first.text == "where is the blue lantern"
+    await stream.push(b"")
+    assert await stream.guess() is first
+    await stream.push(SECOND)
+    late = asyncio.create_task(stream.guess())
+    await asyncio.sleep(0)
+    late.cancel()
+    await stream.push(SECOND)
+    second = await stream.guess()
+    assert second is not first
+    assert await stream.finish() is second
+    with pytest.raises(EngineError, match="over"):
+        await stream.guess()
+
+
 async def test_hotwords_reach_the_decoder(asr: WhisperAsr) -> None:
     before = await asr.open()
     await asr.learn(HARBOUR_TOWN)
