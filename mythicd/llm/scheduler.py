@@ -227,7 +227,8 @@ class Scheduler:
     def next_batch(self, now: float, until: float = inf) -> Batch:
         """Return what to evaluate next; without slices when there is nothing to do.
 
-        `until` is when somebody's time is over: a step should not run on long after that.
+        `until` is when somebody's time is over. A step takes at most half of what is left until then: one that was to
+        last to the very end, and took twice as long on a machine that others use, had somebody wait a second more.
         """
         runnable = [stream for stream in self._streams.values() if self._can_run(stream)]
         if not runnable:
@@ -240,7 +241,7 @@ class Scheduler:
         )
         writers = self._writers([stream for stream in mine if not stream.left])
         slices = [Slice(stream.name, 1) for stream in writers]
-        most_s = max(self._limits.first_s, until - now)
+        most_s = max(self._limits.first_s, (until - now) / 2)
         slices += self._chunk([stream for stream in mine if stream.left], writers, most_s)
         return Batch(tuple(slices), adapter)
 

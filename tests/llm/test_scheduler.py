@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,8 @@ class Model:
         self.scheduler = Scheduler(limits)
         self.now = 100.0
         self.written: Counter[int] = Counter()
+        self.slower = 1.0
+        """How many times as long as it should everything takes."""
         self._cost = decode, more, token
         self._left: dict[int, int] = {}
 
@@ -36,12 +39,12 @@ class Model:
         self.scheduler.remove(stream, self.now)
         del self._left[stream]
 
-    def step(self) -> dict[int, int]:
-        batch = self.scheduler.next_batch(self.now)
+    def step(self, until: float = inf) -> dict[int, int]:
+        batch = self.scheduler.next_batch(self.now, until)
         decode, more, token = self._cost
         writers = sum(not self._left[part.stream] for part in batch.slices)
         prompt = sum(part.tokens for part in batch.slices if self._left[part.stream])
-        took = (decode + more * (writers - 1)) * (writers > 0) + prompt * token
+        took = ((decode + more * (writers - 1)) * (writers > 0) + prompt * token) * self.slower
         self.now += took
         self.scheduler.evaluated(batch, took, self.now)
         for part in batch.slices:
@@ -109,8 +112,24 @@ def test_a_step_does_not_run_on_long_after_somebodys_time_is_over() -> None:
     model.remove(1)
     model.add(2, 9000)
     assert sum(part.tokens for part in model.scheduler.next_batch(model.now).slices) > 900
-    assert 290 < sum(part.tokens for part in model.scheduler.next_batch(model.now, model.now + 0.3).slices) < 310
+    assert 290 < sum(part.tokens for part in model.scheduler.next_batch(model.now, model.now + 0.6).slices) < 310
     assert 70 < sum(part.tokens for part in model.scheduler.next_batch(model.now, model.now - 5).slices) < 80
+
+
+@pytest.mark.parametrize("patience_s", [0.1, 0.3, 0.7, 1.1, 1.5, 1.9, 3.0, 10.0])
+@pytest.mark.parametrize("writers", [0, 2])
+def test_nobodys_time_is_far_over_though_steps_take_twice_as_long_as_they_did(patience_s: float, writers: int) -> None:
+    limits = Limits(streams=4, chunk=2000, chunk_least=4)
+    model = Model(limits)
+    model.speak(1, 2)
+    for stream in (1, 2)[writers:]:
+        model.remove(stream)
+    model.add(3, 90_000)
+    model.slower = 2.0
+    until = model.now + patience_s
+    while model.now < until:
+        assert 3 in model.step(until)
+    assert model.now - until <= 2 * limits.first_s
 
 
 def test_prompts_are_evaluated_one_after_the_other_for_shared_out_all_would_end_late() -> None:
