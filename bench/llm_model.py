@@ -16,6 +16,7 @@ import hashlib
 import itertools
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,13 +79,13 @@ def cache_dir() -> Path:
 
 def model(shape: Shape, folder: Path | None = None) -> Path:
     """Return the path of the Q4_0 model of this shape, made if it is not there yet (seconds, then never again)."""
-    return _made(f"{shape.name}-{_mark(shape)}.gguf", folder, lambda path: _write_model(path, shape))
+    return made(f"{shape.name}-{_mark(shape)}.gguf", folder, lambda path: _write_model(path, shape))
 
 
 def adapter(shape: Shape, seed: int, folder: Path | None = None) -> Path:
     """Return the path of a LoRA adapter (rank 8, on queries and values) for the model of this shape."""
     name = f"{shape.name}-{_mark(shape)}-lora{seed}.gguf"
-    return _made(name, folder, lambda path: _write_adapter(path, shape, seed))
+    return made(name, folder, lambda path: _write_adapter(path, shape, seed))
 
 
 @cache
@@ -98,7 +99,7 @@ def words(vocabulary: int) -> tuple[str, ...]:
 
 def vocabulary_of(size: int) -> tuple[list[str], list[str]]:
     """Return (tokens, merges) of the byte-level BPE in which each word, with or without its space, is one token."""
-    tokens = _alphabet()
+    tokens = alphabet()
     known = set(tokens)
     merges: list[str] = []
     ranks: dict[tuple[str, str], int] = {}
@@ -136,7 +137,7 @@ def _pieces(text: str, ranks: dict[tuple[str, str], int]) -> list[str]:
     return pieces
 
 
-def _alphabet() -> list[str]:
+def alphabet() -> list[str]:
     """Return GPT-2's printable stand-in for each of the 256 bytes, in byte order."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     spare = iter(range(256, 512))
@@ -147,12 +148,12 @@ def _mark(shape: Shape) -> str:
     return hashlib.sha256(f"{EDITION} {shape}".encode()).hexdigest()[:8]
 
 
-def _made(name: str, folder: Path | None, write: object) -> Path:
+def made(name: str, folder: Path | None, write: Callable[[Path], None]) -> Path:
+    """Return the path of a generated file, which `write` makes if it is not there yet; `folder` None is `cache_dir`."""
     path = (cache_dir() if folder is None else folder) / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}")  # so that nobody ever reads half a file
-        assert callable(write)
         write(unfinished)
         unfinished.replace(path)
     return path
@@ -161,9 +162,35 @@ def _made(name: str, folder: Path | None, write: object) -> Path:
 def _write_model(path: Path, shape: Shape) -> None:
     rng = np.random.default_rng(1)
     tokens, merges = vocabulary_of(shape.vocabulary)
-    tokens += [f"[unused{number}]" for number in range(shape.vocabulary - len(tokens) - len(CONTROL))]
-    types = [gguf.TokenType.NORMAL] * len(tokens) + [gguf.TokenType.CONTROL] * len(CONTROL)
-    tokens += CONTROL
+    tokens = filled(tokens, shape.vocabulary)
+    spoken = {SPACE + word for word in words(shape.vocabulary)}
+    live = np.array([token in spoken for token in tokens])
+
+    def weight(name: str, rows: int, columns: int) -> np.ndarray:
+        values = rng.standard_normal((rows, columns), np.float32) * np.float32(columns**-0.5)
+        if name == "output.weight":
+            values[~live] = 0
+        return values
+
+    write_llama(path, shape, tokens, merges, weight)
+
+
+def filled(tokens: list[str], size: int) -> list[str]:
+    """Return a vocabulary of exactly this size: these tokens, unused ones, and the control tokens at its end."""
+    room = size - len(tokens) - len(CONTROL)
+    if room < 0:
+        raise ValueError(f"{len(tokens)} tokens do not fit into a vocabulary of {size}")
+    return [*tokens, *(f"[unused{number}]" for number in range(room)), *CONTROL]
+
+
+def write_llama(
+    path: Path, shape: Shape, tokens: list[str], merges: list[str], weight: Callable[[str, int, int], np.ndarray]
+) -> None:
+    """Write a model of this shape in Q4_0; `weight` makes each matrix, by its name, rows and columns.
+
+    The vocabulary ends with CONTROL, and a reply with `<|im_end|>`.
+    """
+    types = [gguf.TokenType.NORMAL] * (len(tokens) - len(CONTROL)) + [gguf.TokenType.CONTROL] * len(CONTROL)
     assert len(tokens) == shape.vocabulary
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(f"random {shape.name}")
@@ -187,32 +214,28 @@ def _write_model(path: Path, shape: Shape) -> None:
     writer.add_add_bos_token(False)
     writer.add_chat_template(CHATML)
 
-    def weight(name: str, rows: int, columns: int, live: np.ndarray | None = None) -> None:
-        values = rng.standard_normal((rows, columns), np.float32) * np.float32(columns**-0.5)
-        if live is not None:
-            values[~live] = 0
+    def matrix(name: str, rows: int, columns: int) -> None:
         q4 = gguf.GGMLQuantizationType.Q4_0
-        writer.add_tensor(name, gguf.quants.quantize(values, q4), raw_dtype=q4)
+        writer.add_tensor(name, gguf.quants.quantize(weight(name, rows, columns), q4), raw_dtype=q4)
 
     def norm(name: str) -> None:
         writer.add_tensor(name, np.ones(shape.width, np.float32))
 
-    spoken = {SPACE + word for word in words(shape.vocabulary)}
     kv_width = shape.width // shape.heads * shape.kv_heads
-    weight("token_embd.weight", len(tokens), shape.width)
-    weight("output.weight", len(tokens), shape.width, np.array([token in spoken for token in tokens]))
+    matrix("token_embd.weight", len(tokens), shape.width)
+    matrix("output.weight", len(tokens), shape.width)
     norm("output_norm.weight")
     for layer in range(shape.layers):
         name = f"blk.{layer}."
         norm(name + "attn_norm.weight")
         norm(name + "ffn_norm.weight")
-        weight(name + "attn_q.weight", shape.width, shape.width)
-        weight(name + "attn_k.weight", kv_width, shape.width)
-        weight(name + "attn_v.weight", kv_width, shape.width)
-        weight(name + "attn_output.weight", shape.width, shape.width)
-        weight(name + "ffn_gate.weight", shape.feed_forward, shape.width)
-        weight(name + "ffn_up.weight", shape.feed_forward, shape.width)
-        weight(name + "ffn_down.weight", shape.width, shape.feed_forward)
+        matrix(name + "attn_q.weight", shape.width, shape.width)
+        matrix(name + "attn_k.weight", kv_width, shape.width)
+        matrix(name + "attn_v.weight", kv_width, shape.width)
+        matrix(name + "attn_output.weight", shape.width, shape.width)
+        matrix(name + "ffn_gate.weight", shape.feed_forward, shape.width)
+        matrix(name + "ffn_up.weight", shape.feed_forward, shape.width)
+        matrix(name + "ffn_down.weight", shape.width, shape.feed_forward)
     _finish(writer)
 
 

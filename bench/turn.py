@@ -1,220 +1,348 @@
-"""The turn: from the player's last voiced sample to the first sample of the answer that can be heard.
+"""The turn: from the player's last audible sample to the first of the answer, beside Pipecat and beside the floor.
 
-Spoken questions go over the real socket at real-time pace into a daemon of the starter profile, with push-to-talk (the
-key is let go with the last sample). Beside that stands the floor: the same engines, called one after another on the
-same questions with nothing around them; it is what no arrangement of them could go below without working ahead:
-
-    floor = recogniser's finish + embedding + search + prefill and tokens up to the first phrase + its first chunk
-
-There is no target yet. The client's own jitter buffer (40 ms) is inside the measured time and outside the floor.
+`python -m bench turn` asks spoken questions at real-time pace of the real daemon over its real socket, and of Pipecat
+pipelines made of the same engines (turn_pipecat.py), in turn: a language model of 143 million random weights that says
+the same sentence on every side (turn_model.py), pocketsphinx, espeak-ng. Beside them stands the floor (turn_floor.py).
+The starter profile is measured against its floor alone. docs/benchmarks.md says what each row means.
 """
 
 from __future__ import annotations
 
-import asyncio
+import importlib.util
 import statistics
+import sys
 import tempfile
 import time
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rich import box
+from rich.console import Console
 from rich.table import Table
 
+from bench import llm_model, llm_stages, turn_claims, turn_floor, turn_model, turn_plot, turn_server, turn_world
+from bench.llm_child import Child
+from bench.llm_stats import figure, interval
 from bench.report import finish
-from mythicd import hosts, talk, wire
-from mythicd import messages as m
-from mythicd.actions import Actions
-from mythicd.app import Daemon
-from mythicd.audio import Clip
-from mythicd.client import DaemonClient
-from mythicd.config import Settings, load_settings
-from mythicd.dialogue import prompt
-from mythicd.dialogue.history import History
-from mythicd.engines import MIC_RATE, LlmRequest, Prompt, Sampling, TextDelta
-from mythicd.intercom import Intercom
-from mythicd.library import Library
-from mythicd.memory.records import Scope
-from mythicd.paths import find
-from mythicd.thought import Thought
-from mythicd.timeline import percentile
-from mythicd.tts.phrases import PhraseBuffer
-from mythicd.world import House, Stage
+from bench.turn_claims import Claim, above, faster
+from bench.turn_floor import HANGOVER_MS, Alone
+from bench.turn_ours import Ours, Player
+from bench.turn_sound import Speech, speech
+from bench.turn_talks import Played, play
+from mythicd import talk
+from mythicd.timeline import Mark, percentile
 
-NPC = "barkeep_01"
-QUESTIONS = (
+OPEN, HELD = "open", "held"
+TUNED, DEFAULT, TUNED_HELD = "tuned", "default", "tuned_held"
+ENDINGS = {TUNED: "tuned", DEFAULT: "default", TUNED_HELD: "held"}
+"""Side -> how its pipeline ends a turn."""
+N_CTX = 16384
+SAME_PROMPT = 0.12
+"""How far the lengths of two prompts for the same question may lie apart: Mythic may have looked up a line more, and
+the peer keeps what was found earlier."""
+STARTER_NPC = "barkeep_01"
+STARTER_QUESTIONS = (
     "When does the tavern open?",
     "Where is the market?",
     "Who is the harbor master?",
     "Where is the lighthouse?",
     "When does the tavern close?",
 )
-PREBUFFER_MS = 40.0
+SVG = Path("docs/bench-turn.svg")
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """What the engines alone need for one question, in milliseconds."""
+class Plan:
+    """How much of everything."""
 
-    asr: float
-    embed: float
-    search: float
-    llm: float
-    tts: float
+    shape: llm_model.Shape
+    talks: int
+    turns: int
+    """Questions of a talk, the first contact among them."""
+    starter: int
+    """Questions of the starter profile."""
+    build_pairs: int
+    """Rounds in which the two builds of llama.cpp are compared."""
+    warm_up: bool
+    """Whether a talk that does not count goes before."""
 
-    @property
-    def total(self) -> float:
-        """All of it, one after the other."""
-        return self.asr + self.embed + self.search + self.llm + self.tts
 
-
-class _Nowhere:
-    """An outlet that nobody listens to."""
-
-    def send(self, message: m.ServerMessage) -> None:
-        """Drop it."""
-
-    def send_frame(self, frame: wire.Frame) -> None:
-        """Drop it."""
-
-    def drop_media(self, stream: int) -> None:
-        """There is none."""
-
-    def close(self, code: int, reason: str) -> None:
-        """It never was open."""
+FULL = Plan(llm_model.FULL, talks=6, turns=3, starter=10, build_pairs=3, warm_up=True)
+QUICK = Plan(llm_model.SMALL, talks=1, turns=1, starter=0, build_pairs=0, warm_up=False)
 
 
 def run(*, quick: bool) -> int:
     """Run the benchmark; return the exit code."""
-    rounds = 5 if quick else 20
-    clips = [talk.synthesise(question) for question in QUESTIONS]
+    if importlib.util.find_spec("pipecat") is None or importlib.util.find_spec("xllamacpp") is None:
+        print("bench turn: Pipecat and xllamacpp are not installed. Run: make bench BENCH=turn", file=sys.stderr)
+        return 2
+    plan = QUICK if quick else FULL
+    begun = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - begun:6.0f} s  {what} …", file=sys.stderr, flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
-        turns = asyncio.run(measure_turns(Path(folder), clips, rounds))
-        floors = asyncio.run(measure_floors(Path(folder), clips, rounds))
-    latencies = [turn["first_audible"] for turn in turns]
-    table = Table(title=f"push-to-talk, {rounds} turns, starter profile (ms)", title_justify="left")
-    for column in ("", "p50", "p95", "min", "max"):
-        table.add_column(column, justify="left" if not column else "right")
+        played = _tier(Path(folder), plan, say)
+        claims = _claims(played, plan.shape.name)
+        checks = _checks(played)
+        starter = _starter(Path(folder), plan, say) if plan.starter else None
+    if starter is not None:
+        claims += _floor_claims(starter, "starter", "starter profile")
+    console = Console(highlight=False, width=110)
+    console.print(_table(f"the turn, {plan.shape.name}", played))
+    if starter is not None:
+        console.print(_table("the turn, starter profile", starter))
+    for name, kept in (("open microphone", played.answers[OPEN]), ("push-to-talk", played.answers[HELD])):
+        console.print(_waterfall(f"Mythic, {name}: where the time goes", [answer.marks for answer in kept]))
+    if not quick:
+        _draw(SVG, played)
+    wrong = {name: number for name, number in checks.items() if number}
+    if wrong:
+        console.print(f"[red]not as planned: {wrong}[/]")
+    # One question to each side, and nobody is warm: a quick run only shows that everything works.
+    ok = not wrong and (quick or all(claim.met for claim in claims))
+    figures = {**_figures(played), **turn_claims.figures(claims), **checks}
+    return finish("turn", turn_claims.table("what is claimed", claims), figures, ok=ok)
 
-    def row(name: str, values: list[float]) -> None:
-        table.add_row(name, *(f"{value:.1f}" for value in (*_spread(values), min(values), max(values))))
 
-    row("speech_end → first audible", latencies)
-    steps = ["hard_end", "asr_final", "context_ready", "prefill_done", "llm_first_token", "first_phrase"]
-    steps += ["tts_first_chunk", "first_audio_sent", "playback_started", "first_audible"]
-    for before, after in zip(["speech_end", *steps], steps, strict=False):
-        row(f"  … {before} → {after}", [turn[after] - turn[before] for turn in turns if {before, after} <= turn.keys()])
-    row("floor: the engines alone", [floor.total for floor in floors])
-    for part in ("asr", "embed", "search", "llm", "tts"):
-        row(f"  … {part}", [getattr(floor, part) for floor in floors])
-    p50, p95 = _spread(latencies)
-    floor_p50, floor_p95 = _spread([floor.total for floor in floors])
-    figures = {
-        "turns": rounds,
-        "answered_by_the_model": sum("prefill_done" in turn for turn in turns),
-        "latency_p50_ms": round(p50, 1),
-        "latency_p95_ms": round(p95, 1),
-        "floor_p50_ms": round(floor_p50, 1),
-        "floor_p95_ms": round(floor_p95, 1),
-        "over_floor_p50": round(p50 / floor_p50, 2),
-        "client_prebuffer_ms": PREBUFFER_MS,
+# --- the sides -------------------------------------------------------------------------------------------------------
+
+
+def _tier(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
+    """Play the talks of the large model, on all sides."""
+    from bench.turn_pipecat import Pipecat, learn  # here, since the rest works without it
+
+    world_folder = folder / "world"
+    world = turn_world.build(world_folder, plan.talks + 1)
+    model = turn_model.model(plan.shape, list(turn_world.texts(world)), turn_world.REPLY)
+    said = _speeches(turn_world.QUESTIONS)
+    npcs = [turn_world.npc_id(number) for number in range(plan.talks + 1)]
+    if plan.build_pairs:
+        say(f"{plan.shape.name}: each build of llama.cpp by itself")
+        _compare_builds(model, plan.build_pairs)
+    overrides = {
+        "server": {"port": 0},
+        "world": str(world_folder),
+        "gpu": {"llm_model": str(model), "ctx_tokens": N_CTX},
+        "llm": {"grounded": False, "threads": 1, "temperature": 0},
+        "kv": {"max_ctx_tokens": 4096},
+        "rag": {"budgets": {"persona": 1000}},
     }
-    return finish("turn", table, figures, ok=True)
+    say(f"{plan.shape.name}: starting")
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(Child(f"server of {name}", turn_server.Server, model=model, n_ctx=N_CTX))
+            for name in ENDINGS
+        }
+        engines = stack.enter_context(_engines(folder / "tier", overrides))
+        peers: dict[str, Child] = {}
+        for name, ending in ENDINGS.items():
+            where = servers[name].run(turn_server.address)
+            peer = Child(name, Pipecat, world=world_folder, models=_models(), server=where, ending=ending)
+            peers[name] = stack.enter_context(peer)
+        sides = {**stack.enter_context(_players(engines)), **peers}
+        found = engines.alone.run(turn_floor.found, npc=npcs[0], questions=turn_world.QUESTIONS)
+        for peer in peers.values():
+            peer.run(learn, found=found)
+        if plan.warm_up:
+            say(f"{plan.shape.name}: warming up")
+            play(sides, engines.daemon, engines.alone, said[:1], npcs[-1:], 1, say=lambda what: None)
+        return play(sides, engines.daemon, engines.alone, said, npcs[:-1], plan.turns, say=say)
 
 
-async def measure_turns(data: Path, clips: list[Clip], rounds: int) -> list[dict[str, float]]:
-    """Ask `rounds` spoken questions over the socket; return each turn's marks, ms after speech_end."""
-    daemon = Daemon(data, {"server": {"port": 0}})
-    await daemon.start()
-    turns: list[dict[str, float]] = []
-    try:
-        hello = m.Hello(game="bench", client="bench")
-        async with await DaemonClient.connect(data, hello, prebuffer_ms=PREBUFFER_MS) as client:
-            await client.send(m.Attend(npc_id=NPC))
-            for number in range(rounds + 1):
-                await client.speak(NPC, clips[number % len(clips)])
-                done = (await client.turn())[-1]
-                if not isinstance(done, m.TurnTimeline) or "first_audible" not in done.marks:
-                    raise RuntimeError(f"A turn went wrong: {done}")
-                if number:  # the first one finds cold caches; it is another benchmark's business
-                    turns.append(done.marks)
-                await asyncio.sleep(0.2)
-    finally:
-        await daemon.stop()
-    return turns
+def _starter(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
+    """Play a talk with the starter profile."""
+    say("starter profile: starting")
+    said = _speeches(STARTER_QUESTIONS)
+    with ExitStack() as stack:
+        engines = stack.enter_context(_engines(folder / "starter", {"server": {"port": 0}}))
+        sides = stack.enter_context(_players(engines))
+        play(sides, engines.daemon, engines.alone, said[:1], [STARTER_NPC], 1, say=lambda what: None)
+        return play(sides, engines.daemon, engines.alone, said, [STARTER_NPC], plan.starter, say=say)
 
 
-async def measure_floors(data: Path, clips: list[Clip], rounds: int) -> list[Floor]:
-    """Call each engine alone, back to back, on the same questions."""
-    settings = load_settings(find("profiles", "starter", data))
-    engines = hosts.build(settings, data)
-    await engines.start()
-    try:
-        house = House(Library(find("worlds", settings.world, data)), engines.rooms(), settings, notices=[])
-        await house.warm()
-        stage = Stage(house, Scope("bench", "default", "player", "floor"), _Nowhere())
-        await house.refresh(stage.scope)
-        return [await _floor(clips[number % len(clips)], stage, house, settings) for number in range(rounds)]
-    finally:
-        await engines.stop()
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    """A daemon, and the same engines without one."""
+
+    daemon: Child
+    alone: Child
+    data: Path
+    """The daemon's data dir."""
 
 
-async def _floor(clip: Clip, stage: Stage, house: House, settings: Settings) -> Floor:
-    rooms = house.rooms
-    ear = await rooms.asr.open()
-    sound = clip.at(MIC_RATE).pcm
-    for at in range(0, len(sound), 640):
-        await ear.push(sound[at : at + 640].ljust(640, b"\0"))
-    begun = time.perf_counter()
-    words = (await ear.finish()).text or "hello"
-    heard = time.perf_counter()
-    if rooms.embedder is not None:
-        await rooms.embedder.embed([words])
-    embedded = time.perf_counter()
+@contextmanager
+def _engines(folder: Path, overrides: Mapping[str, Any]) -> Iterator[_Engines]:
+    """Start a daemon, and its engines alone."""
+    is_first = not any(_models().iterdir())
+    data = {name: _data(folder / name) for name in ("alone", "daemon")}
+    with ExitStack() as stack:
+        alone = stack.enter_context(Child("engines alone", Alone, data=data["alone"], overrides=overrides))
+        if is_first:
+            alone.wait()  # it fills the folder that both share
+        daemon = stack.enter_context(Child("daemon", Ours, data=data["daemon"], overrides=overrides))
+        yield _Engines(daemon, alone, data["daemon"])
 
-    actions = Actions(
-        NPC,
-        "floor",
-        send=lambda message: None,
-        record=lambda record: None,
-        intercom=Intercom(),
-        clock=time.monotonic,
-        wall=time.time,
+
+@contextmanager
+def _players(engines: _Engines) -> Iterator[dict[str, Child]]:
+    """Connect a player with an open microphone and one with a key."""
+    engines.daemon.wait()
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(Child(name, Player, data=engines.data, mode=mode))
+            for name, mode in ((OPEN, "open"), (HELD, "push_to_talk"))
+        }
+
+
+def _data(folder: Path) -> Path:
+    """Make a data dir whose models are kept from one run to the next."""
+    folder.mkdir(parents=True)
+    (folder / "models").symlink_to(_models(), target_is_directory=True)
+    return folder
+
+
+def _models() -> Path:
+    path = llm_model.cache_dir() / "models"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _speeches(questions: Sequence[str]) -> list[Speech]:
+    return [speech(question, talk.synthesise(question)) for question in questions]
+
+
+def _compare_builds(model: Path, pairs: int) -> None:
+    """Print how the two builds of llama.cpp compare, so that a reader can tell what of a ratio is theirs."""
+    ours, theirs = llm_stages.yardstick(model, pairs)
+    for name, work in (("short", "a prompt of 96 tokens"), ("step", "a step of one stream")):
+        mine, other = (interval([getattr(speed, name) for speed in speeds]).median for speeds in (ours, theirs))
+        print(f"  {work}: {figure(mine)} ms here, {figure(other)} ms in the server's build", file=sys.stderr)
+
+
+# --- what was found --------------------------------------------------------------------------------------------------
+
+
+def _claims(played: Played, tier: str) -> list[Claim]:
+    claims: list[Claim] = []
+
+    def add(key: str, name: str, ours: str, theirs: str, contact: bool, median: float, bad_end: float) -> None:
+        mine, others = (played.waits(side, contact=contact) for side in (ours, theirs))
+        if mine:  # a quick run has first contacts only
+            claims.append(faster(key, name, mine, others, median=median, bad_end=bad_end))
+
+    add("tuned", "open microphone | Pipecat, tuned", OPEN, TUNED, False, 2.0, 1.5)
+    add("default", "open microphone | Pipecat as it comes", OPEN, DEFAULT, False, 2.5, 1.8)
+    add("contact_tuned", "first contact | Pipecat, tuned", OPEN, TUNED, True, 3.0, 2.25)
+    add("contact_default", "first contact | Pipecat as it comes", OPEN, DEFAULT, True, 3.0, 2.25)
+    add("held", "push-to-talk | Pipecat, tuned, same key", HELD, TUNED_HELD, False, 2.0, 1.5)
+    return claims + _floor_claims(played, "tier", tier)
+
+
+def _floor_claims(played: Played, key: str, tier: str) -> list[Claim]:
+    return [
+        above(f"{key}_open", f"{tier}, open microphone | floor", played.waits(OPEN), played.floor(HANGOVER_MS)),
+        above(f"{key}_held", f"{tier}, push-to-talk | floor", played.waits(HELD), played.floor(0.0)),
+    ]
+
+
+def _checks(played: Played) -> dict[str, int]:
+    """Return how often something was not as it has to be for the sides to be comparable; all 0 when it was."""
+    ours = played.tokens(OPEN)
+    apart = [
+        abs(theirs - mine) > SAME_PROMPT * mine
+        for name in played.answers
+        for mine, theirs in zip(ours, played.tokens(name), strict=True)
+    ]
+    answers = [answer for kept in played.answers.values() for answer in kept]
+    return {
+        "prompts_of_other_length": sum(apart),
+        "answers_not_scripted": sum(answer.reply != turn_world.REPLY for answer in answers),
+        "questions_misheard": sum(
+            any(answer.heard != kept[0].heard for answer in kept) for kept in zip(*played.answers.values(), strict=True)
+        ),
+    }
+
+
+def _figures(played: Played) -> dict[str, float | int | str | None]:
+    found: dict[str, float | int | str | None] = {"turns": len(played.places)}
+    for name, answers in played.answers.items():
+        waits = [answer.wait for answer in answers]
+        found[f"{name}_p50_ms"] = round(statistics.median(waits), 1)
+        found[f"{name}_p95_ms"] = round(percentile(waits, 0.95), 1)
+        found[f"{name}_prompt_tokens"] = round(statistics.median(answer.prompt for answer in answers))
+    found["floor_open_p50_ms"] = round(statistics.median(played.floor(HANGOVER_MS)), 1)
+    found["floor_held_p50_ms"] = round(statistics.median(played.floor(0.0)), 1)
+    return found
+
+
+def _table(title: str, played: Played) -> Table:
+    """Return the waits of all sides, and the floor."""
+    made = Table(title=f"{title}: {len(played.places)} questions (ms)", title_justify="left", box=box.SIMPLE_HEAD)
+    columns = ("", "Mythic", "Pipecat, tuned", "Pipecat as it comes", "floor")
+    for column in columns if TUNED in played.answers else (columns[0], columns[1], columns[4]):
+        made.add_column(column, justify="right" if column else "left")
+
+    def row(name: str, kept: Mapping[str, Callable[[], str]]) -> None:
+        made.add_row(name, *(kept[str(column.header)]() for column in made.columns[1:]))
+
+    def waits(side: str, contact: bool | None, share: float) -> Callable[[], str]:
+        return lambda: _quantile(played.waits(side, contact=contact), share) if side in played.answers else "–"
+
+    for name, contact, share in (
+        ("p50", False, 0.5),
+        ("p95", False, 0.95),
+        ("first contact, p50", True, 0.5),
+    ):
+        for how, ours, tuned, default, hangover in (
+            ("open microphone", OPEN, TUNED, DEFAULT, HANGOVER_MS),
+            ("push-to-talk", HELD, TUNED_HELD, "", 0.0),
+        ):
+            floors = played.floor(hangover, contact=contact)
+            cells = [waits(side, contact, share) for side in (ours, tuned, default)]
+            cells.append(lambda floors=floors, share=share: _quantile(floors, share))  # type: ignore[misc]
+            row(f"{how}, {name}", dict(zip(columns[1:], cells, strict=True)))
+    for part in ("asr", "embed", "llm", "tts"):
+        value = figure(statistics.median(getattr(floor, part) for floor in played.floors))
+        made.add_row(f"  floor: {part}", *[""] * (len(made.columns) - 2), value)
+    return made
+
+
+def _quantile(values: Sequence[float], share: float) -> str:
+    if not values:
+        return "–"
+    return figure(statistics.median(values) if share == 0.5 else percentile(values, share))
+
+
+def _waterfall(title: str, turns: Sequence[Mapping[str, float]]) -> Table:
+    """Return the medians of a turn's marks, in the daemon's own clock."""
+    made = Table(title=f"{title} (ms after the last voiced sample)", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("mark", "p50", "p95"):
+        made.add_column(column, justify="left" if column == "mark" else "right")
+    for mark in list(Mark)[1 : list(Mark).index(Mark.FIRST_AUDIBLE) + 1]:
+        values = [marks[mark] for marks in turns if mark in marks]
+        if values:
+            made.add_row(mark.value, figure(statistics.median(values)), figure(percentile(values, 0.95)))
+    return made
+
+
+def _draw(path: Path, played: Played) -> None:
+    names = list(turn_plot.COLOURS)
+    path.parent.mkdir(exist_ok=True)
+
+    def panel(contact: bool, hangover: float, *sides: str) -> dict[str, list[float]]:
+        waits = {name: played.waits(side, contact=contact) for name, side in zip(names, sides, strict=False)}
+        return {**waits, names[-1]: played.floor(hangover, contact=contact)}
+
+    turn_plot.draw(
+        path,
+        {
+            "open microphone": panel(False, HANGOVER_MS, OPEN, TUNED, DEFAULT),
+            "open microphone, first contact": panel(True, HANGOVER_MS, OPEN, TUNED, DEFAULT),
+            "push-to-talk": panel(False, 0.0, HELD, TUNED_HELD),
+        },
     )
-    thought = Thought(
-        NPC, stage, rooms, History(), actions, send=lambda message: None, clock=time.monotonic, wall=time.time
-    )
-    await thought.anticipate(words)
-    before_search = time.perf_counter()
-    question = await thought.recall("t-1", words, understood=True, seed=1)
-    searched = time.perf_counter()
-
-    resting = thought.resting_prompt()
-    await rooms.llm.attend(NPC, resting)
-    built = Prompt(resting.world, resting.character, (), (prompt.turn_message(words, question.sections),))
-    request = LlmRequest(NPC, "t-1", built, (), Sampling(temperature=0, max_tokens=settings.llm.max_tokens))
-    phrases = PhraseBuffer()
-    first = ""
-    before_llm = time.perf_counter()
-    async with aclosing(rooms.llm.generate(request)) as events:
-        async for event in events:
-            if isinstance(event, TextDelta) and (ready := phrases.add(event.text, time.monotonic())):
-                first = ready[0].text
-                break
-    first = first or "".join(phrase.text for phrase in phrases.finish()) or "Hm."
-    written = time.perf_counter()
-    async with aclosing(rooms.tts.speak(first, stage.voice(NPC))) as chunks:
-        async for _ in chunks:
-            break
-    spoken = time.perf_counter()
-    return Floor(
-        asr=1000 * (heard - begun),
-        embed=1000 * (embedded - heard),
-        search=1000 * (searched - before_search),
-        llm=1000 * (written - before_llm),
-        tts=1000 * (spoken - written),
-    )
-
-
-def _spread(values: list[float]) -> tuple[float, float]:
-    return statistics.median(values), percentile(values, 0.95)
