@@ -12,7 +12,8 @@ def main() -> int:
     benches = parser.add_subparsers(dest="name", required=True)
     turn = benches.add_parser("turn", help="from the player's last word to the first sound of the answer")
     llm = benches.add_parser("llm", help="many characters on one model, beside llama-server")
-    for bench in (turn, llm):
+    echo = benches.add_parser("echo", help="our own voice in an open microphone beside a loudspeaker")
+    for bench in (turn, llm, echo):
         bench.add_argument("--quick", action="store_true", help="less of everything: done within 55 s")
     soak = benches.add_parser("llm_soak", help="many characters on one model, for a long time")
     soak.add_argument("--minutes", type=float, default=30.0)
@@ -26,6 +27,10 @@ def main() -> int:
             from bench import llm as llm_bench
 
             return llm_bench.run(quick=chosen.quick)
+        case "echo":
+            from bench import echo as echo_bench
+
+            return echo_bench.run(quick=chosen.quick)
         case _:
             from bench import llm_soak
 
