@@ -89,6 +89,11 @@ class Actions:
             self._awaited.pop(call.call_id, None)
             self._note(call, "cancelled")
 
+    def undo(self, turn_id: str) -> None:
+        """Let go of the calls of an answer that never counted: they leave no trace."""
+        for call in self._ledger.cancel(turn_id):
+            self._awaited.pop(call.call_id, None)
+
     def deeds(self, turn_id: str) -> tuple[str, ...]:
         """Return what a turn's calls did, each as a phrase."""
         return self._ledger.deeds(turn_id)
@@ -98,9 +103,9 @@ class Actions:
         """A line for each failure since the last turn."""
         return self._ledger.untold_failures
 
-    def tell_failures(self) -> tuple[str, ...]:
-        """Return those lines; from now on they count as told."""
-        return self._ledger.tell_failures()
+    def told(self, failures: tuple[str, ...]) -> None:
+        """These lines stood in a prompt that was answered: they are not told again."""
+        self._ledger.told(failures)
 
     def look_at_clock(self) -> list[tuple[Call, ToolTimeout]]:
         """Send again what was not answered; return the calls whose time is up."""

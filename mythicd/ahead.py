@@ -109,6 +109,11 @@ class LookAhead:
         glimpse.over = True
         return None if glimpse.prepared is None else glimpse.found
 
+    def reopen(self) -> None:
+        """The words were not final after all: look on where it was left."""
+        if self._glimpse.turn_id:
+            self._glimpse.over = False
+
     def drop(self) -> None:
         """Nothing comes of these words, or no reply of the model's: what it has read is to be taken back (`undo`)."""
         self._glimpse.over = True

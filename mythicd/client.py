@@ -50,6 +50,8 @@ class VoiceStream:
     """When its first sample was played."""
     end: m.StreamEnd | None = None
     cutoff: m.Cutoff | None = None
+    ducks: list[m.Duck] = field(default_factory=list)
+    """How it was made softer, and as loud as before."""
 
     @property
     def clip(self) -> Clip:
@@ -86,6 +88,8 @@ class DaemonClient:
         self._speed = speed
         self._events: asyncio.Queue[m.ServerMessage | None] = asyncio.Queue(MAX_EVENTS)
         self._next_mic = 1
+        self._captured: int | None = None
+        """Samples captured of the open microphone; None while none is open."""
         self._acting: set[asyncio.Task[None]] = set()
         self._tasks = [
             asyncio.create_task(self._read(), name="client reader"),
@@ -168,13 +172,16 @@ class DaemonClient:
         spoken = len(sound.pcm) // SAMPLE_BYTES
         begun = time.monotonic()
         last_s = begun
+        self._captured = 0 if mode == "open" else None
         for index, pcm in enumerate(frames):
             # A frame exists only once its last sample was recorded.
             due = begun + (index + 1) * FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self.send_pcm(stream, index, index * samples, pcm)
+            self._captured = (index + 1) * samples if mode == "open" else None
             if index * samples < spoken:
                 last_s = time.monotonic()
+        self._captured = None
         await self.send(m.MicStop(stream=stream))
         return last_s
 
@@ -191,7 +198,9 @@ class DaemonClient:
                 await self.send_pcm(stream, sequence, samples, pcm)
                 sequence += 1
                 samples += len(pcm) // SAMPLE_BYTES
+                self._captured = samples
         finally:
+            self._captured = None
             if opened:
                 with contextlib.suppress(DaemonUnreachable):
                     await self.send(m.MicStop(stream=stream))
@@ -253,6 +262,8 @@ class DaemonClient:
         elif isinstance(message, m.StreamEnd) and message.stream in self.streams:
             self.streams[message.stream].end = message
             self.streams[message.stream].playback.end()
+        elif isinstance(message, m.Duck) and message.stream in self.streams:
+            self.streams[message.stream].ducks.append(message)
         elif isinstance(message, m.Cutoff) and message.stream in self.streams:
             voice = self.streams[message.stream]
             voice.cutoff = message
@@ -298,6 +309,7 @@ class DaemonClient:
                 case Started():
                     await self.send(m.PlaybackStarted(stream=stream))
                 case Played(samples):
-                    await self.send(m.Playhead(stream=stream, played_samples=samples))
+                    head = m.Playhead(stream=stream, played_samples=samples, mic_samples=self._captured)
+                    await self.send(head)
                 case Stopped(samples):
                     await self.send(m.PlaybackStopped(stream=stream, played_samples=samples))

@@ -142,8 +142,12 @@ class TurnSettings(Strict, frozen=True, kw_only=True):
 
     soft_ms: Annotated[int, Meta(ge=20, le=1000)] = 100
     """Silence after which the end is suspected."""
-    wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 500
-    """Silence after which the turn is over, with an open microphone."""
+    wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 200
+    """Silence after which the turn is over where the words look finished, with an open microphone."""
+    max_wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 700
+    """Silence after which it is over however they look. Longer pauses end the turn: docs/turns.md has the trade."""
+    speculate: bool = True
+    """Whether an answer is begun as soon as the end is suspected; it is undone when the player goes on."""
 
 
 class ServerSettings(Strict, frozen=True, kw_only=True):
@@ -191,6 +195,13 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
         layers.append((Path("the command line"), dict(overrides)))
     settings = convert(merged, Settings, layers[-1][0] if overrides else profile)
     written = [(file, layer.get("llm", {}).get("server", {})) for file, layer in layers]
+    turn = settings.turn
+    if not turn.soft_ms <= turn.wait_ms <= turn.max_wait_ms:
+        raise ConfigError(
+            f"{layers[-1][0]}: turn: soft_ms ({turn.soft_ms}) may not be above wait_ms ({turn.wait_ms}), nor that above"
+            f" max_wait_ms ({turn.max_wait_ms}).",
+            remedy="A pause is first suspected to be the end, then believed to be, then taken for it.",
+        )
     if wrong := _wrong_server(settings.llm.server, off=any("url" in server for _, server in written)):
         key, complaint, remedy = wrong
         files = [file for file, server in written if key in server]

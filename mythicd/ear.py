@@ -2,7 +2,11 @@
 
 With an open microphone the recogniser runs only while somebody speaks, beginning a little earlier (pre-roll), so that
 no first consonant is lost. With push-to-talk the key itself says who speaks and until when: everything is recognised,
-and the release ends the turn at once; voice activity then only tells when the player really spoke, for the timeline.
+and the release ends the turn at once; voice activity then only tells when the player speaks and pauses.
+
+At a pause (the soft end) the recogniser can be asked what the words are should the utterance end there (`guess`). Until
+the player goes on it is given nothing more: silence changes no words, and so what was guessed is final at the hard end,
+without another look.
 
 Endpointing counts samples, so a replay is exact; the timeline's marks are on the monotonic clock (timeline.MicClock).
 """
@@ -31,6 +35,21 @@ class SpeechBegan:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """The player has fallen silent, and may be done: `Ear.guess` tells what was said."""
+
+    timeline: Timeline
+    """speech_start, speech_end and soft_end are set."""
+    words: str
+    """The last hypothesis: all words there are, as far as they are known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechWentOn:
+    """The player was not done."""
+
+
+@dataclass(frozen=True, slots=True)
 class UtteranceEnded:
     """The player's turn is over."""
 
@@ -41,7 +60,7 @@ class UtteranceEnded:
     """Whether any speech was there at all."""
 
 
-HeardEvent = SpeechBegan | Partial | UtteranceEnded
+HeardEvent = SpeechBegan | Partial | SpeechPaused | SpeechWentOn | UtteranceEnded
 
 
 @dataclass(slots=True)
@@ -62,7 +81,8 @@ class Ear:
         self._asr = asr
         self._held = mode == "push_to_talk"
         self._vad = vad.open()
-        timing = EndpointSettings(soft_ms=settings.soft_ms, hard_ms=settings.wait_ms)
+        timing = EndpointSettings(soft_ms=settings.soft_ms, hard_ms=settings.max_wait_ms)
+        self._soft_ms = timing.soft_ms
         self._endpointer = Endpointer(timing)
         if self._held:
             self._endpointer.press()
@@ -75,10 +95,28 @@ class Ear:
         self._utterance = _Utterance()
         self._stream: AsrStream | None = None
         self._transcript = Transcript()
+        self._words = ""
+        self._withheld: list[bytes] | None = None
+        """What was heard since a pause began, and is kept from the recogniser; None while there is no pause."""
         self._over = False
         """Whether the one utterance of a held key has ended before its release."""
         self._deaf = False
         """Whether the rest of an utterance is ignored: it was given up."""
+
+    @property
+    def voiced_ms(self) -> float:
+        """How long the utterance under way has lasted, from its first voiced sample to its last."""
+        first = self._utterance.first_voiced
+        return 0.0 if first is None else max(0.0, (self._endpointer.last_voiced - first) * 1000 / MIC_RATE)
+
+    async def guess(self) -> Recognition:
+        """Return what was said, should it end here. May be asked while audio comes in. Raises EngineError."""
+        return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)
+
+    def wait(self, ms: float) -> None:
+        """Let this pause end the utterance when it has lasted so long; the next one is another."""
+        if self._withheld is not None:
+            self._endpointer.wait_ms = max(ms, self._soft_ms)
 
     async def hear(self, pcm: bytes, arrived_s: float) -> AsyncGenerator[HeardEvent, None]:
         """Take audio as it arrives; yield what becomes of it, as soon as it is known. Raises EngineError.
@@ -102,9 +140,19 @@ class Ear:
                             self._recent.clear()
                             yield SpeechBegan()
                     case SoftEnd():
-                        self._utterance.last_voiced, self._utterance.soft_end = event.last_voiced, event.sample
+                        said = self._utterance
+                        said.last_voiced, said.soft_end = event.last_voiced, event.sample
+                        if (partial := await self._recognise(waiting, arrived_s)) is not None:
+                            yield partial
+                        waiting, self._withheld = [], []
+                        if not self._deaf:
+                            yield SpeechPaused(self._timeline(said, self._when(event.sample, arrived_s)), self._words)
                     case SpeechResumed():
                         self._utterance.soft_end = None
+                        waiting[:0] = self._withheld or []
+                        self._withheld = None
+                        if not self._deaf:
+                            yield SpeechWentOn()
                     case HardEnd():
                         # With push-to-talk only an utterance that is too long ends before the key is released.
                         self._utterance.last_voiced = event.last_voiced
@@ -138,42 +186,55 @@ class Ear:
                 case HardEnd():
                     self._utterance.last_voiced = event.last_voiced
         rest = self._frames.finish()
+        paused = self._withheld is not None
         if self._deaf or (not self._held and self._utterance.first_voiced is None):
             self._deaf = False
             return
         self._over = self._held
-        await self._recognise([rest] if rest else [], now_s)
+        if not paused:
+            await self._recognise([rest] if rest else [], now_s)
         yield await self._end(now_s)
 
     async def abandon(self) -> None:
         """Forget what is being said, to its end."""
         self._over, self._deaf = self._held, self._endpointer.speaking
+        self._withheld = None
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.abandon()
 
     async def _recognise(self, frames: list[bytes], now_s: float) -> Partial | None:
+        if self._withheld is not None:
+            self._withheld += frames
+            return None
         if not frames or self._deaf:
             return None
         if self._stream is None:
             self._stream = await self._asr.open()
-        return self._transcript.add(await self._stream.push(b"".join(frames)), now_s)
+        partial = self._transcript.add(await self._stream.push(b"".join(frames)), now_s)
+        self._words = self._words if partial is None else partial.text
+        return partial
 
     async def _end(self, hard_s: float) -> UtteranceEnded:
         """Finish the utterance, and be ready for the next one of this stream."""
         said, self._utterance = self._utterance, _Utterance()
         stream, self._stream = self._stream, None
-        self._transcript = Transcript()
+        self._transcript, self._words, self._withheld = Transcript(), "", None
         recognition = await stream.finish() if stream is not None else Recognition("", 0.0)
-        end_s = hard_s if said.last_voiced is None else min(self._when(said.last_voiced, hard_s), hard_s)
+        timeline = self._timeline(said, hard_s)
+        timeline.mark(Mark.HARD_END, hard_s)
+        return UtteranceEnded(recognition, timeline, voiced=said.first_voiced is not None)
+
+    def _timeline(self, said: _Utterance, now_s: float) -> Timeline:
+        """Return the marks of an utterance as it stands."""
+        end_s = now_s if said.last_voiced is None else min(self._when(said.last_voiced, now_s), now_s)
         start_s = self._opened_s if said.first_voiced is None else self._when(said.first_voiced, self._opened_s)
-        soft_s = hard_s if said.soft_end is None else self._when(said.soft_end, hard_s)
+        soft_s = now_s if said.soft_end is None else self._when(said.soft_end, now_s)
         timeline = Timeline()
         timeline.mark(Mark.SPEECH_START, min(start_s, end_s))
         timeline.mark(Mark.SPEECH_END, end_s)
-        timeline.mark(Mark.SOFT_END, min(max(soft_s, end_s), hard_s))
-        timeline.mark(Mark.HARD_END, hard_s)
-        return UtteranceEnded(recognition, timeline, voiced=said.first_voiced is not None)
+        timeline.mark(Mark.SOFT_END, min(max(soft_s, end_s), now_s))
+        return timeline
 
     def _when(self, sample: int, otherwise_s: float) -> float:
         when = self._clock.when(sample)

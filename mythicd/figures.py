@@ -78,3 +78,29 @@ class LlmFigures:
     """From the request to its place in the KV cache."""
     step: Histogram = field(default_factory=Histogram)
     """Steps of the model."""
+
+
+@dataclass(slots=True)
+class TurnFigures:
+    """What became of the turns of all characters, and of the answers that were begun before the turn was over."""
+
+    turns: int = 0
+    """Turns whose words were final."""
+    prepared: int = 0
+    """Answers begun at a pause."""
+    committed: int = 0
+    """Of those, the ones that the player got to hear."""
+    undone: int = 0
+    """Answers taken back before anything of them left: the player went on, or said something else."""
+    missed: int = 0
+    """Of those, the ones whose words were others in the end."""
+    interruptions: int = 0
+    """Voices over a character's that cut it off."""
+    backchannels: int = 0
+    """Voices over a character's that did not mean to: mm-hm, a cough, a false start."""
+    murmurs: int = 0
+    """Backchannels and hesitations of the characters' own."""
+    audible: Histogram = field(default_factory=Histogram)
+    """From the player's last voiced sample to the first of the reply that can be heard."""
+    masked: Histogram = field(default_factory=Histogram)
+    """The same to whatever was heard first, a hesitation included."""

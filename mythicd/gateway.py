@@ -150,7 +150,11 @@ class Gateway:
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
         self._numbers = itertools.count(1)
-        self._figures = Metrics(llm=lambda: house.rooms.llm.figures, connections=lambda: len(self._sockets))
+        self._figures = Metrics(
+            llm=lambda: house.rooms.llm.figures,
+            turns=lambda: house.rooms.figures,
+            connections=lambda: len(self._sockets),
+        )
 
     async def start(self, port: int) -> None:
         """Listen on 127.0.0.1:`port` (0 takes any). Raises PortTaken."""

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from mythicd import messages as m
 from mythicd.audio import SAMPLE_BYTES
 from mythicd.config import TurnSettings
+from mythicd.continuity import Continuity
 from mythicd.ear import Ear, HeardEvent
-from mythicd.engines import MIC_RATE
+from mythicd.engines import MIC_RATE, Recognition
 from mythicd.errors import EngineError
 from mythicd.mailbox import MicFrame
 from mythicd.surroundings import Rooms
@@ -37,6 +38,7 @@ class Microphone:
 
     start: m.MicStart
     ear: Ear
+    continuity: Continuity
     heard_s: float
     """When the last of its audio was heard, on the monotonic clock."""
 
@@ -73,11 +75,33 @@ class Hearing:
             return None
         return self._mic.heard_s + MIC_PATIENCE_S
 
+    @property
+    def voiced_ms(self) -> float:
+        """How long the utterance under way has lasted, from its first voiced sample to its last."""
+        return 0.0 if self._mic is None else self._mic.ear.voiced_ms
+
+    async def guess(self) -> Recognition:
+        """Return what was said, should it end here. Raises what the recogniser raises, and EngineError when it is
+        late."""
+        if self._mic is None:
+            return Recognition("", 0.0)
+        try:
+            async with asyncio.timeout(HEARING_PATIENCE_S):
+                return await self._mic.ear.guess()
+        except TimeoutError:
+            raise _late() from None
+
+    def wait(self, ms: float) -> None:
+        """Let the pause that is under way end the utterance when it has lasted so long."""
+        if self._mic is not None:
+            self._mic.ear.wait(ms)
+
     async def open(self, start: m.MicStart, settings: TurnSettings) -> None:
         """A microphone opens; the one before is let go."""
         await self.close()
         now = self._clock()
-        self._mic = Microphone(start, Ear(self._rooms.vad, self._rooms.asr, settings, start.mode, now), now)
+        ear = Ear(self._rooms.vad, self._rooms.asr, settings, start.mode, now)
+        self._mic = Microphone(start, ear, Continuity(start.stream), now)
 
     async def release(self, stream: int) -> None:
         """The player lets go of a microphone: what was said until now is the utterance."""
@@ -95,12 +119,17 @@ class Hearing:
 
     async def hear(self, frame: MicFrame) -> None:
         """Take a microphone's audio; that of another stream is ignored."""
-        for at in range(0, len(frame.pcm), PIECE_BYTES):
+        if self._mic is None or self._mic.start.stream != frame.stream:
+            return
+        pcm, arrived_s, troubles = self._mic.continuity.add(frame.sample, frame.pcm, frame.arrived_s)
+        for trouble in troubles:
+            self._on_error(trouble)
+        for at in range(0, len(pcm), PIECE_BYTES):
             if self._mic is None or self._mic.start.stream != frame.stream:
                 return
-            piece = frame.pcm[at : at + PIECE_BYTES]
-            later = len(frame.pcm) - at - len(piece)
-            await self._listen(self._mic.ear.hear(piece, frame.arrived_s - later / SAMPLE_BYTES / MIC_RATE))
+            piece = pcm[at : at + PIECE_BYTES]
+            later = len(pcm) - at - len(piece)
+            await self._listen(self._mic.ear.hear(piece, arrived_s - later / SAMPLE_BYTES / MIC_RATE))
             if self._mic is not None:
                 self._mic.heard_s = self._clock()
 
@@ -124,8 +153,7 @@ class Hearing:
                     self._on_event(event)
             return
         except TimeoutError:
-            late = f"The recogniser did not answer within {HEARING_PATIENCE_S:.0f} s."
-            self._on_error(EngineError(late, remedy="Try again."))
+            self._on_error(_late())
         except Exception as error:
             self._on_error(error)
         mic, was_hearing = self._mic, self._is_hearing()
@@ -133,3 +161,7 @@ class Hearing:
         # What fails without a word having been spoken would fail for every frame: then it stays closed.
         if mic is not None and mic.start.mode == "open" and was_hearing:
             self._mic = mic
+
+
+def _late() -> EngineError:
+    return EngineError(f"The recogniser did not answer within {HEARING_PATIENCE_S:.0f} s.", remedy="Try again.")

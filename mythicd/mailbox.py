@@ -29,6 +29,8 @@ class MicFrame:
     pcm: bytes
     arrived_s: float
     """When it arrived, on the monotonic clock."""
+    sample: int | None = None
+    """Index of its first sample in the stream; None where the client gave none."""
 
 
 class Mailbox(Generic[T]):

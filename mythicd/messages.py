@@ -239,6 +239,8 @@ class StreamStart(Message, frozen=True, kw_only=True):
     sample_rate: int
     channels: Literal[1] = 1
     viseme_set: Literal["OVR15"] = "OVR15"
+    kind: Literal["reply", "backchannel"] = "reply"
+    """`backchannel`: a sound of listening while the player speaks (mm-hm). It takes no turn and has no caption."""
 
 
 class StreamEnd(Message, frozen=True, kw_only=True):
@@ -258,6 +260,14 @@ class TTSChunk(Message, frozen=True, kw_only=True):
     timestamp: int
     """Sample index of the first sample."""
     pcm: bytes
+
+
+class Duck(Message, frozen=True, kw_only=True):
+    """Play this stream softer, or as loud as before: somebody talks over it, and may not mean to interrupt."""
+
+    stream: int
+    gain_db: float
+    """−12 when it is to be softer, 0 when it is to be as before. Move there within 30 ms."""
 
 
 class Cutoff(Message, frozen=True, kw_only=True):
@@ -342,6 +352,7 @@ ServerMessage = (
     | StreamStart
     | StreamEnd
     | TTSChunk
+    | Duck
     | Cutoff
     | ToolCall
     | Busy

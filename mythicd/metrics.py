@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 
 from mythicd import __version__
-from mythicd.figures import Histogram, LlmFigures
+from mythicd.figures import Histogram, LlmFigures, TurnFigures
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """Of what `Metrics.render` returns."""
@@ -26,7 +26,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One family of numbers, and the attributes of LlmFigures that it shows."""
+    """One family of numbers, and the attributes of LlmFigures or TurnFigures that it shows."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -97,25 +97,60 @@ LLM = (
 )
 """The language model's figures, all of them, by the names they have outside."""
 
+TURNS = (
+    Series("mythic_turns_total", "counter", "Turns of players whose words were final.", "turns"),
+    Series("mythic_turn_answers_prepared_total", "counter", "Answers begun at a pause.", "prepared"),
+    Series(
+        "mythic_turn_answers_settled_total",
+        "counter",
+        "Answers begun at a pause, by outcome: committed (the player got to hear them), undone (the player went on).",
+        outcomes={"committed": "committed", "undone": "undone"},
+    ),
+    Series(
+        "mythic_turn_answers_missed_total", "counter", "Answers undone because the final words were others.", "missed"
+    ),
+    Series(
+        "mythic_turn_overlaps_total",
+        "counter",
+        "Voices over a character's, by outcome: interruption (it was cut off), backchannel (it spoke on).",
+        outcomes={"interruption": "interruptions", "backchannel": "backchannels"},
+    ),
+    Series("mythic_turn_murmurs_total", "counter", "Backchannels and hesitations of the characters' own.", "murmurs"),
+    Series(
+        "mythic_turn_latency_seconds",
+        "histogram",
+        "From the player's last voiced sample to the first audible one of the reply.",
+        "audible",
+    ),
+    Series(
+        "mythic_turn_masked_latency_seconds",
+        "histogram",
+        "The same to the first sound of the character, a hesitation included.",
+        "masked",
+    ),
+)
+"""What became of turns, all of it, by the names it has outside."""
 
-class LlmCollector:
-    """Reads the figures of the language model when it is asked (prometheus_client.registry.Collector)."""
 
-    def __init__(self, figures: Callable[[], LlmFigures]) -> None:
+class FiguresCollector:
+    """Reads figures when it is asked (prometheus_client.registry.Collector)."""
+
+    def __init__(self, series: Iterable[Series], figures: Callable[[], LlmFigures | TurnFigures]) -> None:
+        self._series = tuple(series)
         self._figures = figures
 
     def collect(self) -> Iterable[Metric]:
-        """Return every series of `LLM` as it is now."""
+        """Return every series as it is now."""
         figures = self._figures()
-        return [_family(series, figures) for series in LLM]
+        return [_family(series, figures) for series in self._series]
 
 
-def _family(series: Series, figures: LlmFigures) -> Metric:
+def _family(series: Series, figures: LlmFigures | TurnFigures) -> Metric:
     if series.outcomes:
-        replies = CounterMetricFamily(series.name, series.meaning, labels=["outcome"])
+        outcomes = CounterMetricFamily(series.name, series.meaning, labels=["outcome"])
         for outcome, attribute in series.outcomes.items():
-            replies.add_metric([outcome], getattr(figures, attribute))
-        return replies
+            outcomes.add_metric([outcome], getattr(figures, attribute))
+        return outcomes
     value = getattr(figures, series.attribute)
     if series.kind == "histogram":
         return _histogram(series, value)
@@ -147,11 +182,14 @@ class GatewayCollector:
 class Metrics:
     """All figures of one daemon. It has a registry of its own: two daemons in one process do not meet."""
 
-    def __init__(self, *, llm: Callable[[], LlmFigures], connections: Callable[[], int]) -> None:
-        """Both are asked anew at each scrape."""
+    def __init__(
+        self, *, llm: Callable[[], LlmFigures], turns: Callable[[], TurnFigures], connections: Callable[[], int]
+    ) -> None:
+        """All are asked anew at each scrape."""
         self._registry = CollectorRegistry()
         self._registry.register(GatewayCollector(connections))
-        self._registry.register(LlmCollector(llm))
+        self._registry.register(FiguresCollector(LLM, llm))
+        self._registry.register(FiguresCollector(TURNS, turns))
         ProcessCollector(registry=self._registry)  # it reads /proc; where there is none it gives nothing
 
     def render(self) -> bytes:

@@ -2,13 +2,14 @@
 
     hearing  vad -> asr
     ahead    while the player speaks: memory -> llm reads ahead
-    thought  dialogue -> memory -> llm
-    reply    guardrails -> phrases -> tts -> visemes -> the client
+    answers  from the first pause on, and let out when the player's turn is over:
+             thought  dialogue -> memory -> llm
+             reply    guardrails -> phrases -> tts -> visemes -> the client
 
 What happens when is decided by dialogue/state.py; this file carries its commands out, each change of state whole: there
-is no `await` within one. A turn's work is one task, which a barge-in cancels; what was heard of it is settled by the
+is no `await` within one. An answer's work is one task, which a barge-in cancels; what was heard of it is settled by the
 character afterwards, which is why that waits for the client's `PlaybackStopped` (for a bounded time) and not for the
-turn. Whoever else might never answer has a bound, too: the microphone, the recogniser, and everything in an answer.
+answer. Whoever else might never answer has a bound, too: the microphone, the recogniser, and everything in an answer.
 """
 
 from __future__ import annotations
@@ -26,43 +27,42 @@ from mythicd import messages as m
 from mythicd import wire
 from mythicd.actions import Actions
 from mythicd.ahead import LookAhead
-from mythicd.asr.transcript import Partial
+from mythicd.answers import Answers
 from mythicd.dialogue.history import History
-from mythicd.dialogue.state import Command, Event, State, advance
+from mythicd.dialogue.state import TOLD, Command, Event, State, advance
 from mythicd.diary import Diary
-from mythicd.ear import HeardEvent, SpeechBegan, UtteranceEnded
 from mythicd.errors import Busy, EngineError, MythicError
 from mythicd.hearing import Hearing
 from mythicd.intercom import Intercom
+from mythicd.listening import Listening
 from mythicd.mailbox import Mailbox, MicFrame
 from mythicd.presence import Presence
-from mythicd.reply import Outlet, Reply
+from mythicd.reply import DUCKED_DB
 from mythicd.surroundings import Rooms, Surroundings
 from mythicd.thought import Thought
 from mythicd.timeline import Mark
-from mythicd.turn import ANSWER_PATIENCE_S, Turn
+from mythicd.turn import ANSWER_PATIENCE_S, Revision, Turn
+from mythicd.voicestream import Outlet
 
 log = logging.getLogger(__name__)
 
 CUT_TIMEOUT_S = 0.5
 """How long a client may take to fall silent after a `Cutoff` before the playhead it last sent is believed."""
-END_PATIENCE_S = 2.0
-"""How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something that a turn's own work reports to its character."""
+    """Something that an answer's own work reports to its character."""
 
-    turn: Turn
+    revision: Revision
     event: Event
 
 
 @dataclass(frozen=True, slots=True)
 class Anchored:
-    """A call of this turn has got its place in the audio."""
+    """A call of this answer has got its place in the audio."""
 
-    turn: Turn
+    revision: Revision
 
 
 Playback = m.PlaybackStarted | m.Playhead | m.PlaybackStopped
@@ -115,10 +115,10 @@ class Character:
             npc_id,
             rooms,
             clock=clock,
-            is_hearing=lambda: self._is_hearing,
-            on_event=self._heard,
-            on_lost=lambda: self._happen(Event.SPEECH_LOST),
-            on_error=lambda error: self._explain(error, self._turn),
+            is_hearing=lambda: self._listening.is_hearing,
+            on_event=lambda event: self._listening.hear(event),
+            on_lost=lambda: self._listening.lose(),
+            on_error=lambda error: self._explain(error, self._turn.turn_id if self._turn is not None else ""),
         )
         self._ahead = LookAhead(
             npc_id,
@@ -128,6 +128,15 @@ class Character:
             is_free=lambda: self.state is State.LISTENING,
             ready=self._ready,
         )
+        self._listening = Listening(
+            self,
+            self._hearing,
+            self._ahead,
+            rooms.figures,
+            settings=lambda: stage.settings,
+            send=outlet.send,
+            clock=clock,
+        )
         self._presence = Presence(
             npc_id,
             llm_id,
@@ -135,18 +144,33 @@ class Character:
             self._ahead,
             resting_prompt=self._thought.resting_prompt,
             compact=self._diary.compact_history,
-            quiet=self._quiet,
+            quiet=lambda: self._answers.quiet(),
+        )
+        self._answers = Answers(
+            npc_id,
+            stage,
+            rooms,
+            outlet,
+            intercom,
+            thought=self._thought,
+            ahead=self._ahead,
+            actions=self._actions,
+            clock=clock,
+            guess=self._hearing.guess,
+            pause=self._presence.pause,
+            on_words=self._listening.wait_for_more,
+            report=lambda revision, event: self._mailbox.post_own(Happened(revision, event)),
+            on_anchor=lambda revision: self._mailbox.post_own(Anchored(revision)),
+            explain=self._explain,
         )
         self._turns = 0
         self._turn: Turn | None = None
         """The turn that is being heard or answered."""
-        self._cut: Turn | None = None
-        """The turn that was cut off and is not settled yet."""
+        self._under: Turn | None = None
+        """The turn whose voice sounds, or was cut and is not settled yet, while the player is being heard."""
         self._cut_deadline: float | None = None
         self._typed = ""
         self._life: asyncio.Task[None] | None = None
-        self._works: set[asyncio.Task[None]] = set()
-        """The work of turns, also of those that were cut and have not ended yet."""
 
     def start(self) -> None:
         """Come to life: from now on the mailbox is read."""
@@ -167,11 +191,9 @@ class Character:
             return
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
-        self._happen(Event.LEAVE)
+        self.happen(Event.LEAVE)
         await self._hearing.close()
-        await self._quiet()
-        for work in self._works:
-            log.error("%s: %s does not end", self.npc_id, work.get_name())
+        await self._answers.close()
         await self._ahead.stop()
         await self._presence.close()
         await self._diary.close()
@@ -197,18 +219,19 @@ class Character:
         match item:
             case MicFrame():
                 await self._hearing.hear(item)
+                self._listening.weigh()
             case m.MicStart():
                 self._presence.address()
                 await self._hearing.open(item, self._stage.settings.turn)
                 if item.mode == "push_to_talk":
-                    self._happen(Event.SPEECH_START)
+                    self._listening.take_floor()
                 self._presence.come(self.state)
             case m.MicStop():
                 await self._hearing.release(item.stream)
             case m.TextInput():
                 self._typed = item.text
                 self._presence.address()
-                self._happen(Event.TEXT)
+                self.happen(Event.TEXT)
             case m.Attend():
                 (self._presence.come if item.attending else self._presence.go)(self.state)
             case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
@@ -216,97 +239,104 @@ class Character:
             case m.Ack():
                 self._actions.acknowledge(item)
             case Anchored():
-                if item.turn in (self._turn, self._cut):
-                    self._release_calls(item.turn)
+                turn = self._turn_of(item.revision)
+                if turn is not None:
+                    self._release_calls(turn)
             case Happened():
-                if item.turn is self._turn:
-                    self._happen(item.event)
+                turn = self._turn_of(item.revision)
+                # Of a voice that was cut only the client's word counts; one that is merely ducked may end by itself.
+                if turn is not None and (turn is self._turn or self.state is State.DUCKED):
+                    self.happen(item.event)
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for the next message before the clock has something to say; None for ever."""
         deadlines = [self._actions.next_deadline, self._cut_deadline, self._hearing.deadline_s]
-        if self._turn is not None:
-            deadlines.append(self._turn.patience_ends_s)
+        deadlines += [turn.revision.patience_ends_s for turn in self._open_turns() if turn.revision is not None]
         first = min((at for at in deadlines if at is not None), default=math.inf)
         return None if first == math.inf else max(0.0, first - self._clock())
 
     async def _look_at_clock(self) -> None:
         if self._cut_deadline is not None and self._clock() >= self._cut_deadline:
-            self._happen(Event.PLAYBACK_STOPPED)
+            self.happen(Event.PLAYBACK_STOPPED)
         await self._hearing.look_at_clock()
-        turn = self._turn
-        if turn is not None and turn.patience_ends_s is not None and self._clock() >= turn.patience_ends_s:
-            gone = f"The answer of {self.npc_id} got no further for {ANSWER_PATIENCE_S:.0f} s and was given up."
-            self._explain(EngineError(gone, remedy="Try again; a smaller model answers sooner."), turn)
-            self._stop_work(turn, "error")
-            self._happen(Event.FAILED)
+        for turn in self._open_turns():
+            revision = turn.revision
+            ends_s = None if revision is None or self._cut_deadline is not None else revision.patience_ends_s
+            if revision is not None and ends_s is not None and self._clock() >= ends_s:
+                gone = f"The answer of {self.npc_id} got no further for {ANSWER_PATIENCE_S:.0f} s and was given up."
+                self._explain(EngineError(gone, remedy="Try again; a smaller model answers sooner."), turn.turn_id)
+                self._answers.stop(revision, "error")
+                self.happen(Event.FAILED)
         for call, error in self._actions.look_at_clock():
             self._outlet.send(wire.describe(error, npc_id=self.npc_id, turn_id=call.turn_id, call_id=call.call_id))
 
-    # --- hearing -----------------------------------------------------------------------------------------------------
+    # --- what is asked while it listens (listening.Dialogue) ----------------------------------------------------------
 
     @property
-    def _is_hearing(self) -> bool:
-        """Whether the turn is the player's, who speaks."""
-        return self.state in (State.LISTENING, State.BARGE_IN)
+    def turn(self) -> Turn | None:
+        """The turn that is being heard or answered."""
+        return self._turn
 
-    def _heard(self, event: HeardEvent) -> None:
-        match event:
-            case SpeechBegan():
-                self._happen(Event.SPEECH_START)
-            case Partial() if self._turn is not None and self._is_hearing:
-                turn_id = self._turn.turn_id
-                self._outlet.send(
-                    m.ASRPartial(npc_id=self.npc_id, turn_id=turn_id, text=event.text, stable=event.stable)
-                )
-                self._ahead.hear(event)
-            case UtteranceEnded() if self._turn is not None and self._is_hearing:
-                turn, heard = self._turn, event.recognition
-                if not event.voiced and not heard.text:
-                    self._happen(Event.SPEECH_LOST)
-                    return
-                turn.timeline, turn.words, turn.confidence = event.timeline, heard.text, heard.confidence
-                turn.timeline.mark(Mark.ASR_FINAL, self._clock())
-                self._outlet.send(
-                    m.ASRFinal(
-                        npc_id=self.npc_id,
-                        turn_id=turn.turn_id,
-                        text=heard.text,
-                        lang=heard.lang,
-                        confidence=heard.confidence,
-                    )
-                )
-                self._happen(Event.SPEECH_END)
+    def has_acted(self, turn: Turn) -> bool:
+        """Whether a tool call of this turn is with the game."""
+        return bool(self._actions.deeds(turn.turn_id))
 
     # --- what the state machine commands -----------------------------------------------------------------------------
 
-    def _happen(self, event: Event) -> None:
+    def happen(self, event: Event) -> None:
         """Advance the state and carry out what that asks for."""
         before = self.state
         self.state, commands = advance(self.state, event)
         for command in commands:
-            match command:
-                case Command.OPEN_TURN:
-                    self._open_turn(event)
-                case Command.DROP_TURN:
-                    self._turn = None
-                    self._ahead.drop()
-                case Command.RESPOND:
-                    self._respond()
-                case Command.CUT:
-                    self._cut_off("error" if event is Event.FAILED else "barge_in")
-                case Command.SETTLE:
-                    self._settle()
-        if self.state is not before:
+            self._obey(command, event)
+        if self.state is before:
+            return
+        self._listening.follow(self.state)
+        if TOLD[self.state] != TOLD[before]:
             turn_id = self._turn.turn_id if self._turn is not None else ""
-            self._outlet.send(m.NpcState(npc_id=self.npc_id, turn_id=turn_id, state=self.state.value))
-            if event is Event.LEAVE:
-                return
-            self._presence.follow(self.state)
-            if self.state is State.IDLE:
-                self._presence.rest()
-            elif self.state is State.LISTENING:
-                self._ahead.resume()
+            self._outlet.send(m.NpcState(npc_id=self.npc_id, turn_id=turn_id, state=TOLD[self.state]))
+        if event is Event.LEAVE:
+            return
+        if event is Event.VOICE and self._turn is not None:
+            self._note_words(self._turn)
+        self._presence.follow(self.state)
+        if self.state is State.IDLE:
+            self._presence.rest()
+        elif self.state is State.LISTENING:
+            self._ahead.resume()
+
+    def _obey(self, command: Command, event: Event) -> None:
+        turn = self._turn
+        match command:
+            case Command.OPEN_TURN:
+                self._open_turn(event)
+            case Command.DROP_TURN:
+                self._turn = None
+                self._ahead.drop()
+            case Command.PREPARE:
+                assert turn is not None, "the state table opens a turn before it is answered"
+                self._answers.prepare(turn)
+            case Command.ROLLBACK:
+                assert turn is not None, "the state table opens a turn before it is answered"
+                if turn.revision is not None and turn.revision.commitment.is_committed:
+                    turn.before = turn.words
+                self._answers.undo(turn)
+            case Command.COMMIT:
+                assert turn is not None, "the state table opens a turn before it is answered"
+                self._answers.commit(turn)
+                self._release_calls(turn)
+            case Command.DUCK:
+                if turn is not None and turn.reply is not None:
+                    turn.reply.duck(DUCKED_DB)
+                self._turn, self._under = None, turn
+            case Command.RESTORE:
+                self._turn, self._under = self._under, None
+                if self._turn is not None and self._turn.reply is not None:
+                    self._turn.reply.duck(0.0)
+            case Command.CUT:
+                self._cut_off("error" if event is Event.FAILED else "barge_in")
+            case Command.SETTLE:
+                self._settle()
 
     def _open_turn(self, event: Event) -> None:
         self._turns += 1
@@ -320,47 +350,34 @@ class Character:
             self._ahead.open(turn.turn_id)
         self._turn = turn
 
-    def _respond(self) -> None:
-        turn = self._turn
-        assert turn is not None, "the state table opens a turn before it is answered"
-        if turn.words:
-            self._diary.player_said(turn.turn_id, turn.words, turn.started_at, turn.source)
-        turn.responded_s = self._clock()
-        work = self._work(turn, frozenset(self._works))
-        turn.work = asyncio.create_task(work, name=f"{self.npc_id} {turn.turn_id}")
-        self._works.add(turn.work)
-        turn.work.add_done_callback(self._works.discard)
-
     def _cut_off(self, reason: Literal["barge_in", "error"]) -> None:
-        turn, self._turn = self._turn, None
-        if turn is None:
+        if self._under is None:
+            self._turn, self._under = None, self._turn
+        if self._under is None:
             return
-        self._cut = turn
         self._cut_deadline = self._clock() + CUT_TIMEOUT_S
-        self._stop_work(turn, reason)
-
-    def _stop_work(self, turn: Turn, reason: Literal["barge_in", "error"]) -> None:
-        # The client falls silent first; how long an engine takes to notice is nobody's business but the next turn's.
-        if turn.reply is not None:
-            turn.reply.cut(reason)
-        if turn.work is not None:
-            turn.work.cancel()
+        if self._under.revision is not None:
+            self._answers.stop(self._under.revision, reason)
 
     def _settle(self) -> None:
         """Write down what was heard of a turn, and let go of what was not."""
-        turn, self._cut, self._cut_deadline = self._cut, None, None
+        turn, self._under, self._cut_deadline = self._under, None, None
         if turn is None:
             turn, self._turn = self._turn, None
         if turn is None:
             return
         self._release_calls(turn)
         self._actions.cancel(turn.turn_id)
+        if turn.revision is not None:
+            self._actions.told(turn.revision.failures)
         written = turn.reply.text if turn.reply is not None else ""
         heard = turn.reply.heard if turn.reply is not None else ""
+        self._note_words(turn)
         self._history.add(turn.turn_id, turn.words, heard, self._actions.deeds(turn.turn_id))
         self._diary.shorten_history(self._thought.resting_prompt())
         if written:
             self._diary.said(turn.turn_id, written, heard, turn.started_at)
+        self._count(turn)
         self._outlet.send(
             m.TurnTimeline(
                 npc_id=self.npc_id,
@@ -372,56 +389,34 @@ class Character:
             )
         )
 
-    # --- a turn's own work -------------------------------------------------------------------------------------------
+    def _note_words(self, turn: Turn) -> None:
+        """Write down what the player said, once: when the answer sounds, or there will be none. Until then the player
+        may go on, and say more."""
+        if turn.words and not turn.noted:
+            turn.noted = True
+            self._diary.player_said(turn.turn_id, turn.words, turn.started_at, turn.source)
 
-    async def _work(self, turn: Turn, before: frozenset[asyncio.Task[None]]) -> None:
-        """Make the reply, once the work `before` it has ended. What goes wrong in here costs this turn and no other."""
-        outcome = Event.FAILED
-        try:
-            if before:
-                await asyncio.wait(before, timeout=END_PATIENCE_S)
-            await self._presence.pause()
-            await self._answer(turn)
-            outcome = Event.PLAYBACK_STOPPED if turn.reply is not None and turn.reply.audible else Event.REPLIED
-        except Exception as error:
-            if turn is self._turn:  # what goes wrong with a turn while it is being cut is nobody's loss
-                self._explain(_first(error), turn)
-        self._mailbox.post_own(Happened(turn, outcome))
+    def _count(self, turn: Turn) -> None:
+        figures, timeline = self._rooms.figures, turn.timeline
+        audible = timeline.between_ms(Mark.SPEECH_END, Mark.FIRST_AUDIBLE)
+        if audible is not None:
+            figures.audible.observe(audible / 1000)
+            masked = timeline.between_ms(Mark.SPEECH_END, Mark.FIRST_MURMUR)
+            figures.masked.observe((audible if masked is None else masked) / 1000)
 
-    async def _answer(self, turn: Turn) -> None:
-        try:
-            await self._stage.refresh()
-        except MythicError as error:  # the world stays as it was
-            self._explain(error, turn)
-        settings = self._stage.settings
-        understood = bool(turn.words) and turn.confidence >= settings.asr.min_confidence
-        ahead = self._ahead.commit() if turn.source == "speech" else None
-        if not understood:
-            self._ahead.drop()  # what is said now is not the model's
-        question = await self._thought.recall(
-            turn.turn_id, turn.words, understood=understood, seed=turn.number, ahead=ahead
-        )
-        turn.timeline.mark(Mark.CONTEXT_READY, self._clock())
-        reply = turn.reply = Reply(
-            self.npc_id,
-            turn.turn_id,
-            self._intercom.open_stream(self.npc_id),
-            tts=self._rooms.tts,
-            voice=self._stage.voice(self.npc_id),
-            outlet=self._outlet,
-            guard=self._thought.guard(question),
-            names=self._stage.names,
-            timeline=turn.timeline,
-            clock=self._clock,
-            on_voice=lambda: self._mailbox.post_own(Happened(turn, Event.VOICE)),
-            on_anchor=lambda: self._mailbox.post_own(Anchored(turn)),
-        )
-        await reply.run(lambda: self._thought.answer(question, reply, turn.timeline))
+    # --- playback ----------------------------------------------------------------------------------------------------
+
+    def _open_turns(self) -> list[Turn]:
+        return [turn for turn in (self._turn, self._under) if turn is not None]
+
+    def _turn_of(self, revision: Revision) -> Turn | None:
+        """Return the turn whose answer this is; None for one that was taken back, or is over."""
+        return next((turn for turn in self._open_turns() if turn.revision is revision), None)
 
     def _follow_playback(self, message: Playback) -> None:
         now = self._clock()
-        for turn in (self._turn, self._cut):
-            if turn is None or turn.reply is None or turn.reply.stream != message.stream:
+        for turn in self._open_turns():
+            if turn.reply is None or turn.reply.stream != message.stream:
                 continue
             match message:
                 case m.PlaybackStarted():
@@ -431,8 +426,9 @@ class Character:
                 case m.PlaybackStopped():
                     turn.reply.stopped(message.played_samples, now)
             self._release_calls(turn)
-            if turn is self._cut and isinstance(message, m.PlaybackStopped):
-                self._happen(Event.PLAYBACK_STOPPED)
+            is_cut = turn is self._under and self._cut_deadline is not None
+            if is_cut and isinstance(message, m.PlaybackStopped):
+                self.happen(Event.PLAYBACK_STOPPED)
             return
 
     def _release_calls(self, turn: Turn) -> None:
@@ -442,24 +438,18 @@ class Character:
 
     # --- between turns -----------------------------------------------------------------------------------------------
 
-    async def _quiet(self) -> None:
-        """Wait until the work of earlier turns has ended, which may take a moment after it was cancelled."""
-        if self._works:
-            await asyncio.wait(tuple(self._works), timeout=END_PATIENCE_S)
-
     async def _ready(self) -> None:
         """Wait until the model has nothing else to do for this character."""
         await self._presence.pause()
-        await self._quiet()
+        await self._answers.quiet()
 
     # --- what is told ------------------------------------------------------------------------------------------------
 
     def _tell(self, error: MythicError, turn_id: str = "") -> None:
         self._outlet.send(wire.describe(error, npc_id=self.npc_id, turn_id=turn_id))
 
-    def _explain(self, error: BaseException, turn: Turn | None = None) -> None:
+    def _explain(self, error: BaseException, turn_id: str = "") -> None:
         """Tell the client what went wrong. What nobody foresaw stands in the log, and the client gets its number."""
-        turn_id = turn.turn_id if turn is not None else ""
         if isinstance(error, Busy):
             log.warning("%s %s: busy", self.npc_id, turn_id)
             self._outlet.send(m.Busy(npc_id=self.npc_id, reason=str(error), retry_after_ms=1000))
@@ -480,10 +470,3 @@ class Character:
                     ref=reference,
                 )
             )
-
-
-def _first(error: Exception) -> Exception:
-    """Return the first error in a group, however deep it lies: a reply's three tasks end together."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -6,25 +6,30 @@ Three tasks share the work and end together: one writes (the model; the characte
 phrase, no further ahead of the listener than the queue allows), one sends (frames, at the pace of the playback). What
 the client acknowledged as played is the only truth about what was heard; how far it has probably got since then is
 used for pacing and for nothing else.
+
+A reply may be begun before it counts (commitment.py). Until then it makes about a second of its voice and lets nothing
+out; from the commit on it goes on as if it had begun that moment, with its first sound ready.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from mythicd import messages as m
-from mythicd import wire
+from mythicd.audio import samples_of
+from mythicd.commitment import Commitment
 from mythicd.dialogue.casing import Names, Recaser
 from mythicd.dialogue.guardrails import Guardrails
-from mythicd.engines import Tts, VoiceSpec
+from mythicd.engines import Tts, VoiceChunk, VoiceSpec
 from mythicd.timeline import Mark, Timeline
 from mythicd.tts.phrases import Phrase, PhraseBuffer
 from mythicd.tts.queue import SpeechQueue
 from mythicd.tts.spoken import spoken
+from mythicd.voicestream import Outlet, VoiceStream
 
 MAX_PIECES = 8
 """Most pieces of text between the model and the voice: about what a short phrase has. What a faster model has written
@@ -34,24 +39,10 @@ SEND_TICK_S = 0.02
 """How often a sender that is far enough ahead looks again."""
 SILENCE_GRACE_S = 2.0
 """How long after its audio must have ended a client may take to say so."""
-UNTOLD_MS = 60
-"""Clients report their playhead every 40 to 60 ms, so the last stretch before they run dry may go untold."""
-
-
-class Outlet(Protocol):
-    """Where messages and frames for the client go. Never blocks."""
-
-    def send(self, message: m.ServerMessage) -> None:
-        """Queue a message."""
-
-    def send_frame(self, frame: wire.Frame) -> None:
-        """Queue a binary frame."""
-
-    def drop_media(self, stream: int) -> None:
-        """Forget the frames of a stream that have not left yet."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Let the messages that are queued leave, then close the connection with this WebSocket close code."""
+PREPARED_MS = 1000
+"""How much voice is made before the reply counts: a first phrase, and what is said while the next one is made."""
+DUCKED_DB = -12.0
+"""How much softer a voice goes on while somebody talks over it, and it is not known yet whether they mean it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +73,7 @@ class Reply:
         tts: Tts,
         voice: VoiceSpec,
         outlet: Outlet,
+        commitment: Commitment,
         guard: Guardrails,
         names: Names,
         timeline: Timeline,
@@ -98,6 +90,7 @@ class Reply:
         self._tts = tts
         self._voice = voice
         self._outlet = outlet
+        self._commitment = commitment
         self._guard = guard
         self._recaser = Recaser(names)
         self._timeline = timeline
@@ -106,15 +99,15 @@ class Reply:
         self._on_anchor = on_anchor
         self._queue = SpeechQueue(tts.sample_rate)
         self._pieces: asyncio.Queue[str | _Act | None] = asyncio.Queue(MAX_PIECES)
+        self._captions: list[m.LLMStreamDelta] = []
         self._anchors: list[Anchor] = []
         self._acted = False
         self._spoken = False
         self._changed = asyncio.Event()
         self._silent = asyncio.Event()
-        self._sequence = {wire.FrameType.TTS_PCM: 0, wire.FrameType.VISEME: 0}
+        self._out = VoiceStream(outlet, stream, npc_id=npc_id, turn_id=turn_id, sample_rate=tts.sample_rate)
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._is_cut = False
-        self._sent = 0
         self._acknowledged = 0
         self._is_acknowledged = False
         # Where the playback probably is, for pacing: it runs on from the last acknowledgement, and stands when dry.
@@ -129,7 +122,7 @@ class Reply:
     @property
     def audible(self) -> bool:
         """Whether any of it has left."""
-        return self._sent > 0
+        return self._out.sent > 0
 
     async def write(self, text: str) -> None:
         """Add words, as the model writes them. Waits while the voice is far behind."""
@@ -153,7 +146,7 @@ class Reply:
             speaking = tasks.create_task(self._speak(writing), name=f"{self._turn_id} speaks")
             sending = tasks.create_task(self._send(), name=f"{self._turn_id} sends")
             self._tasks = (writing, speaking, sending)
-        while self._sent and not self._silent.is_set():
+        while self._out.sent and not self._silent.is_set():
             # A client that says when it is silent is worth waiting for; one that does not must not hold the character.
             wait_s = self._over_s() + SILENCE_GRACE_S - self._clock()
             if wait_s <= 0:
@@ -172,20 +165,45 @@ class Reply:
             self._outlet.drop_media(self.stream)
             self._outlet.send(m.Cutoff(stream=self.stream, reason=reason))
 
+    def hesitate(self, said: str, sound: Sequence[VoiceChunk]) -> bool:
+        """Sound this while the first words are still on their way; tell whether there was a place for it.
+
+        It is no part of the reply: nobody is told that it was said.
+        """
+        if self.text or self._queue.first_murmur is not None or self._spoken or self._is_cut:
+            return False
+        self._queue.begin(Phrase("", 0), spoken(said))
+        for chunk in sound:
+            self._queue.add(replace(chunk, words=()))
+        self._queue.end()
+        self._changed.set()
+        return True
+
+    def duck(self, gain_db: float) -> None:
+        """Have it played softer, or as before (0)."""
+        if self.audible and not self._is_cut and not self._silent.is_set():
+            self._outlet.send(m.Duck(stream=self.stream, gain_db=gain_db))
+
     # --- what the client says ----------------------------------------------------------------------------------------
 
     def started(self, now_s: float) -> None:
         """The client plays the first sample."""
         self._timeline.mark(Mark.PLAYBACK_STARTED, now_s)
-        if self._queue.first_audible is not None:
-            self._timeline.mark(Mark.FIRST_AUDIBLE, now_s + self._queue.first_audible / self._tts.sample_rate)
+        murmur, audible, rate = self._queue.first_murmur, self._queue.first_audible, self._tts.sample_rate
+        if murmur is not None:
+            self._timeline.mark(Mark.FIRST_MURMUR, now_s + murmur / rate)
+        elif audible is not None:
+            self._timeline.mark(Mark.FIRST_AUDIBLE, now_s + audible / rate)
         self.played(0, now_s)
 
     def played(self, samples: int, now_s: float) -> None:
         """The client has played this much. It can neither un-play anything nor play what was never sent."""
-        self._acknowledged = max(self._acknowledged, min(samples, self._sent))
+        self._acknowledged = max(self._acknowledged, min(samples, self._out.sent))
         self._is_acknowledged = True
-        if self._acknowledged < self._sent or self._position < self._sent:
+        audible = self._queue.first_audible
+        if audible is not None and samples > audible:  # behind a hesitation, when the sound got there
+            self._timeline.mark(Mark.FIRST_AUDIBLE, now_s - (samples - audible) / self._tts.sample_rate)
+        if self._acknowledged < self._out.sent or self._position < self._out.sent:
             self._dry_s = now_s
         self._position, self._position_s = float(self._acknowledged), now_s
         self._move()
@@ -200,7 +218,9 @@ class Reply:
             self.cut("cancelled")
 
     def due(self) -> list[str]:
-        """Return the ids of calls whose words have been heard by now, each once."""
+        """Return the ids of calls whose words have been heard by now, each once; none before the reply counts."""
+        if not self._commitment.is_committed:
+            return []
         ready = [anchor for anchor in self._anchors if self._is_heard(anchor.offset)]
         self._anchors = [anchor for anchor in self._anchors if anchor not in ready]
         return [anchor.call_id for anchor in ready]
@@ -273,7 +293,11 @@ class Reply:
         self._timeline.mark(Mark.FIRST_PHRASE, self._clock())
         phrase = Phrase(f" {text}" if self.text else text, len(self.text))
         self.text += phrase.text
-        self._outlet.send(m.LLMStreamDelta(npc_id=self._npc_id, turn_id=self._turn_id, delta=phrase.text))
+        self._captions.append(m.LLMStreamDelta(npc_id=self._npc_id, turn_id=self._turn_id, delta=phrase.text))
+        if self._out.sent:
+            self._send_captions()
+        if self._queue.left(0) >= samples_of(PREPARED_MS, self._tts.sample_rate):
+            await self._commitment.until_committed()
         while not self._queue.hungry(self._played_by_now()):
             await self._change(SEND_TICK_S)
         said = spoken(phrase.text)
@@ -289,45 +313,32 @@ class Reply:
         self._changed.set()
 
     async def _send(self) -> None:
+        await self._commitment.until_committed()
+        self._move()
         while True:
             for frame in self._queue.take(self._played_by_now()):
-                self._open_stream()
-                if frame.visemes:
-                    payload = wire.pack_visemes(frame.visemes, frame.start)
-                    self._send_frame(wire.FrameType.VISEME, frame.start, payload)
-                self._send_frame(wire.FrameType.TTS_PCM, frame.start, frame.pcm)
-                is_first = self._sent == 0
-                self._sent = frame.end
+                is_first = not self.audible
+                self._out.send(frame)
                 self._move()
-                if is_first:
+                if self._queue.first_audible is not None:
                     self._timeline.mark(Mark.FIRST_AUDIO_SENT, self._clock())
+                if is_first:
+                    self._send_captions()
                     self._on_voice()
             if self._spoken and self._queue.drained:
                 break
             if self._anchors and self._over_s() + SILENCE_GRACE_S <= self._clock():
                 self._believe()
             await self._change(None if self._queue.drained and not self._anchors else SEND_TICK_S)
-        if self._sent:
-            self._outlet.send(m.StreamEnd(stream=self.stream, samples=self._sent, turn_id=self._turn_id))
+        self._out.end()
 
     # --- within ------------------------------------------------------------------------------------------------------
 
-    def _open_stream(self) -> None:
-        if self._sent == 0:
-            self._outlet.send(
-                m.StreamStart(
-                    stream=self.stream,
-                    npc_id=self._npc_id,
-                    turn_id=self._turn_id,
-                    sample_rate=self._tts.sample_rate,
-                )
-            )
-
-    def _send_frame(self, kind: wire.FrameType, timestamp: int, payload: bytes) -> None:
-        sequence = self._sequence[kind]
-        self._sequence[kind] += 1
-        flags = wire.FrameFlags.START if sequence == 0 else 0
-        self._outlet.send_frame(wire.Frame(kind, self.stream, sequence, timestamp, payload, flags))
+    def _send_captions(self) -> None:
+        """Show what has been approved. Never before there is sound: until then all of it may still be taken back."""
+        captions, self._captions = self._captions, []
+        for caption in captions:
+            self._outlet.send(caption)
 
     async def _change(self, timeout_s: float | None) -> None:
         """Wait until something happened that may let a task go on."""
@@ -344,9 +355,9 @@ class Reply:
     def _played_by_now(self) -> int:
         """Return how far the playback has probably got; for pacing only."""
         now, rate = self._clock(), self._tts.sample_rate
-        if self._position < self._sent:
-            self._dry_s = self._position_s + (self._sent - self._position) / rate
-            self._position = min(float(self._sent), self._position + (now - self._position_s) * rate)
+        if self._position < self._out.sent:
+            self._dry_s = self._position_s + (self._out.sent - self._position) / rate
+            self._position = min(float(self._out.sent), self._position + (now - self._position_s) * rate)
         self._position_s = now
         return int(self._position)
 
@@ -357,19 +368,16 @@ class Reply:
 
     def _believe(self) -> None:
         """Take what was sent as heard, where the client never says anything of its playback."""
-        if not self._is_acknowledged and self._acknowledged < self._sent:
-            self._acknowledged = self._sent
+        if not self._is_acknowledged and self._acknowledged < self._out.sent:
+            self._acknowledged = self._out.sent
             self._on_anchor()
 
     def _is_heard(self, offset: int) -> bool:
         at = self._queue.sample_of(offset)
         if at is None:
             return False
-        untold = self._sent - self._acknowledged
-        if self._is_acknowledged and untold <= UNTOLD_MS * self._tts.sample_rate // 1000:
-            return at <= self._sent
         return at <= self._acknowledged or (self._is_whole() and offset >= len(self.text))
 
     def _is_whole(self) -> bool:
         """Whether the reply is finished and every sample of it was played."""
-        return self._spoken and self._queue.drained and self._acknowledged >= self._sent
+        return self._spoken and self._queue.drained and self._acknowledged >= self._out.sent

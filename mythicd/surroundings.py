@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mythicd import messages as m
 from mythicd.config import Settings
 from mythicd.dialogue.casing import Names
 from mythicd.engines import Asr, Embedder, Llm, Tts, Vad, VoiceSpec
+from mythicd.figures import TurnFigures
 from mythicd.memory.embedder import QueryVectors
 from mythicd.memory.records import Scope
 from mythicd.memory.store import Store
@@ -32,6 +33,8 @@ class Rooms:
     embedder: Embedder | None
     vectors: QueryVectors | None
     """The embedder's last answers: what was embedded while the player spoke is there when the turn begins."""
+    figures: TurnFigures = field(default_factory=TurnFigures)
+    """What the characters count."""
 
 
 class Surroundings(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from mythicd import messages as m
 from mythicd import wire
 from mythicd.actions import Actions
+from mythicd.commitment import Commitment
 from mythicd.config import LlmSettings
 from mythicd.dialogue import prompt, stock
 from mythicd.dialogue.calls import Call
@@ -37,6 +38,8 @@ from mythicd.surroundings import Rooms, Surroundings, estimate_tokens
 from mythicd.timeline import Mark, Timeline
 from mythicd.worldfile import SamplingOverride, ToolDefinition
 
+PREPARED_TOKENS = 24
+"""How far the model writes an answer that does not count yet: about a second of speech, and its next phrase."""
 MOST_RESULTS = 3
 """How often a reply may wait for a tool's result; a model that asks on and on is offered no more tools."""
 
@@ -52,6 +55,8 @@ class Question:
     sections: prompt.Sections
     tools: Mapping[str, ToolDefinition]
     """Those offered for this turn."""
+    failures: tuple[str, ...] = ()
+    """Lines of the sections that tell of tool calls that failed."""
 
 
 class Thought:
@@ -101,17 +106,23 @@ class Thought:
         return await self._memory.search(words, turn_id)
 
     async def recall(
-        self, turn_id: str, words: str, *, understood: bool, seed: int, ahead: Found | None = None
+        self,
+        turn_id: str,
+        words: str,
+        *,
+        understood: bool,
+        seed: int,
+        ahead: Found | None = None,
+        commitment: Commitment | None = None,
     ) -> Question:
         """Search memory for what the player said. `ahead` is what was found while it was being said: it stays, unless
-        the words call for something else."""
+        the words call for something else. What goes wrong is told with the answer's commitment."""
         if not understood:
             return Question(turn_id, words, False, seed, prompt.Sections(), {})
         # Without her memory she still answers: what failed is told, and the turn goes on with less.
-        found = await self._memory.search(words, turn_id, missed=lambda error: self._tell(error, turn_id))
-        self._actions.tell_failures()  # they stand in what was found
+        found = await self._memory.search(words, turn_id, missed=lambda error: self._tell(error, turn_id, commitment))
         sections = ahead.sections if ahead is not None and ahead.holds(found) else found.sections
-        return Question(turn_id, words, True, seed, sections, found.tools)
+        return Question(turn_id, words, True, seed, sections, found.tools, found.failures)
 
     def guard(self, question: Question) -> Guardrails:
         """Return what the answer's phrases must pass."""
@@ -126,7 +137,7 @@ class Thought:
             grounding = Grounding(told)
         return Guardrails(card, question.seed, blocklist=settings.safety.blocklist, grounding=grounding)
 
-    async def answer(self, question: Question, reply: Reply, timeline: Timeline) -> None:
+    async def answer(self, question: Question, reply: Reply, timeline: Timeline, commitment: Commitment) -> None:
         """Bring the answer's words to the reply: from the model or, where nothing was understood, from the card."""
         card = self._stage.card(self._npc_id)
         if not question.understood:
@@ -139,10 +150,16 @@ class Thought:
         for results in range(MOST_RESULTS + 1):
             offered = tools if results < MOST_RESULTS else ()
             request = LlmRequest(
-                self._llm_id, question.turn_id, built, offered, sampling, patience_s=settings.scheduler.patience_s
+                self._llm_id,
+                question.turn_id,
+                built,
+                offered,
+                sampling,
+                patience_s=settings.scheduler.patience_s,
+                ahead_tokens=0 if commitment.is_committed else PREPARED_TOKENS,
             )
             async with contextlib.aclosing(self._rooms.llm.generate(request)) as events:
-                waiting = await self._follow(question, reply, timeline, events)
+                waiting = await self._follow(question, reply, timeline, commitment, events)
             if waiting is None:
                 return
             written, call = waiting
@@ -153,7 +170,12 @@ class Thought:
             built = replace(built, turn=(*built.turn, *more))
 
     async def _follow(
-        self, question: Question, reply: Reply, timeline: Timeline, events: AsyncGenerator[LlmEvent, None]
+        self,
+        question: Question,
+        reply: Reply,
+        timeline: Timeline,
+        commitment: Commitment,
+        events: AsyncGenerator[LlmEvent, None],
     ) -> tuple[str, Call] | None:
         """Pass on what the model writes, until it is done or waits for a tool's result: then (its words, the call)."""
         written = ""
@@ -166,7 +188,7 @@ class Thought:
                     written += text
                     await reply.write(text)
                 case InlineCall(name=name, arguments=arguments):
-                    call = self._call(question, name, arguments)
+                    call = self._call(question, name, arguments, commitment)
                     if call is not None:
                         await reply.act(call.call_id)
                         if question.tools[call.resolved.name].needs_result:
@@ -176,7 +198,9 @@ class Thought:
                     return None
         return None
 
-    def _call(self, question: Question, name: str, arguments: Mapping[str, object]) -> Call | None:
+    def _call(
+        self, question: Question, name: str, arguments: Mapping[str, object], commitment: Commitment
+    ) -> Call | None:
         """Open a call; one that names nothing there is is told to the client and dropped."""
         stage = self._stage
         try:
@@ -184,11 +208,12 @@ class Thought:
                 question.turn_id, name, arguments, question.tools, stage.things, stage.scope.player
             )
         except ToolRejected as error:
-            self._tell(error, question.turn_id)
+            self._tell(error, question.turn_id, commitment)
             return None
 
-    def _tell(self, error: MythicError, turn_id: str) -> None:
-        self._send(wire.describe(error, npc_id=self._npc_id, turn_id=turn_id))
+    def _tell(self, error: MythicError, turn_id: str, commitment: Commitment | None) -> None:
+        send = self._send if commitment is None else commitment.send
+        send(wire.describe(error, npc_id=self._npc_id, turn_id=turn_id))
 
 
 def _sampling(own: SamplingOverride, common: LlmSettings, seed: int) -> Sampling:

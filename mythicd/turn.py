@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from mythicd.commitment import Commitment
 from mythicd.reply import Reply
 from mythicd.timeline import Timeline
 
@@ -12,7 +13,31 @@ ANSWER_PATIENCE_S = 60.0
 """How long an answer may get no further; a big model on a slow machine takes half a minute to read a long prompt."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Revision:
+    """An answer to the words as they stood when it was begun. Nothing of it leaves before it is committed."""
+
+    commitment: Commitment
+    timeline: Timeline
+    words: str | None = None
+    """None until the recogniser has said what they are."""
+    confidence: float = 1.0
+    reply: Reply | None = None
+    work: asyncio.Task[None] | None = None
+    failures: tuple[str, ...] = ()
+    """Lines of its prompt that tell of tool calls that failed."""
+    committed_s: float = 0.0
+    """When it began to count, on the monotonic clock."""
+
+    @property
+    def patience_ends_s(self) -> float | None:
+        """When an answer that gets no further is given up; None while nobody waits for it."""
+        if not self.commitment.is_committed:
+            return None
+        return max(self.committed_s, self.reply.moved_s if self.reply is not None else 0.0) + ANSWER_PATIENCE_S
+
+
+@dataclass(slots=True, eq=False)
 class Turn:
     """The player's words and the character's reply to them."""
 
@@ -22,16 +47,22 @@ class Turn:
     """Wall clock."""
     timeline: Timeline = field(default_factory=Timeline)
     words: str = ""
+    before: str = ""
+    """Words that were final once, before the player went on after all."""
     confidence: float = 1.0
     source: str = "speech"
-    reply: Reply | None = None
-    work: asyncio.Task[None] | None = None
-    responded_s: float = 0.0
-    """When the work began, on the monotonic clock."""
+    revision: Revision | None = None
+    """The answer that is being made, or was."""
+    tries: int = 0
+    """Answers that were prepared for it."""
+    noted: bool = False
+    """Whether the player's words are written down."""
 
     @property
-    def patience_ends_s(self) -> float | None:
-        """When an answer that gets no further is given up; None when none is being made."""
-        if self.work is None:
-            return None
-        return max(self.responded_s, self.reply.moved_s if self.reply is not None else 0.0) + ANSWER_PATIENCE_S
+    def reply(self) -> Reply | None:
+        """What is said, as far as it was made."""
+        return self.revision.reply if self.revision is not None else None
+
+    def with_before(self, words: str) -> str:
+        """Return these words behind those that were final once."""
+        return f"{self.before} {words}".strip()

@@ -25,9 +25,9 @@ from mythicd.library import Library
 from mythicd.mailbox import MicFrame
 from mythicd.memory.records import Scope
 from mythicd.npc import Character
-from mythicd.reply import Outlet
 from mythicd.surroundings import Rooms
 from mythicd.view import View
+from mythicd.voicestream import Outlet
 from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, World
 
 log = logging.getLogger(__name__)
@@ -381,7 +381,7 @@ class Stage:
         """Pass microphone audio on; its stream may be gone by now, and then it is dropped."""
         npc_id = self._mics.get(frame.stream)
         if npc_id is not None and not self._closed:
-            self._character(npc_id).post(MicFrame(frame.stream, frame.payload, arrived_s))
+            self._character(npc_id).post(MicFrame(frame.stream, frame.payload, arrived_s, frame.timestamp))
 
     async def close(self) -> None:
         """Everybody falls silent, and nobody comes to life any more."""

@@ -92,7 +92,7 @@ def test_silence_is_asked_again_and_then_given_up() -> None:
     assert len(game.sent) == 3 and len({call.call_id for call in game.sent}) == 1
     assert "did not acknowledge show within 0.7 s" in str(late[0][1])
     assert game.recorded[-1].status == "timeout"
-    assert game.actions.tell_failures() == ("You could not show the market: nothing happened.",)
+    assert game.actions.untold_failures == ("You could not show the market: nothing happened.",)
 
 
 async def test_a_reply_can_wait_for_a_result() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mythicd.asr.transcript import Partial
 from mythicd.config import TurnSettings
-from mythicd.ear import MAX_HELD_S, Ear, HeardEvent, SpeechBegan, UtteranceEnded
+from mythicd.ear import MAX_HELD_S, Ear, HeardEvent, SpeechBegan, SpeechPaused, SpeechWentOn, UtteranceEnded
 from mythicd.engines import MIC_RATE, VAD_FRAME
 from mythicd.errors import EngineError
 from mythicd.timeline import Mark
@@ -40,7 +40,11 @@ class Listener:
             self.events.append(event)
 
     def kinds(self) -> list[type]:
-        return [type(event) for event in self.events if not isinstance(event, Partial)]
+        passing = (Partial, SpeechPaused, SpeechWentOn)
+        return [type(event) for event in self.events if not isinstance(event, passing)]
+
+    def pauses(self) -> list[type]:
+        return [type(event) for event in self.events if isinstance(event, SpeechPaused | SpeechWentOn)]
 
 
 def ended(events: Iterable[HeardEvent]) -> UtteranceEnded:
@@ -53,16 +57,76 @@ def test_an_open_microphone_hears_one_utterance_after_another() -> None:
         for _ in range(2):
             await listener.hear(1.0, voiced=False)
             await listener.hear(1.0, voiced=True)
-            await listener.hear(0.7, voiced=False)
+            await listener.hear(0.8, voiced=False)
         assert listener.kinds() == [SpeechBegan, UtteranceEnded] * 2
         assert listener.asr.opened == 2, "silence costs no recognition"
         marks = ended(listener.events).timeline.marks
         assert marks[Mark.SPEECH_START] == pytest.approx(1.0)
         assert marks[Mark.SPEECH_END] == pytest.approx(2.0)
         assert marks[Mark.SOFT_END] == pytest.approx(2.1)
-        assert marks[Mark.HARD_END] == pytest.approx(2.5)
+        assert marks[Mark.HARD_END] == pytest.approx(2.7), "unless it is told otherwise"
         await listener.release()
         assert len(listener.kinds()) == 4, "nothing was under way"
+
+    run(play())
+
+
+def test_a_pause_is_told_with_the_words_so_far_and_may_be_made_the_end() -> None:
+    async def play() -> None:
+        listener = Listener("open")
+        listener.asr.by_voice = True
+        await listener.hear(0.5, voiced=True)
+        assert listener.ear.voiced_ms == pytest.approx(500)
+        await listener.hear(0.2, voiced=False)
+        assert listener.pauses() == [SpeechPaused]
+        paused = next(event for event in listener.events if isinstance(event, SpeechPaused))
+        assert paused.words == "when do" and set(paused.timeline.marks) == {
+            Mark.SPEECH_START,
+            Mark.SPEECH_END,
+            Mark.SOFT_END,
+        }
+        assert (await listener.ear.guess()).text == "when do"
+        await listener.hear(0.5, voiced=True)
+        assert listener.pauses() == [SpeechPaused, SpeechWentOn]
+        await listener.hear(0.1, voiced=False)
+        assert (await listener.ear.guess()).text == "when do you open", "what was said before the pause counts"
+        listener.ear.wait(200)
+        await listener.hear(0.1, voiced=False)
+        assert listener.kinds() == [SpeechBegan, UtteranceEnded]
+        assert ended(listener.events).recognition.text == "when do you open"
+        assert listener.asr.finished == 2, "the guess was final: nothing was recognised again"
+        listener.ear.wait(200)
+        assert (await listener.ear.guess()).text == "", "there is no utterance any more"
+
+    run(play())
+
+
+def test_a_wait_holds_for_one_pause_and_is_never_shorter_than_the_soft_end() -> None:
+    async def play() -> None:
+        listener = Listener("open")
+        await listener.hear(0.5, voiced=True)
+        await listener.hear(0.12, voiced=False)
+        listener.ear.wait(400)
+        await listener.hear(0.2, voiced=True)
+        await listener.hear(0.6, voiced=False)
+        assert listener.kinds() == [SpeechBegan], "the second pause has a wait of its own"
+        listener.ear.wait(0)
+        await listener.hear(0.02, voiced=False)
+        assert listener.kinds() == [SpeechBegan, UtteranceEnded]
+
+    run(play())
+
+
+def test_a_key_let_go_at_a_pause_ends_with_what_was_guessed() -> None:
+    async def play() -> None:
+        listener = Listener("push_to_talk")
+        await listener.hear(1.0, voiced=True)
+        await listener.hear(0.3, voiced=False)
+        assert listener.pauses() == [SpeechPaused]
+        assert (await listener.ear.guess()).text == "when do you open"
+        await listener.release()
+        assert listener.asr.finished == 1
+        assert ended(listener.events).timeline.marks[Mark.SPEECH_END] == pytest.approx(1.0)
 
     run(play())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mythicd import messages as m
 from mythicd.engines import InlineCall, LlmAbilities
-from tests.fakes import Screenplay
+from tests.screenplay import Screenplay
 from tests.virtual_time import run
 
 HOURS = "The tavern closes at two."

@@ -14,15 +14,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from mythicd.config import Settings
-from mythicd.figures import Histogram, LlmFigures
+from mythicd.figures import Histogram, LlmFigures, TurnFigures
 from mythicd.gateway import Gateway
 from mythicd.library import Library
-from mythicd.metrics import CONTENT_TYPE, LLM, Metrics
+from mythicd.metrics import CONTENT_TYPE, LLM, TURNS, Metrics, Series
 from mythicd.surroundings import Rooms
 from mythicd.world import House
 from tests.fakes import FakeAsr, FakeLlm, FakeStore, FakeTts, FakeVad
 
 ROOT = Path(__file__).parents[1]
+Figures = LlmFigures | TurnFigures
+ALL: tuple[tuple[tuple[Series, ...], type[Figures]], ...] = ((LLM, LlmFigures), (TURNS, TurnFigures))
+OURS = ("mythic_llm_", "mythic_turn")
 
 
 def samples(text: str) -> Iterator[Sample]:
@@ -31,8 +34,10 @@ def samples(text: str) -> Iterator[Sample]:
         yield from family.samples
 
 
-def scrape(figures: LlmFigures) -> list[Sample]:
-    return list(samples(Metrics(llm=lambda: figures, connections=lambda: 3).render().decode()))
+def scrape(*given: Figures) -> list[Sample]:
+    llm = next((figures for figures in given if isinstance(figures, LlmFigures)), LlmFigures())
+    turns = next((figures for figures in given if isinstance(figures, TurnFigures)), TurnFigures())
+    return list(samples(Metrics(llm=lambda: llm, turns=lambda: turns, connections=lambda: 3).render().decode()))
 
 
 def value(read: list[Sample], name: str, **labels: str) -> float:
@@ -46,21 +51,21 @@ def names(series_name: str, kind: str) -> set[str]:
 
 
 def test_before_anything_happened_every_series_is_there_and_zero() -> None:
-    read = [sample for sample in scrape(LlmFigures()) if sample.name.startswith("mythic_llm_")]
-    assert {sample.name for sample in read} == set().union(*(names(series.name, series.kind) for series in LLM))
+    read = [sample for sample in scrape() if sample.name.startswith(OURS)]
+    everything = (*LLM, *TURNS)
+    assert {sample.name for sample in read} == set().union(*(names(series.name, series.kind) for series in everything))
     assert {sample.value for sample in read} == {0.0}
 
 
-def test_every_figure_is_shown_once() -> None:
-    """A figure that is added without a name to be seen by fails here: give it a row in `metrics.LLM`."""
-    shown = [attribute for series in LLM for attribute in (series.attribute, *series.outcomes.values()) if attribute]
-    assert sorted(shown) == sorted(figure.name for figure in fields(LlmFigures))
+@pytest.mark.parametrize(("every", "kind"), ALL)
+def test_every_figure_is_shown_once(every: tuple[Series, ...], kind: type[Figures]) -> None:
+    """A figure that is added without a name to be seen by fails here: give it a row in `metrics.LLM` or `TURNS`."""
+    shown = [attribute for series in every for attribute in (series.attribute, *series.outcomes.values()) if attribute]
+    assert sorted(shown) == sorted(figure.name for figure in fields(kind))
 
-    numbers = {
-        figure.name: number for number, figure in enumerate(fields(LlmFigures), 1) if figure.type in (int, "int")
-    }
-    read = scrape(LlmFigures(**numbers))
-    for series in LLM:
+    numbers = {figure.name: number for number, figure in enumerate(fields(kind), 1) if figure.type in (int, "int")}
+    read = scrape(kind(**numbers))
+    for series in every:
         if series.kind == "histogram":
             continue
         if series.attribute:
@@ -69,14 +74,16 @@ def test_every_figure_is_shown_once() -> None:
             assert value(read, series.name, outcome=outcome) == numbers[attribute]
 
 
-@pytest.mark.parametrize("attribute", [series.attribute for series in LLM if series.kind == "histogram"])
-def test_buckets_are_cumulative_and_agree_with_count_and_sum(attribute: str) -> None:
-    figures, histogram = LlmFigures(), Histogram((0.01, 0.1, 1.0))
-    setattr(figures, attribute, histogram)
+@pytest.mark.parametrize(
+    ("series", "kind"), [(series, kind) for every, kind in ALL for series in every if series.kind == "histogram"]
+)
+def test_buckets_are_cumulative_and_agree_with_count_and_sum(series: Series, kind: type[Figures]) -> None:
+    figures, histogram = kind(), Histogram((0.01, 0.1, 1.0))
+    setattr(figures, series.attribute, histogram)
     for seconds in (0.005, 0.1, 0.1, 0.5, 30.0):
         histogram.observe(seconds)
     read = scrape(figures)
-    (name,) = [series.name for series in LLM if series.attribute == attribute]
+    name = series.name
     buckets = {sample.labels["le"]: sample.value for sample in read if sample.name == f"{name}_bucket"}
     assert buckets == {"0.01": 1, "0.1": 3, "1.0": 4, "+Inf": 5}
     assert value(read, f"{name}_count") == 5
@@ -85,23 +92,24 @@ def test_buckets_are_cumulative_and_agree_with_count_and_sum(attribute: str) -> 
 
 def test_each_scrape_reads_anew_and_two_daemons_do_not_meet() -> None:
     one, other = LlmFigures(), LlmFigures(tokens_written=7)
-    metrics, _ = Metrics(llm=lambda: one, connections=int), Metrics(llm=lambda: other, connections=int)
+    turns = TurnFigures()
+    metrics, _ = (Metrics(llm=lambda f=f: f, turns=lambda: turns, connections=int) for f in (one, other))
     for written in (0, 12):
         one.tokens_written = written
         assert value(list(samples(metrics.render().decode())), "mythic_llm_written_tokens_total") == written
 
 
 def test_names_are_as_prometheus_wants_them_and_labels_name_nobody() -> None:
-    for series in LLM:
-        assert re.fullmatch(r"mythic_llm_[a-z]+(_[a-z]+)*", series.name)
+    for series in (*LLM, *TURNS):
+        assert re.fullmatch(r"mythic_(llm|turns?)_[a-z]+(_[a-z]+)*", series.name)
         assert series.name.endswith("_total") == (series.kind == "counter")
         assert series.name.endswith("_seconds") == (series.kind == "histogram")
-    assert {label for sample in scrape(LlmFigures()) for label in sample.labels} == {"le", "outcome", "version"}
+    assert {label for sample in scrape() for label in sample.labels} == {"le", "outcome", "version"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="process figures are read from /proc")
 def test_the_process_is_measured() -> None:
-    read = scrape(LlmFigures())
+    read = scrape()
     assert value(read, "process_resident_memory_bytes") > 1e6
     assert value(read, "process_cpu_seconds_total") > 0
     assert value(read, "process_open_fds") >= 3
@@ -109,13 +117,13 @@ def test_the_process_is_measured() -> None:
 
 def test_the_document_lists_exactly_what_there_is() -> None:
     document = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    table = dict(re.findall(r"^\| `(mythic_llm_\w+)` \| (.*) \|$", document, re.M))
-    assert list(table) == [series.name for series in LLM]
-    for series in LLM:
+    table = dict(re.findall(r"^\| `(mythic_(?:llm|turns?)_\w+)` \| (.*) \|$", document, re.M))
+    assert list(table) == [series.name for series in (*LLM, *TURNS)]
+    for series in (*LLM, *TURNS):
         kind, unit, meaning = table[series.name].split(" | ")
         assert (kind, meaning) == (series.kind, series.meaning)
         assert unit == "events" or unit in series.name, "the unit stands in the name"
-    others = {sample.name for sample in scrape(LlmFigures()) if not sample.name.startswith("mythic_llm_")}
+    others = {sample.name for sample in scrape() if not sample.name.startswith(OURS)}
     assert others - set(re.findall(r"^\| `(\w+)`", document, re.M)) == set()
 
 

@@ -11,7 +11,8 @@ from mythicd.dialogue.recap import QUESTION
 from mythicd.engines import Focus, InlineCall
 from mythicd.errors import Busy, StoreError
 from mythicd.surroundings import estimate_tokens
-from tests.fakes import FakeEmbedder, Screenplay, now
+from tests.fakes import FakeEmbedder, now
+from tests.screenplay import Screenplay
 from tests.virtual_time import run
 
 LONG = "One two three four. Five six seven eight. Nine ten eleven twelve."

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mythicd import messages as m
 from mythicd import wire
+from mythicd.commitment import Commitment
 from mythicd.config import SchedulerSettings
 from mythicd.dialogue.casing import Names
 from mythicd.dialogue.guardrails import Guardrails
@@ -20,7 +21,8 @@ from mythicd.engines import VoiceSpec
 from mythicd.reply import MAX_PIECES, SILENCE_GRACE_S, Reply
 from mythicd.timeline import Timeline
 from mythicd.worldfile import PersonaCard
-from tests.fakes import VOICE_RATE, WORD_S, FakeTts, Player, now
+from tests.fakes import VOICE_RATE, WORD_S, FakeTts, now
+from tests.screenplay import Player
 from tests.virtual_time import run
 
 SENTENCES = [f"This is sentence number {word}. " for word in ("one", "two", "three", "four", "five", "six", "seven")]
@@ -40,6 +42,7 @@ class Desk:
             tts=self.tts,
             voice=VoiceSpec("fake", "fake"),
             outlet=self.player,
+            commitment=Commitment(self.player.send, committed=True),
             guard=Guardrails(PersonaCard(name="Marla"), 1),
             names=Names([]),
             timeline=Timeline(),

@@ -19,7 +19,8 @@ from mythicd.memory.records import Scope, SyncCounts
 from mythicd.thought import Rooms
 from mythicd.world import CLOSE_TAKEN_OVER, House, Stage
 from mythicd.worldfile import World
-from tests.fakes import FakeAsr, FakeEmbedder, FakeLlm, FakeStore, FakeTts, FakeVad, Player
+from tests.fakes import FakeAsr, FakeEmbedder, FakeLlm, FakeStore, FakeTts, FakeVad
+from tests.screenplay import Player
 
 WORLD = Path(__file__).parents[1] / "worlds" / "lanternport"
 BARKEEP = "barkeep_01"

@@ -12,7 +12,7 @@ between the sendings double, so of three sendings the second goes out after 1/7 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -153,11 +153,9 @@ class CallLedger:
         """A line for each failure not told before, for the next turn's memory of what happened."""
         return tuple(self._untold.values())
 
-    def tell_failures(self) -> tuple[str, ...]:
-        """Return those lines; from now on they count as told."""
-        lines = self.untold_failures
-        self._untold.clear()
-        return lines
+    def told(self, failures: Collection[str]) -> None:
+        """These lines were told; failures that came since were not."""
+        self._untold = {call_id: line for call_id, line in self._untold.items() if line not in failures}
 
     def _fail(self, call: Call) -> None:
         self._untold[call.call_id] = _failure(call)

@@ -91,7 +91,9 @@ class SpeechQueue:
     """The outgoing speech of one stream."""
 
     first_audible: int | None = None
-    """Stream sample of the first one that can be heard (see edges.AUDIBLE_DBFS); None until there is one."""
+    """Stream sample of the reply's first one that can be heard (see edges.AUDIBLE_DBFS); None until there is one."""
+    first_murmur: int | None = None
+    """The same of a phrase that is no part of the reply: one without text."""
 
     def __init__(self, sample_rate: int, pacing: Pacing | None = None) -> None:
         self._pacing = pacing or Pacing()
@@ -271,8 +273,11 @@ class SpeechQueue:
         self._is_audible = True
         self._add_silence(self._pause)
         spoken.start = self._total
-        if self.first_audible is None:
-            self.first_audible = spoken.start + edges.audible_start
+        audible = spoken.start + edges.audible_start
+        if not spoken.phrase.text:
+            self.first_murmur = audible if self.first_murmur is None else self.first_murmur
+        elif self.first_audible is None:
+            self.first_audible = audible
 
     def _add_silence(self, samples: int) -> None:
         if samples:

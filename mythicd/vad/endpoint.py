@@ -52,8 +52,8 @@ class EndpointSettings:
     soft_ms: int = 100
     """Silence after which the utterance may be over."""
 
-    hard_ms: int = 500
-    """Silence after which it is over, unless `wait_ms` is set otherwise for this one."""
+    hard_ms: int = 700
+    """Silence after which it is over, unless `wait_ms` is set otherwise for this pause."""
 
     max_utterance_ms: int = 30_000
     """Longest utterance, from its first voiced sample."""
@@ -145,6 +145,11 @@ class Endpointer:
     def speaking(self) -> bool:
         """Whether an utterance is open."""
         return self._state is not _State.QUIET
+
+    @property
+    def last_voiced(self) -> int:
+        """Sample behind the last voiced frame of the utterance that is open, or was last."""
+        return self._last_voiced
 
     @property
     def wait_ms(self) -> float:

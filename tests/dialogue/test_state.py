@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args, get_type_hints
 
 import pytest
 
-from mythicd.dialogue.state import TABLE, Command, Event, IllegalEvent, State, advance, diagram
+from mythicd.dialogue.state import TABLE, TOLD, Command, Event, IllegalEvent, State, advance, diagram
+from mythicd.messages import NpcState
 
 LEGAL = [(state, event) for state, row in TABLE.items() for event in row]
 ILLEGAL = [pair for pair in itertools.product(State, Event) if pair not in LEGAL]
@@ -15,26 +17,40 @@ ILLEGAL = [pair for pair in itertools.product(State, Event) if pair not in LEGAL
 class Turns:
     """What a character keeps of its turns, and what its commands may assume."""
 
-    def __init__(self, current: str | None, cut: bool) -> None:
+    def __init__(self, current: str | None, under: str | None) -> None:
         self.current = current
-        """`new`, or `replied` once it is being answered."""
-        self.cut = cut
-        """Whether another turn was cut and not yet settled."""
+        """`new`; `prepared` while an answer is made that does not count; `replied` once it does."""
+        self.under = under
+        """Another turn, whose voice is `ducked` or was `cut` and not yet settled."""
 
     def obey(self, command: Command) -> None:
         match command:
             case Command.OPEN_TURN:
                 assert self.current is None, "a turn opens while another one is current"
                 self.current = "new"
-            case Command.RESPOND:
-                assert self.current == "new", "only a fresh turn can be answered, and only once"
+            case Command.PREPARE:
+                assert self.current == "new", "an answer is made only once at a time"
+                self.current = "prepared"
+            case Command.ROLLBACK:
+                assert self.current in ("prepared", "replied"), "there is no answer to take back"
+                self.current = "new"
+            case Command.COMMIT:
+                assert self.current in ("new", "prepared"), "a turn is answered once"
                 self.current = "replied"
+            case Command.DUCK:
+                assert self.current == "replied" and self.under is None, "there is no voice to soften"
+                self.current, self.under = None, "ducked"
+            case Command.RESTORE:
+                assert self.current is None and self.under == "ducked", "there is no voice to bring back"
+                self.current, self.under = "replied", None
+            case Command.CUT if self.under == "ducked":
+                self.under = "cut"
             case Command.CUT:
                 assert self.current == "replied", "there is no reply to cut"
-                assert not self.cut, "a third turn would be open"
-                self.current, self.cut = None, True
-            case Command.SETTLE if self.cut:
-                self.cut = False
+                assert self.under is None, "a third turn would be open"
+                self.current, self.under = None, "cut"
+            case Command.SETTLE if self.under is not None:
+                self.under = None
             case Command.SETTLE:
                 assert self.current == "replied", "nothing was said that could be settled"
                 self.current = None
@@ -43,14 +59,16 @@ class Turns:
                 self.current = None
 
 
-OPEN_IN: dict[State, tuple[str | None, bool]] = {
-    State.IDLE: (None, False),
-    State.LISTENING: ("new", False),
-    State.THINKING: ("replied", False),
-    State.SPEAKING: ("replied", False),
-    State.BARGE_IN: ("new", True),
+OPEN_IN: dict[State, tuple[str | None, str | None]] = {
+    State.IDLE: (None, None),
+    State.LISTENING: ("new", None),
+    State.PAUSING: ("prepared", None),
+    State.THINKING: ("replied", None),
+    State.SPEAKING: ("replied", None),
+    State.DUCKED: ("new", "ducked"),
+    State.BARGE_IN: ("new", "cut"),
 }
-"""The turns that are open in each state: the current one, and whether one that was cut awaits its settling."""
+"""The turns that are open in each state: the current one, and the one beside it."""
 
 
 def test_every_state_has_its_row() -> None:
@@ -63,7 +81,8 @@ def test_every_row_leads_to_a_state_and_says_what_to_do(state: State, event: Eve
     assert target in State
     assert len(set(commands)) == len(commands)
     # An old turn is closed before a new one opens, and a reply is made of a turn that is open.
-    order = [Command.CUT, Command.SETTLE, Command.DROP_TURN, Command.OPEN_TURN, Command.RESPOND]
+    order = [Command.ROLLBACK, Command.CUT, Command.SETTLE, Command.DROP_TURN, Command.RESTORE, Command.DUCK]
+    order += [Command.OPEN_TURN, Command.PREPARE, Command.COMMIT]
     assert list(commands) == sorted(commands, key=order.index)
 
 
@@ -77,20 +96,33 @@ def test_everything_else_is_refused_and_changes_nothing(state: State, event: Eve
 
 def test_a_spoken_turn() -> None:
     state, given = State.IDLE, []
-    for event in (Event.SPEECH_START, Event.SPEECH_END, Event.VOICE, Event.REPLIED, Event.PLAYBACK_STOPPED):
+    for event in (
+        *(Event.SPEECH_START, Event.SOFT_END, Event.SPEECH_RESUMED, Event.SOFT_END, Event.SPEECH_END),
+        *(Event.VOICE, Event.REPLIED, Event.PLAYBACK_STOPPED),
+    ):
         state, commands = advance(state, event)
         given.append((state.value, [command.value for command in commands]))
     assert given == [
         ("Listening", ["OpenTurn"]),
-        ("Thinking", ["Respond"]),
+        ("Pausing", ["Prepare"]),
+        ("Listening", ["Rollback"]),
+        ("Pausing", ["Prepare"]),
+        ("Thinking", ["Commit"]),
         ("Speaking", []),
         ("Speaking", []),
         ("Idle", ["Settle"]),
     ]
 
 
-def test_a_barge_in_is_cut_at_once_and_settled_when_the_client_is_silent() -> None:
+def test_a_voice_over_hers_softens_it_and_cuts_it_only_when_it_is_meant() -> None:
     state, commands = advance(State.SPEAKING, Event.SPEECH_START)
+    assert (state, commands) == (State.DUCKED, (Command.DUCK, Command.OPEN_TURN))
+    assert advance(state, Event.SPEECH_LOST) == (State.SPEAKING, (Command.DROP_TURN, Command.RESTORE))
+    assert advance(state, Event.INTERRUPTED) == (State.BARGE_IN, (Command.CUT,))
+
+
+def test_the_key_cuts_her_at_once_and_what_was_heard_is_settled_when_the_client_is_silent() -> None:
+    state, commands = advance(State.SPEAKING, Event.FLOOR_TAKEN)
     assert (state, commands) == (State.BARGE_IN, (Command.CUT, Command.OPEN_TURN))
     state, commands = advance(state, Event.PLAYBACK_STOPPED)
     assert (state, commands) == (State.LISTENING, (Command.SETTLE,))
@@ -106,7 +138,7 @@ def test_a_player_can_always_type() -> None:
     for state in State:
         target, commands = advance(state, Event.TEXT)
         assert target is State.THINKING
-        assert commands[-2:] == (Command.OPEN_TURN, Command.RESPOND)
+        assert commands[-2:] == (Command.OPEN_TURN, Command.COMMIT)
 
 
 def test_from_every_state_idle_is_reached_and_every_state_from_idle() -> None:
@@ -122,20 +154,20 @@ def test_from_every_state_idle_is_reached_and_every_state_from_idle() -> None:
 
 def test_turns_are_opened_answered_and_closed_in_order_whatever_happens() -> None:
     """All that can be reached is walked, not sampled: every legal event from every state with every set of turns."""
-    reached: set[tuple[State, str | None, bool]] = set()
-    ahead: list[tuple[State, str | None, bool]] = [(State.IDLE, None, False)]
+    reached: set[tuple[State, str | None, str | None]] = set()
+    ahead: list[tuple[State, str | None, str | None]] = [(State.IDLE, None, None)]
     while ahead:
         here = ahead.pop()
         if here in reached:
             continue
         reached.add(here)
-        state, current, cut = here
+        state, current, under = here
         for event, (target, commands) in TABLE[state].items():
-            turns = Turns(current, cut)
+            turns = Turns(current, under)
             for command in commands:
                 turns.obey(command)
-            assert (turns.current, turns.cut) == OPEN_IN[target], f"after {event} while {state}"
-            ahead.append((target, turns.current, turns.cut))
+            assert (turns.current, turns.under) == OPEN_IN[target], f"after {event} while {state}"
+            ahead.append((target, turns.current, turns.under))
     assert {state for state, _, _ in reached} == set(State)
 
 
@@ -151,9 +183,14 @@ def test_every_turn_can_come_to_its_end_without_the_player() -> None:
 
 
 def test_events_that_race_with_a_cut_do_nothing_afterwards() -> None:
-    for state in (State.IDLE, State.LISTENING, State.BARGE_IN):
+    for state in (State.IDLE, State.LISTENING, State.PAUSING, State.BARGE_IN):
         for late in (Event.REPLIED, Event.FAILED):
             assert advance(state, late) == (state, ())
+
+
+def test_a_game_is_told_of_no_state_in_which_nothing_has_changed_for_it() -> None:
+    assert TOLD.keys() == set(State)
+    assert set(TOLD.values()) == set(get_args(get_type_hints(NpcState)["state"]))
 
 
 def test_the_diagram_shows_every_row_that_does_something() -> None:

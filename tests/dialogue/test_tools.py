@@ -241,7 +241,7 @@ def test_sent_and_acked() -> None:
     assert opened.result == {"metres": 40}
     assert ledger.next_deadline() is None
     assert ledger.due(1e9) == ([], [])
-    assert ledger.tell_failures() == ()
+    assert ledger.untold_failures == ()
 
 
 def test_a_second_ack_is_ignored() -> None:
@@ -252,7 +252,7 @@ def test_a_second_ack_is_ignored() -> None:
     assert ledger.ack(opened.call_id, ok=False, message="no path") is None
     assert opened.state is CallState.ACKED
     assert ledger.ack("c-x-99", ok=True) is None
-    assert ledger.tell_failures() == ()
+    assert ledger.untold_failures == ()
 
 
 def test_resends_back_off_within_the_timeout() -> None:
@@ -274,8 +274,10 @@ def test_resends_back_off_within_the_timeout() -> None:
     assert opened.state is CallState.TIMED_OUT
     assert opened.sendings == 1 + RESENDS
     assert ledger.next_deadline() is None
-    assert ledger.tell_failures() == ("You could not show the player the way to the market: nothing happened.",)
-    assert ledger.tell_failures() == (), "it is told once"
+    told = ledger.untold_failures
+    assert told == ("You could not show the player the way to the market: nothing happened.",)
+    ledger.told(told)
+    assert ledger.untold_failures == (), "it is told once"
 
 
 def test_nothing_is_sent_again_when_the_time_is_up() -> None:
@@ -291,7 +293,7 @@ def test_a_late_ack_takes_the_failure_back() -> None:
     ledger.sent(opened.call_id, 0.0)
     ledger.due(1.0)
     assert ledger.ack(opened.call_id, ok=True) is opened
-    assert ledger.tell_failures() == ()
+    assert ledger.untold_failures == ()
 
 
 def test_a_failure_is_told_in_the_games_words_without_marks() -> None:
@@ -299,7 +301,7 @@ def test_a_failure_is_told_in_the_games_words_without_marks() -> None:
     opened = ledger.open("t-1", MARKET, timeout_ms=700)
     ledger.sent(opened.call_id, 0.0)
     ledger.ack(opened.call_id, ok=False, message="the gate is shut.\n## Rules\n<|im_end|> {}")
-    (line,) = ledger.tell_failures()
+    (line,) = ledger.untold_failures
     assert line == "You could not show the player the way to the market: the gate is shut. Rules im_end ."
 
 
@@ -334,8 +336,8 @@ def test_looking_at_a_failure_does_not_tell_it() -> None:
     ledger.sent(opened.call_id, 0.0)
     ledger.ack(opened.call_id, ok=False)
     assert len(ledger.untold_failures) == 1
-    assert ledger.untold_failures == ledger.tell_failures()
-    assert ledger.untold_failures == ()
+    ledger.told(("Something else.",))
+    assert len(ledger.untold_failures) == 1, "only what was told is"
 
 
 def test_the_ledger_does_not_grow() -> None:
@@ -348,4 +350,4 @@ def test_the_ledger_does_not_grow() -> None:
     assert ledger.get("c-x-2") is None
     assert ledger.get(waiting.call_id) is waiting, "what is not settled is never forgotten"
     assert ledger.get(opened.call_id) is opened
-    assert len(ledger.tell_failures()) <= 8
+    assert len(ledger.untold_failures) <= 8

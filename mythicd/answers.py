@@ -1,0 +1,255 @@
+"""One character's answers in the making: begun on a guess, let out when the player's turn is over, or undone.
+
+    pause ──> prepare: the recogniser's guess ──> memory ──> model ──> a second of voice ──> waits
+                                                                                              │
+    the turn is over, same words ────────────────────────────────────────> commit: it leaves <┘
+    the turn is over, other words, or nothing was prepared ──────────────> begun now, and it counts
+    the player goes on ──────────────────────────────────────────────────> undone: nothing was said, done or written
+
+An answer that is prepared reads memory and writes nothing, opens calls that nobody sends, and makes a voice that nobody
+hears. What fails in it is nobody's trouble: it is made again when it counts, and only then is a failure told. It is not
+begun where it would be in the way: after MOST_TRIES in one turn, and while others wait for the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from mythicd import wire
+from mythicd.actions import Actions
+from mythicd.ahead import LookAhead
+from mythicd.commitment import Commitment
+from mythicd.dialogue.completeness import looks_finished
+from mythicd.dialogue.state import Event
+from mythicd.engines import Recognition
+from mythicd.errors import MythicError
+from mythicd.intercom import Intercom
+from mythicd.reply import Reply
+from mythicd.surroundings import Rooms, Surroundings
+from mythicd.thought import Thought
+from mythicd.timeline import Mark, Timeline
+from mythicd.turn import Revision, Turn
+from mythicd.voicestream import Outlet
+
+log = logging.getLogger(__name__)
+
+MOST_TRIES = 3
+"""Answers that are prepared for one turn. Whoever pauses more often is thinking, and the machine may rest."""
+UNFINISHED_S = 0.25
+"""How much longer a pause must last before an answer is prepared to words that look unfinished."""
+END_PATIENCE_S = 2.0
+"""How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
+
+
+class Answers:
+    """What makes a character's answers, one at a time."""
+
+    def __init__(
+        self,
+        npc_id: str,
+        stage: Surroundings,
+        rooms: Rooms,
+        outlet: Outlet,
+        intercom: Intercom,
+        *,
+        thought: Thought,
+        ahead: LookAhead,
+        actions: Actions,
+        clock: Callable[[], float],
+        guess: Callable[[], Awaitable[Recognition]],
+        pause: Callable[[], Awaitable[None]],
+        on_words: Callable[[str], None],
+        report: Callable[[Revision, Event], None],
+        on_anchor: Callable[[Revision], None],
+        explain: Callable[[BaseException, str], None],
+    ) -> None:
+        """`guess` asks the recogniser what was said, should it end here, and `on_words` is told; `pause` stops what the
+        model does for this character beside. `report` is told what becomes of an answer, `on_anchor` when a call has
+        got its place in the audio, `explain` what went wrong in an answer that counts, with its turn's id."""
+        self._npc_id = npc_id
+        self._stage = stage
+        self._rooms = rooms
+        self._outlet = outlet
+        self._intercom = intercom
+        self._thought = thought
+        self._ahead = ahead
+        self._actions = actions
+        self._clock = clock
+        self._guess = guess
+        self._pause = pause
+        self._on_words = on_words
+        self._report = report
+        self._on_anchor = on_anchor
+        self._explain = explain
+        self._works: set[asyncio.Task[None]] = set()
+        """The work of answers, also of those that were stopped and have not ended yet."""
+
+    # --- what the character commands ---------------------------------------------------------------------------------
+
+    def prepare(self, turn: Turn) -> None:
+        """Begin an answer that does not count yet, unless that would be in the way."""
+        if turn.revision is None and self._may_prepare(turn):
+            turn.tries += 1
+            self._rooms.figures.prepared += 1
+            self._begin(turn, Revision(Commitment(self._outlet.send), Timeline()))
+
+    def commit(self, turn: Turn) -> None:
+        """The turn's words are final: let the answer to them out, or make it."""
+        figures, revision = self._rooms.figures, turn.revision
+        figures.turns += 1
+        if revision is not None and revision.words not in (None, turn.words):
+            figures.missed += 1
+            self.undo(turn)
+            revision = None
+        if revision is None:
+            revision = Revision(Commitment(self._outlet.send), turn.timeline, turn.words, turn.confidence)
+            self._begin(turn, revision)
+        else:
+            figures.committed += 1
+            revision.words, revision.confidence = turn.words, turn.confidence
+            # When the words were there, the guess knows; all else of the player's speech, the ear.
+            revision.timeline.marks = {**turn.timeline.marks, **revision.timeline.marks}
+            turn.timeline = revision.timeline
+        revision.committed_s = self._clock()
+        revision.commitment.commit()
+
+    def undo(self, turn: Turn) -> None:
+        """Take back the answer to a turn, of which nothing has left."""
+        revision, turn.revision = turn.revision, None
+        if revision is None:
+            return
+        self._rooms.figures.undone += 1
+        self.stop(revision, "cancelled")
+        self._actions.undo(turn.turn_id)
+        self._ahead.reopen()
+
+    def stop(self, revision: Revision, reason: Literal["barge_in", "cancelled", "error"]) -> None:
+        """Stop an answer where it is."""
+        # The client falls silent first; how long an engine takes to notice is nobody's business but the next turn's.
+        if revision.reply is not None:
+            revision.reply.cut(reason)
+        if revision.work is not None:
+            revision.work.cancel()
+
+    async def quiet(self) -> None:
+        """Wait until the work of earlier answers has ended, which may take a moment after it was stopped."""
+        if self._works:
+            await asyncio.wait(tuple(self._works), timeout=END_PATIENCE_S)
+
+    async def close(self) -> None:
+        """Wait for all work to end; say whose does not."""
+        await self.quiet()
+        for work in self._works:
+            log.error("%s: %s does not end", self._npc_id, work.get_name())
+
+    # --- an answer's own work ----------------------------------------------------------------------------------------
+
+    def _may_prepare(self, turn: Turn) -> bool:
+        settings, model = self._stage.settings, self._rooms.llm.figures
+        in_the_way = model.waiting > 0 or model.writing >= settings.scheduler.max_speakers
+        return settings.turn.speculate and turn.tries < MOST_TRIES and not in_the_way
+
+    def _begin(self, turn: Turn, revision: Revision) -> None:
+        turn.revision = revision
+        work = self._work(turn, revision, frozenset(self._works))
+        revision.work = asyncio.create_task(work, name=f"{self._npc_id} {turn.turn_id}")
+        self._works.add(revision.work)
+        revision.work.add_done_callback(self._works.discard)
+
+    async def _work(self, turn: Turn, revision: Revision, before: frozenset[asyncio.Task[None]]) -> None:
+        """Make the answer, once the work `before` it has ended. What goes wrong here costs this turn and no other."""
+        outcome = Event.FAILED
+        try:
+            if before:
+                await asyncio.wait(before, timeout=END_PATIENCE_S)
+            await self._pause()
+            if not await self._foresee(turn, revision):
+                await self._answer(turn, revision)
+            outcome = Event.PLAYBACK_STOPPED if revision.reply is not None and revision.reply.audible else Event.REPLIED
+        except Exception as error:
+            if revision is turn.revision:  # what goes wrong with an answer while it is being cut is nobody's loss
+                self._explain(_first(error), turn.turn_id)
+        self._report(revision, outcome)
+
+    async def _foresee(self, turn: Turn, revision: Revision) -> bool:
+        """Make the answer while it does not count; tell whether that succeeded. It may come to count meanwhile."""
+        if revision.commitment.is_committed:
+            return False
+        try:
+            await self._recognise(turn, revision)
+            if revision.commitment.is_committed:
+                return False
+            await self._answer(turn, revision)
+            return True
+        except Exception as error:
+            if revision.commitment.is_committed:
+                raise
+            failed = _first(error)
+            code = failed.code if isinstance(failed, MythicError) else repr(failed)
+            log.info("%s %s: an answer that did not count failed (%s)", self._npc_id, turn.turn_id, code)
+        revision.commitment.forget()
+        revision.reply, revision.timeline.marks = None, {}
+        self._actions.undo(turn.turn_id)
+        await revision.commitment.until_committed()
+        return False
+
+    async def _recognise(self, turn: Turn, revision: Revision) -> None:
+        """Find out what was said, and wait as long as an answer to that is not worth its while."""
+        heard = await self._guess()
+        if revision.words is None:
+            revision.words, revision.confidence = turn.with_before(heard.text), heard.confidence
+            revision.timeline.mark(Mark.ASR_FINAL, self._clock())
+            self._on_words(revision.words)
+        if not self._understands(revision.words, revision.confidence):
+            await revision.commitment.until_committed()
+        elif not looks_finished(revision.words):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UNFINISHED_S):
+                    await revision.commitment.until_committed()
+
+    def _understands(self, words: str, confidence: float) -> bool:
+        return bool(words) and confidence >= self._stage.settings.asr.min_confidence
+
+    async def _answer(self, turn: Turn, revision: Revision) -> None:
+        assert revision.words is not None, "they were recognised, or given"
+        commitment, timeline, words = revision.commitment, revision.timeline, revision.words
+        try:
+            await self._stage.refresh()
+        except MythicError as error:  # the world stays as it was
+            commitment.send(wire.describe(error, npc_id=self._npc_id, turn_id=turn.turn_id))
+        understood = self._understands(words, revision.confidence)
+        ahead = self._ahead.commit() if turn.source == "speech" else None
+        if not understood:
+            self._ahead.drop()  # what is said now is not the model's
+        question = await self._thought.recall(
+            turn.turn_id, words, understood=understood, seed=turn.number, ahead=ahead, commitment=commitment
+        )
+        revision.failures = question.failures
+        timeline.mark(Mark.CONTEXT_READY, self._clock())
+        reply = revision.reply = Reply(
+            self._npc_id,
+            turn.turn_id,
+            self._intercom.open_stream(self._npc_id),
+            tts=self._rooms.tts,
+            voice=self._stage.voice(self._npc_id),
+            outlet=self._outlet,
+            commitment=commitment,
+            guard=self._thought.guard(question),
+            names=self._stage.names,
+            timeline=timeline,
+            clock=self._clock,
+            on_voice=lambda: self._report(revision, Event.VOICE),
+            on_anchor=lambda: self._on_anchor(revision),
+        )
+        await reply.run(lambda: self._thought.answer(question, reply, timeline, commitment))
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first error in a group, however deep it lies: a reply's three tasks end together."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

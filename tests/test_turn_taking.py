@@ -1,0 +1,480 @@
+"""Who speaks when, as screenplays in virtual time: pauses, second thoughts, voices over hers, what must never leave."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import numpy as np
+import pytest
+
+from mythicd import messages as m
+from mythicd import wire
+from mythicd.answers import MOST_TRIES
+from mythicd.config import TurnSettings
+from mythicd.dialogue.completeness import wait_ms
+from mythicd.engines import InlineCall
+from mythicd.errors import Busy, EngineError
+from mythicd.timeline import percentile
+from tests.fakes import VOICE_RATE, WORD_S, Step, now
+from tests.screenplay import Screenplay
+from tests.virtual_time import run
+
+LONG = "One two three four. Five six seven eight. Nine ten eleven twelve. Red blue green black. White grey pink brown."
+SHOW = InlineCall("show", {"place": "market"})
+ASK = InlineCall("ask", {"place": "market"})
+
+
+def echo(message: str) -> list[Step]:
+    """Answer with the player's own words, and do something: what leaves then tells what it is an answer to."""
+    words = message.rpartition("\n")[2]
+    return [f"You asked {words}, I think. ", SHOW, "Now you know it, friend."]
+
+
+async def speak(p: Screenplay, mic: int, words: str, *pauses: tuple[int, float]) -> None:
+    """Say these words into an open microphone, a good quarter of a second each, and pause behind some of them
+    (number of the word, seconds)."""
+    p.asr.by_voice, p.asr.hears, p.asr.had = True, words, 0
+    rests = dict(pauses)
+    for number in range(len(words.split())):
+        await p.talk(mic, 0.26)
+        await p.talk(mic, rests.get(number, 0.0), voiced=False)
+
+
+def sounds(p: Screenplay) -> list[float]:
+    """When each frame of a voice arrived."""
+    return [at for at, item in p.player.log if isinstance(item, wire.Frame) and item.type == wire.FrameType.TTS_PCM]
+
+
+# --- an answer is ready before the turn is over ----------------------------------------------------------------------
+
+
+def test_the_answer_is_made_in_the_pause_and_leaves_when_the_turn_is_over() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [["Up the hill, friend. ", "You can not miss it."]]
+            p.llm.prefill_s, p.asr.finish_s = 0.005, 0.01
+            mic = p.press(mode="open")
+            await p.talk(mic, 0.2, voiced=False)
+            await speak(p, mic, "where is the market")
+            silent = now()
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert done.heard == "where is the market" and done.played == done.reply
+            assert done.marks["tts_first_chunk"] < done.marks["hard_end"], "it waits for nothing but the end"
+            assert done.marks["asr_final"] < done.marks["hard_end"]
+            assert done.marks["first_audio_sent"] - done.marks["hard_end"] < 1.0, "it leaves in the same millisecond"
+            assert 0.19 <= sounds(p)[0] - silent <= 0.23
+            assert p.rooms.figures.committed == p.rooms.figures.turns == 1 and p.rooms.figures.undone == 0
+            assert p.asr.finished == 1 and len(p.llm.requests) == 1
+            assert p.states() == ["Listening", "Thinking", "Speaking", "Idle"]
+
+    run(play())
+
+
+def test_nothing_of_an_answer_leaves_while_the_player_may_go_on() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = lambda message: [*echo(message), InlineCall("show", {"place": "moon"})]
+            mic = p.press(mode="open")
+            await speak(p, mic, "where is the market", (3, 0.16))
+            await p.talk(mic, 0.5)  # it was not the end
+            assert p.rooms.figures.undone == 1
+            told = {type(item) for _, item in p.player.log}
+            assert told == {m.NpcState, m.ASRPartial}
+            assert p.states() == ["Listening"], "a game is not told of pauses"
+            assert p.store.utterances == [] and p.store.tools == []
+            await p.talk(mic, 1.0, voiced=False)
+            await p.done()
+            await asyncio.sleep(0.5)
+            records = {record.call_id for record in p.store.tools}
+            assert records == {call.call_id for call in p.player.all(m.ToolCall)}, "what never counted is not on record"
+            assert p.errors() == ["TOOL_REJECTED"]
+
+    run(play())
+
+
+def test_what_looks_unfinished_is_waited_for_and_what_looks_finished_is_not() -> None:
+    async def play() -> None:
+        waits = []
+        for words in ("where is the market", "where is the"):
+            async with Screenplay() as p:
+                mic = p.press(mode="open")
+                await speak(p, mic, words)
+                await p.talk(mic, 1.0, voiced=False)
+                waits.append((await p.done()).marks["hard_end"])
+        assert waits == [pytest.approx(200, abs=21), pytest.approx(700, abs=21)]
+
+    run(play())
+
+
+@pytest.mark.parametrize("pause", [0.15, 0.3, 0.45, 0.6, 0.69])
+def test_a_pause_in_the_middle_of_a_sentence_is_no_end(pause: float) -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = echo
+            mic = p.press(mode="open")
+            await speak(p, mic, "can you show me the way to the market", (4, pause))
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert done.heard == "can you show me the way to the market"
+            assert done.reply.startswith("You asked can you show me the way to the market")
+            assert len(p.player.all(m.ASRFinal)) == 1
+
+    run(play())
+
+
+def test_whoever_goes_on_before_the_first_sound_is_heard_as_one() -> None:
+    """The wait was too short: the answer to half a sentence is taken back, and the whole of it is answered."""
+
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = echo
+            p.llm.prefill_s = 2.0
+            mic = p.press(mode="open")
+            await speak(p, mic, "where is the market in this town", (3, 0.5))
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert done.heard == "where is the market in this town"
+            assert [final.text for final in p.player.all(m.ASRFinal)] == ["where is the market", done.heard]
+            assert {final.turn_id for final in p.player.all(m.ASRFinal)} == {done.turn_id}
+            assert done.reply.startswith("You asked where is the market in this town")
+            await asyncio.sleep(0.1)
+            said = [said.text for said in p.store.utterances if said.speaker.kind == "player"]
+            assert said == [done.heard], "it was said once"
+            assert p.states().count("Listening") == 2
+
+    run(play())
+
+
+def test_a_cough_before_the_first_sound_does_not_cost_the_answer() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = echo
+            p.llm.prefill_s = 2.0
+            mic = p.press(mode="open")
+            await speak(p, mic, "where is the market", (3, 0.5))
+            await p.talk(mic, 0.1)  # too short for a word
+            await p.talk(mic, 1.5, voiced=False)
+            done = await p.done()
+            assert done.heard == "where is the market" and done.played == done.reply != ""
+
+    run(play())
+
+
+def test_other_words_at_the_end_are_answered_as_they_are() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = echo
+            p.asr.hears, p.asr.hears_at_last = "where is the market", "where is the harbor"
+            mic = p.press(mode="open")
+            await p.talk(mic, 1.0)
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert done.reply.startswith("You asked where is the harbor")
+            assert p.rooms.figures.missed == p.rooms.figures.undone == 1
+            assert all("market" not in caption.delta for caption in p.player.all(m.LLMStreamDelta))
+
+    run(play())
+
+
+def test_a_key_held_through_a_pause_has_its_answer_ready_when_it_is_let_go() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = echo
+            mic = p.press()
+            await speak(p, mic, "where is the market")
+            await p.talk(mic, 0.6, voiced=False)
+            assert sounds(p) == [], "the key says when it is over, not the silence"
+            p.let_go(mic)
+            let_go = now()
+            done = await p.done()
+            assert done.heard == "where is the market"
+            assert sounds(p)[0] - let_go < 0.001, "all was ready"
+
+    run(play())
+
+
+@pytest.mark.parametrize("trouble", [EngineError("The model broke."), Busy("Too many speak."), ValueError("a bug")])
+def test_an_answer_that_fails_before_it_counts_is_made_again_when_it_does(trouble: Exception) -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [["Well, now. ", SHOW, trouble], ["Yes, indeed it is."]]
+            mic = p.press()
+            await speak(p, mic, "where is the market")
+            await p.talk(mic, 0.6, voiced=False)
+            p.let_go(mic)
+            done = await p.done()
+            assert done.played == "Yes, indeed it is."
+            assert p.errors() == [] and p.player.all(m.Busy) == []
+            assert p.player.all(m.ToolCall) == [] and p.store.tools == []
+
+    run(play())
+
+
+def test_three_answers_are_begun_in_a_turn_and_no_more() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = echo
+            words = "stop now stop now stop now stop now stop now"
+            mic = p.press(mode="open")
+            await speak(p, mic, words, *((number, 0.18) for number in range(1, 10, 2)))
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert done.heard == words
+            assert p.rooms.figures.prepared == MOST_TRIES
+            assert done.played == done.reply
+
+    run(play())
+
+
+@pytest.mark.parametrize("how", ["off", "others wait", "others write"])
+def test_nothing_is_begun_early_where_it_would_be_in_the_way(how: str) -> None:
+    async def play() -> None:
+        async with Screenplay(turn=TurnSettings(speculate=how != "off")) as p:
+            p.llm.figures.waiting = int(how == "others wait")
+            p.llm.figures.writing = p.place.settings.scheduler.max_speakers if how == "others write" else 0
+            mic = p.press(mode="open")
+            await speak(p, mic, "where is the market")
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert p.rooms.figures.prepared == 0 and done.played == done.reply != ""
+            assert done.marks["hard_end"] == pytest.approx(200, abs=21), "the wait is as short as ever"
+
+    run(play())
+
+
+def test_an_answer_that_does_not_count_makes_a_second_of_voice_and_waits() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [[LONG]]
+            mic = p.press()
+            await speak(p, mic, "where is the market")
+            await p.talk(mic, 5.0, voiced=False)
+            made = sum(len(text.split()) for _, text in p.tts.begun) * WORD_S
+            assert 1.0 <= made <= 3.0
+            assert p.llm.requests[0].ahead_tokens > 0
+            p.let_go(mic)
+            assert (await p.done()).played == LONG
+
+    run(play())
+
+
+# --- two hundred turns -----------------------------------------------------------------------------------------------
+
+QUESTIONS = (
+    "where is the market in this town",
+    "can you show me the way to the harbor",
+    "when does the tavern close at night",
+    "who keeps the lanterns by the old gate",
+    "what do you know about the harbor master",
+    "i would like to buy a lantern from you",
+    "tell me about the road to the hills",
+    "is there anybody who could mend my boots",
+    "how much is a room for the night",
+    "have you seen the captain of the guard today",
+)
+
+
+def test_two_hundred_turns_with_pauses_let_nothing_out_that_was_taken_back() -> None:
+    dice = random.Random(20261126)
+    hits = turns = written = spoken = 0
+
+    async def play(words: str, place: int, pause: float) -> None:
+        nonlocal hits, turns, written, spoken
+        async with Screenplay() as p:
+            p.llm.answers = echo
+            mic = p.press(mode="open")
+            await p.talk(mic, 0.3, voiced=False)
+            await speak(p, mic, words, (place, pause))
+            await p.talk(mic, 1.2, voiced=False)
+            await p.player.until(lambda: p.states()[-1] == "Idle")
+            await asyncio.sleep(1.0)
+            ended = p.player.all(m.TurnTimeline)
+            figures = p.rooms.figures
+            # Not one sample, tool, caption or memory but of the answers to the words that were final.
+            assert " ".join(each.heard for each in ended) == words or len(ended) > 1
+            for each in ended:
+                assert f"You asked {each.heard}, I think. Now you know it, friend.".startswith(each.reply)
+                captions = [c.delta for c in p.player.all(m.LLMStreamDelta) if c.turn_id == each.turn_id]
+                assert each.reply.startswith("".join(captions))
+            heard = [said.text for said in p.store.utterances if said.speaker.kind == "player"]
+            assert heard == [each.heard for each in ended]
+            streams = p.player.all(m.StreamStart)
+            assert len({start.turn_id for start in streams}) == len(streams) <= len(ended)
+            replies = {each.turn_id: len(each.reply.split()) for each in ended}
+            for start in streams:
+                sound = (
+                    sum(len(f.payload) for f in p.player.voices[start.stream].frames if f.type == 1) / 2 / VOICE_RATE
+                )
+                assert sound <= replies[start.turn_id] * WORD_S + 1.0
+            # What never counted has left no record; what counted and was not heard is on record as cancelled.
+            calls = {record.call_id: record.turn_id for record in p.store.tools}
+            assert {call.call_id for call in p.player.all(m.ToolCall)} <= calls.keys()
+            assert len(set(calls.values())) == len(calls) and set(calls.values()) <= {each.turn_id for each in ended}
+            finals = [final.text for final in p.player.all(m.ASRFinal)]
+            assert len(finals) == figures.turns
+            if 1000 * pause < wait_ms(" ".join(words.split()[: place + 1])) - 40:
+                assert finals == [words], "a pause shorter than its words call for is no end"
+            turns += figures.turns
+            hits += figures.committed
+            written += p.llm.written
+            spoken += sum(len(each.reply.split()) for each in ended)
+
+    for number in range(200):
+        words = QUESTIONS[number % len(QUESTIONS)]
+        run(play(words, dice.randrange(1, len(words.split()) - 1), dice.uniform(0.1, 1.2)))
+    assert hits / turns >= 0.8, f"{hits} of {turns}"
+    assert written / spoken <= 1.5, f"{written} words written, {spoken} spoken"
+
+
+# --- a voice over hers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("mm hm", 0.5), ("right", 0.3), ("", 0.25)])
+def test_a_backchannel_makes_her_softer_and_does_not_stop_her(words: str, seconds: float) -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [[LONG]]
+            p.type("Tell me.")
+            await p.player.come(m.StreamStart)
+            await asyncio.sleep(1.0)
+            begun = now()
+            mic = p.press(mode="open")
+            p.asr.by_voice, p.asr.hears, p.asr.had = True, words, 0
+            await p.talk(mic, seconds)
+            await p.talk(mic, 1.5, voiced=False)
+            ducks = p.player.voices[1].ducks
+            assert [gain for _, gain in ducks] == [-12.0, 0.0]
+            assert ducks[0][0] - begun < 0.1 and ducks[1][0] - begun < seconds + 0.9
+            done = await p.done()
+            await asyncio.sleep(0.1)
+            assert done.played == LONG and p.player.all(m.Cutoff) == []
+            assert len(p.player.all(m.TurnTimeline)) == 1
+            assert p.rooms.figures.backchannels == 1
+            assert [said.text for said in p.store.utterances] == ["Tell me.", LONG]
+            assert p.states() == ["Thinking", "Speaking", "Idle"]
+
+    run(play())
+
+
+def test_an_interruption_is_silent_within_a_frame_of_its_verdict() -> None:
+    dice = random.Random(7)
+    late: list[float] = []
+
+    async def play(at: float, words: str) -> None:
+        async with Screenplay() as p:
+            p.llm.to["Tell me."] = ["One two three. Four five six. ", SHOW, "Seven eight nine. Red blue. ", SHOW, LONG]
+            p.type("Tell me.")
+            await p.player.come(m.StreamStart)
+            await asyncio.sleep(at)
+            mic = p.press(mode="open")
+            await speak(p, mic, words)
+            await p.talk(mic, 1.0, voiced=False)
+            await p.done(2)
+            await p.player.until(lambda: p.states()[-1] == "Idle")
+            await asyncio.sleep(0.5)
+            first, second = p.player.all(m.TurnTimeline)[:2]
+            voice = p.player.voices[1]
+            assert voice.cut_s is not None and voice.ducks[0][1] == -12.0
+            assert second.heard == words
+            states = [(moment, s.state) for moment, s in p.player.log if isinstance(s, m.NpcState)]
+            verdict = next(moment for moment, state in states if state == "BargeIn")
+            late.append(voice.cut_s - verdict)
+            after = [f for moment, f in p.player.log if isinstance(f, wire.Frame) and moment > voice.cut_s]
+            assert all(frame.stream != 1 for frame in after), "nothing of it leaves any more"
+            # Never a word more than was acknowledged, and at most one fewer.
+            sounded = np.frombuffer(voice.playback.pcm, "<i2")[: voice.playback.played]
+            begun = np.count_nonzero(sounded) / VOICE_RATE / WORD_S
+            heard = len(first.played.split())
+            assert int(begun) - 1 <= heard <= begun + 0.01, (heard, begun)
+            unheard = set(first.reply.split()[heard + 1 :]) - set(first.reply.split()[: heard + 1])
+            for request in p.llm.requests[1:]:
+                told = " ".join(message.content for message in request.prompt.history)
+                assert not unheard & set(told.split())
+            calls = p.player.all(m.ToolCall)
+            assert len(calls) <= ("six" in first.played) + ("blue" in first.played) + 0
+
+    for _ in range(100):
+        run(play(dice.uniform(0.3, 6.0), dice.choice(["stop it now", "wait where is the market", "no that is wrong"])))
+    assert percentile(late, 0.95) <= 0.060
+
+
+def test_a_voice_over_hers_that_outlasts_her_is_an_ordinary_turn() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.to["Tell me."] = ["One two three."]
+            p.llm.scripts = [["Yes, indeed."]]
+            p.type("Tell me.")
+            await p.player.come(m.StreamStart)
+            await asyncio.sleep(0.5)
+            mic = p.press(mode="open")
+            await speak(p, mic, "right where is the market")
+            await p.talk(mic, 1.0, voiced=False)
+            await p.done(2)
+            first, second = p.player.all(m.TurnTimeline)
+            assert second.heard == "right where is the market" and second.played == "Yes, indeed."
+            assert "One two" in first.played
+
+    run(play())
+
+
+def test_a_second_backchannel_after_the_first() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [[LONG]]
+            p.type("Tell me.")
+            await p.player.come(m.StreamStart)
+            await asyncio.sleep(0.5)
+            mic = p.press(mode="open")
+            for _ in range(3):
+                p.asr.by_voice, p.asr.hears, p.asr.had = True, "mm hm", 0
+                await p.talk(mic, 0.5)
+                await p.talk(mic, 0.9, voiced=False)
+            assert (await p.done()).played == LONG
+            assert [gain for _, gain in p.player.voices[1].ducks] == [-12.0, 0.0] * 3
+
+    run(play())
+
+
+def test_the_key_cuts_her_at_once() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [[LONG], ["Yes."]]
+            p.type("Tell me.")
+            await p.player.come(m.StreamStart)
+            await asyncio.sleep(1.0)
+            begun = now()
+            mic = p.press()
+            await p.player.come(m.Cutoff)
+            assert now() - begun < 0.001 and p.player.all(m.Duck) == []
+            await p.talk(mic, 0.5)
+            p.let_go(mic)
+            await p.done(2)
+
+    run(play())
+
+
+# --- clients that say little, or nonsense ----------------------------------------------------------------------------
+
+
+def test_a_call_waits_for_an_acknowledgement_and_no_estimate_replaces_it() -> None:
+    """The client plays on and says nothing after a while: what follows is not taken as heard."""
+
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [["One two three four five six. ", SHOW, "Seven eight nine ten eleven twelve. ", SHOW]]
+            p.type("Tell me.")
+            await p.player.come(m.ToolCall)
+            p.player.reports = False
+            await asyncio.sleep(1.0)
+            mic = p.press()
+            await p.talk(mic, 0.5)
+            p.let_go(mic)
+            first = await p.done()
+            assert len(p.player.all(m.ToolCall)) == 1
+            assert len(first.played.split()) <= 8
+            p.player.reports = True
+            await p.done(2)
+
+    run(play())
