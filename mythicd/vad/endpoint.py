@@ -52,7 +52,7 @@ class EndpointSettings:
     soft_ms: int = 100
     """Silence after which the utterance may be over."""
 
-    hard_ms: int = 700
+    hard_ms: int = 500
     """Silence after which it is over, unless `wait_ms` is set otherwise for this pause."""
 
     max_utterance_ms: int = 30_000
