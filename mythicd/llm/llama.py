@@ -177,6 +177,8 @@ class Context:
         self.batch: int = library.llama_n_batch(self._context)
         """Most tokens in one `evaluate`; more would end the process."""
         self._columns = model.vocabulary.size
+        self._rows: dict[int, NDArray[np.float32]] = {}
+        """Views of logits, by their address."""
         self._make_batch()
         self._abort = ctypes.create_string_buffer(2)
         self._adapter: str | None = None
@@ -242,10 +244,14 @@ class Context:
         count, rows = 0, []
         for part in parts:
             end = count + len(part.tokens)
-            self._tokens[count:end] = part.tokens
-            self._positions[count:end] = np.arange(part.position, part.position + len(part.tokens), dtype=np.int32)
-            self._sequences[count:end] = part.sequence
-            self._logits[count:end] = 0
+            if end == count + 1:  # a stream that writes: a slice costs three times as much as an element
+                self._tokens[count], self._positions[count] = part.tokens[0], part.position
+                self._sequences[count], self._logits[count] = part.sequence, 0
+            else:
+                self._tokens[count:end] = part.tokens
+                self._positions[count:end] = np.arange(part.position, part.position + len(part.tokens), dtype=np.int32)
+                self._sequences[count:end] = part.sequence
+                self._logits[count:end] = 0
             if part.logits:
                 self._logits[end - 1] = 1
                 rows.append(end - 1)
@@ -260,9 +266,13 @@ class Context:
 
     def logits(self, row: int) -> NDArray[np.float32]:
         """Return a row of the last batch's logits, of shape (vocabulary,), for reading until the next `evaluate`."""
-        pointer = self._library.llama_get_logits_ith(self._context, row)
-        values = (ctypes.c_float * self._columns).from_address(ctypes.addressof(pointer.contents))
-        found: NDArray[np.float32] = np.frombuffer(memoryview(values), np.float32)
+        address = ctypes.addressof(self._library.llama_get_logits_ith(self._context, row).contents)
+        found = self._rows.get(address)
+        if found is None:  # llama.cpp moves them only when more are asked for at once than ever before
+            if len(self._rows) >= self.batch:
+                self._rows.clear()
+            values = (ctypes.c_float * self._columns).from_address(address)
+            found = self._rows[address] = np.frombuffer(memoryview(values), np.float32)
         return found
 
     def clear(self) -> None:

@@ -58,7 +58,7 @@ class Pump(threading.Thread):
         """`ready` is called once, in the pump's thread: with None when the model is up, or with what went wrong."""
         super().__init__(name="mythic-llm", daemon=True)
         self._path, self._options, self._ready, self._figures = path, options, ready, figures
-        self._commands: queue.Queue[Command | None] = queue.Queue(MOST_COMMANDS)
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()  # bounded where it is filled
         self._stopping = False
         self._context: Context | None = None
         self._jobs: dict[int, Job] = {}
@@ -74,19 +74,16 @@ class Pump(threading.Thread):
         """Hand a command over. Called on the event loop. Raises Busy when too many wait, EngineError when stopped."""
         if self._stopping:
             raise _stopped()
-        try:
-            self._commands.put_nowait(command)
-        except queue.Full:
-            raise Busy("Too many requests wait for the language model.", remedy="Try again in a moment.") from None
+        if self._commands.qsize() >= MOST_COMMANDS:
+            raise Busy("Too many requests wait for the language model.", remedy="Try again in a moment.")
+        self._commands.put(command)
         if self._stopping:  # just now, and by itself: whether it has still seen the command, nobody can tell
             raise _stopped()
 
     def nudge(self) -> None:
         """Wake the pump up, if it sleeps; may be called from any thread."""
-        try:
-            self._commands.put_nowait(Nudge())
-        except queue.Full:
-            pass  # then it is not asleep
+        if self._commands.qsize() < MOST_COMMANDS:  # otherwise it is not asleep
+            self._commands.put(Nudge())
 
     def stop(self) -> None:
         """Let the thread end, even from within a step; may be called from any thread. Join it afterwards."""
@@ -182,7 +179,7 @@ class Pump(threading.Thread):
         if asleep and self._waiting:
             left = min(job.deadline_s for job in self._waiting) - time.monotonic()
             patience = min(max(0.0, left), threading.TIMEOUT_MAX)
-        while not self._stopping:
+        while not self._stopping and (asleep or not self._commands.empty()):
             try:
                 command = self._commands.get(block=asleep, timeout=patience)
             except queue.Empty:
@@ -192,7 +189,7 @@ class Pump(threading.Thread):
             self._take(command)
         self._deliver()
 
-    def _take(self, command: Command | None) -> None:
+    def _take(self, command: Command) -> None:
         match command:
             case Job():
                 try:
@@ -293,16 +290,21 @@ class Pump(threading.Thread):
 
     def _step(self) -> bool:
         """Make a step, if there is one to make; tell whether there may be another."""
+        # All that is done here is done while the model stands still, and with cold caches: several times slower than
+        # it looks.
         self._drop_cancelled()
         now = time.monotonic()
         for job in [job for job in self._jobs.values() if self._is_late(job, now)]:
             self._end(job, refused(job, None))
-        self._admit_waiting(now)
+        if self._waiting:
+            self._admit_waiting(now)
+        until = min((job.deadline_s for job in self._waiting), default=inf)
         for job in self._jobs.values():
             if job.writer is not None:
                 self._scheduler.read(job.number, self._ahead(job))
-        impatient = [*self._waiting, *(job for job in self._jobs.values() if job.writer and not job.writer.written)]
-        batch = self._scheduler.next_batch(now, min((job.deadline_s for job in impatient), default=inf))
+                if not job.writer.written:
+                    until = min(until, job.deadline_s)
+        batch = self._scheduler.next_batch(now, until)
         if batch.slices:
             self._run(batch)
         self._figures.writing, self._figures.waiting = self._scheduler.writing, len(self._waiting)
@@ -390,7 +392,7 @@ class Pump(threading.Thread):
     def _drop_cancelled(self) -> None:
         for job in [job for job in self._jobs.values() if job.cancelled or job.mailbox.lost]:
             self._end(job, None)
-        for job in [job for job in self._waiting if job.cancelled or job.mailbox.lost]:
+        for job in [job for job in self._waiting if job.cancelled or job.mailbox.lost] if self._waiting else ():
             del self._waiting[job]
             self._figures.cancelled += 1
 

@@ -40,7 +40,7 @@ class Sampler:
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling, banned: Iterable[int] = ()) -> None:
         library = self._library = llamacpp.backend()
         self._vocabulary = vocabulary
-        self._banned = np.fromiter(banned, np.int32)
+        self._banned = frozenset(banned)
         self._is_plain = sampling.temperature <= 0 and sampling.repeat_penalty == 1.0
         """Whether the likeliest token is taken as it is: NumPy finds it before llama.cpp has listed the candidates."""
         self._grammar: Any = None
@@ -105,7 +105,7 @@ class Sampler:
 
     def _sample_constrained(self, context: Context, row: int) -> int:
         logits = context.logits(row).copy()
-        logits[self._banned] = -np.inf
+        logits[list(self._banned)] = -np.inf
         likeliest = int(logits.argmax())
         ends = self._vocabulary.ends
         if not self._was_silent and likeliest not in ends and not self._vocabulary.piece(likeliest):

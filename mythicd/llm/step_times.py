@@ -47,6 +47,9 @@ class StepTimes:
 
         Between widths that were seen it is interpolated; beyond them it grows from the nearest by `_GROWTH`.
         """
+        seen = self._decode.get(writers)
+        if seen is not None:  # as nearly always
+            return seen
         if not writers or not self._decode:
             return 0.0
         below = max((width for width in self._decode if width <= writers), default=None)
@@ -56,8 +59,6 @@ class StepTimes:
             return self._decode[above]
         if above is None:
             return self._decode[below] * (1 + _GROWTH * (writers - below) / below)
-        if above == below:
-            return self._decode[below]
         share = (writers - below) / (above - below)
         return self._decode[below] + share * (self._decode[above] - self._decode[below])
 
