@@ -49,42 +49,14 @@ _FLAGS_AT = (0x80, 0x88)
 """Where those bools may begin: later versions have one pointer more before them."""
 
 
-class Bare:
-    """One model and one context of one build of llama.cpp. Raises RuntimeError for an unknown build."""
+class Loop:
+    """A loop around `llama_decode` on somebody's context, who leaves it alone meanwhile."""
 
-    def __init__(
-        self,
-        library: Path,
-        model: Path,
-        *,
-        n_ctx: int,
-        sequences: int = 1,
-        threads: int = 1,
-        unified: bool = True,
-        flash: bool | None = None,
-        n_batch: int = 2048,
-    ) -> None:
-        """`flash` None leaves flash attention to llama.cpp."""
-        self._library = _bound(library)
-        self._model = self._library.llama_model_load_from_file(
-            str(model).encode(), self._library.llama_model_default_params()
-        )
-        if not self._model:
-            raise RuntimeError(f"{library.name} cannot load {model}")
-        params = self._library.llama_context_default_params()
-        flags = _check(bytes(params.bytes), library)
-        for name, value in (("n_ctx", n_ctx), ("n_batch", n_batch), ("n_ubatch", 512), ("n_seq_max", sequences)):
-            _put(params, _NUMBERS[name][0], value)
-        for place in _THREADS:
-            _put(params, place, threads)
-        if flash is not None:
-            _put(params, _FLASH, int(flash))
-        params.bytes[flags + 5] = int(unified)
-        self._context = self._library.llama_init_from_model(self._model, params)
-        if not self._context:
-            raise RuntimeError(f"{library.name} cannot make a context of {n_ctx} tokens")
-        self._memory = self._library.llama_get_memory(self._context)
-        self._batch = self._library.llama_batch_init(n_batch, 0, 1)
+    def __init__(self, library: Any, context: int, n_batch: int = 2048) -> None:
+        """`library` is what `bound` returns, `context` the address of llama.cpp's own."""
+        self._library, self._context = library, ctypes.c_void_p(context)
+        self._memory = library.llama_get_memory(self._context)
+        self._batch = library.llama_batch_init(n_batch, 0, 1)
 
     def evaluate(self, tokens: Sequence[tuple[int, int, int]], logits: Sequence[int]) -> float:
         """Evaluate (token, position, sequence)s with logits at these rows; return seconds."""
@@ -136,16 +108,55 @@ class Bare:
         self._library.llama_memory_seq_rm(self._memory, sequence, start, -1)
 
     def close(self) -> None:
-        """Free everything."""
+        """Free what is the loop's own."""
         self._library.llama_batch_free(self._batch)
-        self._library.llama_free(self._context)
-        self._library.llama_model_free(self._model)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Bare(Loop):
+    """One model and one context of one build of llama.cpp. Raises RuntimeError for an unknown build."""
+
+    def __init__(
+        self,
+        library: Path,
+        model: Path,
+        *,
+        n_ctx: int,
+        sequences: int = 1,
+        threads: int = 1,
+        unified: bool = True,
+        flash: bool | None = None,
+        n_batch: int = 2048,
+    ) -> None:
+        """`flash` None leaves flash attention to llama.cpp."""
+        functions = bound(library)
+        self._model = functions.llama_model_load_from_file(str(model).encode(), functions.llama_model_default_params())
+        if not self._model:
+            raise RuntimeError(f"{library.name} cannot load {model}")
+        params = functions.llama_context_default_params()
+        flags = _check(bytes(params.bytes), library)
+        for name, value in (("n_ctx", n_ctx), ("n_batch", n_batch), ("n_ubatch", 512), ("n_seq_max", sequences)):
+            _put(params, _NUMBERS[name][0], value)
+        for place in _THREADS:
+            _put(params, place, threads)
+        if flash is not None:
+            _put(params, _FLASH, int(flash))
+        params.bytes[flags + 5] = int(unified)
+        context = functions.llama_init_from_model(self._model, params)
+        if not context:
+            raise RuntimeError(f"{library.name} cannot make a context of {n_ctx} tokens")
+        super().__init__(functions, context, n_batch)
+
+    def close(self) -> None:
+        """Free everything."""
+        super().close()
+        self._library.llama_free(self._context)
+        self._library.llama_model_free(self._model)
 
 
 def ours() -> Path:
@@ -181,7 +192,8 @@ _Log = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _silence = _Log(lambda level, text, data: None)
 
 
-def _bound(path: Path) -> Any:
+def bound(path: Path) -> Any:
+    """Return the functions of a build of llama.cpp that are used here."""
     library = ctypes.CDLL(str(path))
     pointer, batch = ctypes.c_void_p, _Batch
     for name, result, *arguments in (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -63,6 +65,18 @@ class Ours:
                 elif isinstance(event, Finished):
                     spent = Spent(event.prompt_tokens, event.evaluated_tokens, event.generated_tokens)
         return spent
+
+    def borrow(self, npcs: Sequence[str]) -> tuple[int, list[int]]:
+        """Return the address of llama.cpp's own context, and these characters' sequences in it.
+
+        It may be used while nothing is asked of the engine, and what is behind a character's prompt may be changed.
+        """
+        pump = self.engine._pump
+        assert pump is not None and pump._context is not None
+        address = ctypes.cast(pump._context.pointer, ctypes.c_void_p).value
+        assert address is not None
+        held = pump._ledger.sequences()
+        return address, [held[npc][0] for npc in npcs]
 
     async def leave(self, npc: str) -> None:
         """Forget all about the character."""
