@@ -67,6 +67,11 @@ class Reframer:
         self._rest = data[whole:]
         return [data[at : at + self._size] for at in range(0, whole, self._size)]
 
+    @property
+    def left(self) -> int:
+        """Samples that wait for the rest of their frame."""
+        return len(self._rest) // SAMPLE_BYTES
+
     def finish(self) -> bytes:
         """Return what is left, shorter than a frame, and start anew."""
         rest, self._rest = self._rest, b""

@@ -30,6 +30,18 @@ class Continuity:
         self._first_s = 0.0
         self._last_s = 0.0
         self._told: set[str] = set()
+        self._given = 0
+
+    @property
+    def next(self) -> int:
+        """Sample index that the next frame should have."""
+        return self._next or 0
+
+    @property
+    def offset(self) -> int:
+        """How much higher the client's sample indexes are than the count of samples given out: 0 for a stream that
+        begins at 0, and changed only by what was too much to fill."""
+        return (self._next or 0) - self._given
 
     def add(self, sample: int | None, pcm: bytes, arrived_s: float) -> tuple[bytes, float, list[AudioError]]:
         """Take a frame; return the audio to be heard now, when it arrived, and what is to be told of it.
@@ -60,6 +72,7 @@ class Continuity:
         if elapsed >= JUDGED_S and self._received > MOST_RATE * MIC_RATE * elapsed:
             rate = self._received / elapsed
             troubles += self._tell("rate", f"{rate:.0f} samples a second come, of which there should be {MIC_RATE}")
+        self._given += len(pcm) // SAMPLE_BYTES
         return pcm, arrived_s, troubles
 
     def _tell(self, kind: str, what: str) -> list[AudioError]:

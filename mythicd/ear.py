@@ -23,6 +23,7 @@ from mythicd.audio import SAMPLE_BYTES, Reframer, samples_of
 from mythicd.config import TurnSettings
 from mythicd.engines import MIC_RATE, VAD_FRAME, Asr, AsrStream, Recognition, Vad
 from mythicd.timeline import Mark, MicClock, Timeline
+from mythicd.vad.canceller import EchoCanceller
 from mythicd.vad.endpoint import Endpointer, EndpointSettings, HardEnd, SoftEnd, SpeechResumed, SpeechStart
 
 MAX_HELD_S = 60
@@ -56,8 +57,13 @@ class UtteranceEnded:
     recognition: Recognition
     timeline: Timeline
     """speech_start, speech_end, soft_end and hard_end are set."""
-    voiced: bool
-    """Whether any speech was there at all."""
+    voiced_ms: float
+    """From the first voiced sample to the last; 0 when no speech was there at all."""
+
+    @property
+    def voiced(self) -> bool:
+        """Whether any speech was there at all."""
+        return self.voiced_ms > 0
 
 
 HeardEvent = SpeechBegan | Partial | SpeechPaused | SpeechWentOn | UtteranceEnded
@@ -76,10 +82,20 @@ class Ear:
     """The hearing of one character for one microphone stream."""
 
     def __init__(
-        self, vad: Vad, asr: Asr, settings: TurnSettings, mode: Literal["push_to_talk", "open"], opened_s: float
+        self,
+        vad: Vad,
+        asr: Asr,
+        settings: TurnSettings,
+        mode: Literal["push_to_talk", "open"],
+        opened_s: float,
+        echo: EchoCanceller | None = None,
     ) -> None:
+        """`echo` takes the characters' own voices out of an open microphone beside a loudspeaker."""
         self._asr = asr
         self._held = mode == "push_to_talk"
+        self._echo = None if self._held else echo
+        if self._echo is not None:
+            self._echo.open()
         self._vad = vad.open()
         timing = EndpointSettings(soft_ms=settings.soft_ms, hard_ms=settings.max_wait_ms)
         self._soft_ms = timing.soft_ms
@@ -109,6 +125,11 @@ class Ear:
         first = self._utterance.first_voiced
         return 0.0 if first is None else max(0.0, (self._endpointer.last_voiced - first) * 1000 / MIC_RATE)
 
+    def seek(self, sample: int) -> None:
+        """What is heard next has this sample index at the client."""
+        if self._echo is not None:
+            self._echo.loudspeaker.seek(sample - self._frames.left)
+
     async def guess(self) -> Recognition:
         """Return what was said, should it end here. May be asked while audio comes in. Raises EngineError."""
         return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)
@@ -129,8 +150,13 @@ class Ear:
         self._clock.add(self._received, arrived_s)
         waiting: list[bytes] = []
         for frame in self._frames.add(pcm):
+            if self._echo is None:
+                probabilities = self._vad.push(frame)
+            else:
+                listened = self._echo.listen(frame, self._vad)
+                frame, probabilities = listened.pcm, [listened.probability]
             waiting.append(frame)
-            for event in self._endpointer.add(self._vad.push(frame)):
+            for event in self._endpointer.add(probabilities):
                 match event:
                     case SpeechStart():
                         if self._utterance.first_voiced is None:
@@ -223,7 +249,9 @@ class Ear:
         recognition = await stream.finish() if stream is not None else Recognition("", 0.0)
         timeline = self._timeline(said, hard_s)
         timeline.mark(Mark.HARD_END, hard_s)
-        return UtteranceEnded(recognition, timeline, voiced=said.first_voiced is not None)
+        first, last = said.first_voiced, said.last_voiced
+        voiced_ms = 0.0 if first is None else max(1.0, ((last or first) - first) * 1000 / MIC_RATE)
+        return UtteranceEnded(recognition, timeline, voiced_ms)
 
     def _timeline(self, said: _Utterance, now_s: float) -> Timeline:
         """Return the marks of an utterance as it stands."""

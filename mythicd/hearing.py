@@ -21,6 +21,7 @@ from mythicd.engines import MIC_RATE, Recognition
 from mythicd.errors import EngineError
 from mythicd.mailbox import MicFrame
 from mythicd.surroundings import Rooms
+from mythicd.vad.canceller import EchoCanceller
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +53,18 @@ class Hearing:
         rooms: Rooms,
         *,
         clock: Callable[[], float],
+        echo: EchoCanceller | None,
         is_hearing: Callable[[], bool],
         on_event: Callable[[HeardEvent], None],
         on_lost: Callable[[], None],
         on_error: Callable[[BaseException], None],
     ) -> None:
-        """`is_hearing` tells whether the turn is the player's, who speaks; `on_lost` is called when that came to
-        nothing."""
+        """`echo` takes out what the player's loudspeaker plays. `is_hearing` tells whether the player is being heard;
+        `on_lost` is called when that came to nothing."""
         self._npc_id = npc_id
         self._rooms = rooms
         self._clock = clock
+        self._echo = echo
         self._is_hearing = is_hearing
         self._on_event = on_event
         self._on_lost = on_lost
@@ -100,7 +103,7 @@ class Hearing:
         """A microphone opens; the one before is let go."""
         await self.close()
         now = self._clock()
-        ear = Ear(self._rooms.vad, self._rooms.asr, settings, start.mode, now)
+        ear = Ear(self._rooms.vad, self._rooms.asr, settings, start.mode, now, self._echo)
         self._mic = Microphone(start, ear, Continuity(start.stream), now)
 
     async def release(self, stream: int) -> None:
@@ -121,7 +124,11 @@ class Hearing:
         """Take a microphone's audio; that of another stream is ignored."""
         if self._mic is None or self._mic.start.stream != frame.stream:
             return
-        pcm, arrived_s, troubles = self._mic.continuity.add(frame.sample, frame.pcm, frame.arrived_s)
+        continuity = self._mic.continuity
+        before = continuity.offset
+        pcm, arrived_s, troubles = continuity.add(frame.sample, frame.pcm, frame.arrived_s)
+        if continuity.offset != before:
+            self._mic.ear.seek(continuity.next - len(pcm) // SAMPLE_BYTES)
         for trouble in troubles:
             self._on_error(trouble)
         for at in range(0, len(pcm), PIECE_BYTES):

@@ -23,6 +23,7 @@ from mythicd.dialogue.state import Event, State
 from mythicd.ear import HeardEvent, SpeechBegan, SpeechPaused, SpeechWentOn, UtteranceEnded
 from mythicd.figures import TurnFigures
 from mythicd.hearing import Hearing
+from mythicd.sidework import SideWork
 from mythicd.timeline import Mark
 from mythicd.turn import Turn
 
@@ -69,7 +70,8 @@ class Listening:
         self._send = send
         self._clock = clock
         self._interruption: Interruption | None = None
-        """What is known of the voice over the character's, while it is not judged."""
+        """What is known of the utterance over the character's voice, to its end."""
+        self._asking = SideWork(f"{dialogue.npc_id} asks what was said")
 
     @property
     def is_hearing(self) -> bool:
@@ -86,6 +88,7 @@ class Listening:
         turn = self._dialogue.turn
         match event:
             case SpeechBegan():
+                self._interruption = None
                 self._begin()
             case SpeechWentOn() if not self.is_hearing:
                 self._begin()  # a voice that seemed to be over, and was let go
@@ -97,9 +100,9 @@ class Listening:
                 self._ahead.hear(words)
             case SpeechPaused() if turn is not None and self.is_hearing:
                 self.wait_for_more(turn.with_before(event.words))
-                if self._interruption is not None:
-                    self._judge(self._interruption.end(event.words, None, self._hearing.voiced_ms))
-                if self.is_hearing and self._dialogue.state is not State.DUCKED:
+                if self._dialogue.state is State.DUCKED:
+                    self._asking.instead(self._ask)
+                else:
                     self._dialogue.happen(Event.SOFT_END)
             case SpeechWentOn() if self._dialogue.state is not State.DUCKED:
                 self._dialogue.happen(Event.SPEECH_RESUMED)
@@ -109,8 +112,8 @@ class Listening:
     def weigh(self) -> None:
         """See whether the voice over the character's has lasted long enough, or said enough, to be meant."""
         turn = self._dialogue.turn
-        if self._interruption is not None and turn is not None:
-            self._judge(self._interruption.hear(turn.words, self._hearing.voiced_ms))
+        if self._interruption is not None and turn is not None and self._dialogue.state is State.DUCKED:
+            self._judge(self._interruption.hear(self._hearing.voiced_ms, turn.words))
 
     def lose(self) -> None:
         """What seemed to be speech was none, or its microphone is gone; words that were final once stay so."""
@@ -128,10 +131,12 @@ class Listening:
 
     def follow(self, state: State) -> None:
         """Take note of where the dialogue has got."""
-        if state is not State.DUCKED:
-            self._interruption = None
-        elif self._interruption is None:
+        if state is State.DUCKED and self._interruption is None:
             self._interruption = Interruption()
+
+    async def close(self) -> None:
+        """Ask no more."""
+        await self._asking.stop()
 
     # --- within ------------------------------------------------------------------------------------------------------
 
@@ -156,6 +161,12 @@ class Listening:
             if turn.reply.audible:
                 self._dialogue.happen(Event.VOICE)
 
+    async def _ask(self) -> None:
+        """The voice over the character's has paused: what did it say?"""
+        heard = await self._hearing.guess()
+        if self._interruption is not None and self._dialogue.state is State.DUCKED:
+            self._judge(self._interruption.end(self._hearing.voiced_ms, heard.text, heard.confidence))
+
     def _judge(self, verdict: Verdict) -> None:
         if self._dialogue.state is not State.DUCKED or verdict is Verdict.UNDECIDED:
             return
@@ -168,8 +179,9 @@ class Listening:
 
     def _end(self, turn: Turn, event: UtteranceEnded) -> None:
         heard = event.recognition
-        if self._interruption is not None:
-            self._judge(self._interruption.end(heard.text, heard.confidence, self._hearing.voiced_ms, final=True))
+        interruption, self._interruption = self._interruption, None
+        if interruption is not None and self._dialogue.state is State.DUCKED:
+            self._judge(interruption.end(event.voiced_ms, heard.text, heard.confidence))
             if not self.is_hearing:
                 return
         if not event.voiced and not heard.text:

@@ -115,6 +115,7 @@ class Character:
             npc_id,
             rooms,
             clock=clock,
+            echo=stage.echo,
             is_hearing=lambda: self._listening.is_hearing,
             on_event=lambda event: self._listening.hear(event),
             on_lost=lambda: self._listening.lose(),
@@ -193,6 +194,7 @@ class Character:
         await asyncio.gather(life, return_exceptions=True)
         self.happen(Event.LEAVE)
         await self._hearing.close()
+        await self._listening.close()
         await self._answers.close()
         await self._ahead.stop()
         await self._presence.close()

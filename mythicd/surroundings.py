@@ -14,6 +14,7 @@ from mythicd.figures import TurnFigures
 from mythicd.memory.embedder import QueryVectors
 from mythicd.memory.records import Scope
 from mythicd.memory.store import Store
+from mythicd.vad.canceller import EchoCanceller
 from mythicd.worldfile import PersonaCard, Thing, ToolDefinition
 
 BYTES_A_TOKEN = 3.0
@@ -41,6 +42,8 @@ class Surroundings(Protocol):
     """What a character may ask of the playthrough it is in (world.Stage)."""
 
     scope: Scope
+    echo: EchoCanceller | None
+    """What takes the characters' own voices out of the player's microphone."""
 
     @property
     def settings(self) -> Settings:

@@ -25,7 +25,9 @@ from mythicd.library import Library
 from mythicd.mailbox import MicFrame
 from mythicd.memory.records import Scope
 from mythicd.npc import Character
+from mythicd.ownvoice import OwnVoice
 from mythicd.surroundings import Rooms
+from mythicd.vad.canceller import EchoCanceller
 from mythicd.view import View
 from mythicd.voicestream import Outlet
 from mythicd.worldfile import PersonaCard, Thing, ToolDefinition, World
@@ -252,7 +254,8 @@ class Stage:
 
     def __init__(self, house: House, scope: Scope, outlet: Outlet) -> None:
         self.scope = scope
-        self.outlet = outlet
+        self.echo: EchoCanceller | None = EchoCanceller()
+        self.outlet: Outlet = OwnVoice(outlet, self.echo.loudspeaker)
         self._house = house
         self._characters: dict[str, Character] = {}
         self._scenes: dict[str, m.SceneUpdate] = {}
@@ -352,7 +355,7 @@ class Stage:
                 if len(message.pcm) % SAMPLE_BYTES:
                     raise BadMessage("AudioChunk: pcm is no whole number of 16-bit samples.", remedy="Send s16le mono.")
                 now = asyncio.get_running_loop().time()
-                self._character(self._mic(message.stream)).post(MicFrame(message.stream, message.pcm, now))
+                self._hear(self._mic(message.stream), MicFrame(message.stream, message.pcm, now))
             case m.TextInput():
                 self._character(message.npc_id).post(message)
             case m.Attend():
@@ -363,6 +366,7 @@ class Stage:
                 self._scenes[message.npc_id] = message
                 self._show(self._view.scene(message.npc_id, (thing.id for thing in message.objects)))
             case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
+                self._follow_playback(message)
                 speaker = self._intercom.speaker(message.stream)
                 if speaker is None:
                     raise UnknownStream(
@@ -381,12 +385,30 @@ class Stage:
         """Pass microphone audio on; its stream may be gone by now, and then it is dropped."""
         npc_id = self._mics.get(frame.stream)
         if npc_id is not None and not self._closed:
-            self._character(npc_id).post(MicFrame(frame.stream, frame.payload, arrived_s, frame.timestamp))
+            self._hear(npc_id, MicFrame(frame.stream, frame.payload, arrived_s, frame.timestamp))
 
     async def close(self) -> None:
         """Everybody falls silent, and nobody comes to life any more."""
         self._closed = True
         await asyncio.gather(*(character.close() for character in self._characters.values()))
+
+    def _hear(self, npc_id: str, frame: MicFrame) -> None:
+        if self.echo is not None:
+            self.echo.loudspeaker.arrived(len(frame.pcm) // SAMPLE_BYTES)
+        self._character(npc_id).post(frame)
+
+    def _follow_playback(self, message: m.PlaybackStarted | m.Playhead | m.PlaybackStopped) -> None:
+        """Lay what sounds at the player's on the clock of the microphone beside it."""
+        if self.echo is None:
+            return
+        loudspeaker = self.echo.loudspeaker
+        match message:
+            case m.PlaybackStarted():
+                loudspeaker.played(message.stream, 0)
+            case m.Playhead():
+                loudspeaker.played(message.stream, message.played_samples, message.mic_samples)
+            case m.PlaybackStopped():
+                loudspeaker.stopped(message.stream, message.played_samples)
 
     def _show(self, changes: Mapping[str, bool]) -> None:
         """Tell characters that they are in view, or out of it; what else is near is no character."""

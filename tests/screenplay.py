@@ -28,6 +28,7 @@ from mythicd.memory.records import Scope
 from mythicd.npc import Character
 from mythicd.playback import Playback, PlaybackEvent, Played, Started, Stopped
 from mythicd.surroundings import Rooms
+from mythicd.vad.canceller import EchoCanceller
 from mythicd.worldfile import PersonaCard, SamplingOverride, Thing, ToolDefinition, WordArgument
 from tests.fakes import FakeAsr, FakeEmbedder, FakeLlm, FakeStore, FakeTts, FakeVad, now
 
@@ -53,6 +54,7 @@ class Place:
 
     def __init__(self, npcs: Sequence[str], settings: Settings) -> None:
         self.scope = Scope("game", "world", "ann", "one")
+        self.echo: EchoCanceller | None = None
         self.settings = settings
         self.things = {"places": {"market": Thing(name="the market")}}
         self.tools = {name: _tool(name, needs_result=name == "ask") for name in ("show", "ask")}

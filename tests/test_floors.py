@@ -46,6 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "ear",
         "hearing",
         "voicestream",
+        "ownvoice",
         "reply",
         "turn",
         "recollection",

@@ -293,7 +293,8 @@ def test_two_hundred_turns_with_pauses_let_nothing_out_that_was_taken_back() -> 
             ended = p.player.all(m.TurnTimeline)
             figures = p.rooms.figures
             # Not one sample, tool, caption or memory but of the answers to the words that were final.
-            assert " ".join(each.heard for each in ended) == words or len(ended) > 1
+            assert words.startswith(ended[0].heard)
+            assert ended[0].heard == words or len(ended) > 1 or figures.backchannels == 1
             for each in ended:
                 assert f"You asked {each.heard}, I think. Now you know it, friend.".startswith(each.reply)
                 captions = [c.delta for c in p.player.all(m.LLMStreamDelta) if c.turn_id == each.turn_id]

@@ -1,40 +1,133 @@
-"""A voice over the character's: does it mean to interrupt, or only to listen?
+"""The player's voice over the speaking character: does it ask for the word, or is it only a sign of listening?
 
-"Mm-hm", "right", a cough: short, and of few words. An interruption goes on, says something else, or commands. Pure: how
-long it lasted and what was understood of it come in.
+                        a command ("stop", "wait"), or longer than long_ms, or longest_ms
+        UNDECIDED ─────────────────────────────────────────────────────────▶ INTERRUPTION
+            │  ▲                                                                   ▲
+            │  │ the voice comes again                                             │
+    it ends │  │                                                                   │ it ends, and says something
+            ▼  │                                                                   │
+        BACKCHANNEL ("mm-hm", "right", a cough, nothing understood) ───────────────┘
+
+While the voice lasts, three things decide: a command, as soon as it stands in the hypothesis; length, because signs of
+listening are short (here 240–740 ms); and when neither has, the end of the voice, with the final words. Words alone do
+not decide before: the first hypotheses of a sound are guesses ("the", "who", "will you"), whatever is said.
+
+Time is an argument, in milliseconds of voice. The bounds are measured, with the starter engines: see
+`tests/dialogue/test_interruption.py`.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from enum import Enum
-
-LONGEST_MS = 700.0
-"""A backchannel is rarely longer."""
-_LISTENING = frozenset("mm hm mhm uh huh yeah yes right okay ok i see oh ah really sure good true indeed hmm".split())
-_COMMANDS = frozenset("stop wait no enough quiet silence hold".split())
+from typing import Final
 
 
 class Verdict(Enum):
-    """What a voice over the character's is."""
+    """What a voice over the character's means."""
 
     UNDECIDED = "undecided"
     BACKCHANNEL = "backchannel"
+    """The character speaks on: a sign of listening, a cough, or a false start."""
     INTERRUPTION = "interruption"
+    """The character stops. Final."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptionSettings:
+    """Lengths of voice, and how far words are believed."""
+
+    long_ms: float = 900.0
+    """Voice that lasts longer is an interruption, unless all its words so far are signs of listening, or it is one."""
+    sentence_ms: float = 650.0
+    """From here on, three words that are not all signs of listening are an interruption."""
+    longest_ms: float = 1500.0
+    """Voice that lasts longer is one in any case."""
+    unclear_ms: float = 750.0
+    """Voice that was not understood, and is shorter, is a noise."""
+    slight_ms: float = 480.0
+    """Shorter than this, words without content ("the", "who", "are you") are what the recogniser made of a sound."""
+    believed: float = 0.15
+    """Confidence below which words were not understood."""
+
+
+_SIGNS: Final = (
+    "mhm|hmm|hm|mm|um|uh|huh|aha|ah|oh|ooh|okay|ok|right|yeah|yes|yep|sure|wow|great|nice|good|true|really|indeed|"
+    "exactly|fine|interesting|cool|i see|of course|all right|alright|got it|very good|oh no|makes sense|fair enough"
+)
+"""What one says who listens."""
+_COMMANDS: Final = (
+    "stop|wait|enough|quiet|shut up|hold on|hang on|no no|no wait|listen|excuse me|never mind|forget it|"
+    "let me speak|let me talk|one moment|just a moment"
+)
+"""Heard anywhere in the words, and at once."""
+_SLIGHT: Final = (
+    "the|a|an|i|you|we|who|what|when|why|how|so|then|well|will|would|do|did|are|is|am|was|it|that|to|of|and|but|for|"
+    "show|what's|let|be|can|in|on|my|me|this|i'm|at|where"
+)
+"""Words as which a recogniser spells sounds that are none."""
+_ONLY_SIGNS = re.compile(rf"(?:{_SIGNS})(?: (?:{_SIGNS}))*")
+_COMMAND = re.compile(rf"(?:^|.* )(?:{_COMMANDS})(?: .*)?$")
+_ONLY_SLIGHT = re.compile(rf"(?:{_SLIGHT}|{_SIGNS})(?: (?:{_SLIGHT}|{_SIGNS}))*")
 
 
 class Interruption:
-    """One voice over the character's, until it is judged."""
+    """One utterance of the player's over the character's voice."""
 
-    def hear(self, words: str, voiced_ms: float) -> Verdict:
-        """Judge what is under way: all words so far, and how long it has lasted."""
-        said = words.lower().split()
-        commands = any(word in _COMMANDS for word in said)
-        speaks = len(said) >= 2 and not _LISTENING.issuperset(said)
-        return Verdict.INTERRUPTION if voiced_ms > LONGEST_MS or commands or speaks else Verdict.UNDECIDED
+    def __init__(self, settings: InterruptionSettings | None = None) -> None:
+        self._settings = settings or InterruptionSettings()
+        self._verdict = Verdict.UNDECIDED
+        self._from_ms = 0.0
+        """Where the part that is judged begins: behind an end, where the voice came again."""
+        self._judged = 0
+        """Words that have been judged with an earlier part."""
+        self._ended = False
 
-    def end(self, words: str, confidence: float | None, voiced_ms: float, *, final: bool = False) -> Verdict:
-        """Judge what has ended, or pauses (`confidence` None: the words may still change)."""
-        said = words.lower().split()
-        if voiced_ms > LONGEST_MS or not _LISTENING.issuperset(said):
+    @property
+    def verdict(self) -> Verdict:
+        """The last one."""
+        return self._verdict
+
+    def hear(self, voiced_ms: float, words: str) -> Verdict:
+        """Take how long the voice has lasted, and the words so far; call it with each hypothesis while it sounds."""
+        if self._verdict is Verdict.INTERRUPTION:
+            return self._verdict
+        if self._ended:
+            self._ended, self._from_ms = False, voiced_ms
+        lasted = voiced_ms - self._from_ms
+        said = self._new(words)
+        # A sound of which the recogniser makes a single word, however long it lasts, is laughter, not speech.
+        long = lasted >= self._settings.long_ms and " " in said and not _ONLY_SIGNS.fullmatch(said)
+        sentence = lasted >= self._settings.sentence_ms and said.count(" ") >= 2 and not _ONLY_SIGNS.fullmatch(said)
+        if long or sentence or lasted >= self._settings.longest_ms or _COMMAND.fullmatch(said):
+            return self._decide(Verdict.INTERRUPTION)
+        return self._decide(Verdict.UNDECIDED)
+
+    def end(self, voiced_ms: float, words: str, confidence: float) -> Verdict:
+        """The voice has paused: take the words, should this be their end, and how far they are believed (0–1)."""
+        if self._verdict is Verdict.INTERRUPTION:
+            return self._verdict
+        lasted = voiced_ms if self._ended else voiced_ms - self._from_ms
+        said = self._new(words)
+        self._ended, self._judged = True, len(words.split())
+        return self._decide(self._judge(lasted, said, confidence))
+
+    def _judge(self, lasted_ms: float, said: str, confidence: float) -> Verdict:
+        settings = self._settings
+        if _ONLY_SIGNS.fullmatch(said):
+            return Verdict.BACKCHANNEL
+        if _COMMAND.fullmatch(said):
             return Verdict.INTERRUPTION
-        return Verdict.BACKCHANNEL
+        if not said or confidence < settings.believed:
+            return Verdict.BACKCHANNEL if lasted_ms < settings.unclear_ms else Verdict.INTERRUPTION
+        if lasted_ms < settings.slight_ms and _ONLY_SLIGHT.fullmatch(said):
+            return Verdict.BACKCHANNEL
+        return Verdict.INTERRUPTION
+
+    def _new(self, words: str) -> str:
+        return " ".join(words.lower().split()[self._judged :])
+
+    def _decide(self, verdict: Verdict) -> Verdict:
+        self._verdict = verdict
+        return verdict
