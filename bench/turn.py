@@ -9,7 +9,6 @@ The starter profile is measured against its floor alone. docs/benchmarks.md says
 from __future__ import annotations
 
 import importlib.util
-import statistics
 import sys
 import tempfile
 import time
@@ -19,30 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from bench import llm_model, llm_stages, turn_claims, turn_floor, turn_model, turn_plot, turn_server, turn_world
+from bench import llm_model, llm_stages, turn_claims, turn_floor, turn_model, turn_report, turn_server, turn_world
 from bench.llm_child import Child
 from bench.llm_stats import figure, interval
 from bench.report import finish
 from bench.turn_claims import Claim, above, faster
 from bench.turn_floor import HANGOVER_MS, Alone
 from bench.turn_ours import Ours, Player
+from bench.turn_report import DEFAULT, HELD, OPEN, TUNED, TUNED_HELD
 from bench.turn_sound import Speech, speech
 from bench.turn_talks import Played, play
 from mythicd import talk
-from mythicd.timeline import Mark, percentile
 
-OPEN, HELD = "open", "held"
-TUNED, DEFAULT, TUNED_HELD = "tuned", "default", "tuned_held"
 ENDINGS = {TUNED: "tuned", DEFAULT: "default", TUNED_HELD: "held"}
 """Side -> how its pipeline ends a turn."""
 N_CTX = 16384
-SAME_PROMPT = 0.12
-"""How far the lengths of two prompts for the same question may lie apart: Mythic may have looked up a line more, and
-the peer keeps what was found earlier."""
 STARTER_NPC = "barkeep_01"
 STARTER_QUESTIONS = (
     "When does the tavern open?",
@@ -64,14 +56,16 @@ class Plan:
     """Questions of a talk, the first contact among them."""
     starter: int
     """Questions of the starter profile."""
+    notice_s: float
+    """How long before the first question a character comes into view."""
     build_pairs: int
     """Rounds in which the two builds of llama.cpp are compared."""
     warm_up: bool
     """Whether a talk that does not count goes before."""
 
 
-FULL = Plan(llm_model.FULL, talks=6, turns=3, starter=10, build_pairs=3, warm_up=True)
-QUICK = Plan(llm_model.SMALL, talks=1, turns=1, starter=0, build_pairs=0, warm_up=False)
+FULL = Plan(llm_model.FULL, talks=6, turns=3, starter=10, notice_s=2.0, build_pairs=3, warm_up=True)
+QUICK = Plan(llm_model.SMALL, talks=1, turns=1, starter=0, notice_s=1.0, build_pairs=0, warm_up=False)
 
 
 def run(*, quick: bool) -> int:
@@ -88,24 +82,24 @@ def run(*, quick: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         played = _tier(Path(folder), plan, say)
         claims = _claims(played, plan.shape.name)
-        checks = _checks(played)
+        checks = turn_report.checks(played)
         starter = _starter(Path(folder), plan, say) if plan.starter else None
     if starter is not None:
         claims += _floor_claims(starter, "starter", "starter profile")
     console = Console(highlight=False, width=110)
-    console.print(_table(f"the turn, {plan.shape.name}", played))
+    console.print(turn_report.table(f"the turn, {plan.shape.name}", played))
     if starter is not None:
-        console.print(_table("the turn, starter profile", starter))
+        console.print(turn_report.table("the turn, starter profile", starter))
     for name, kept in (("open microphone", played.answers[OPEN]), ("push-to-talk", played.answers[HELD])):
-        console.print(_waterfall(f"Mythic, {name}: where the time goes", [answer.marks for answer in kept]))
+        console.print(turn_report.waterfall(f"Mythic, {name}: where the time goes", [answer.marks for answer in kept]))
     if not quick:
-        _draw(SVG, played)
+        turn_report.draw(SVG, played)
     wrong = {name: number for name, number in checks.items() if number}
     if wrong:
         console.print(f"[red]not as planned: {wrong}[/]")
     # One question to each side, and nobody is warm: a quick run only shows that everything works.
     ok = not wrong and (quick or all(claim.met for claim in claims))
-    figures = {**_figures(played), **turn_claims.figures(claims), **checks}
+    figures = {**turn_report.figures(played), **turn_claims.figures(claims), **checks}
     return finish("turn", turn_claims.table("what is claimed", claims), figures, ok=ok)
 
 
@@ -150,8 +144,8 @@ def _tier(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
             peer.run(learn, found=found)
         if plan.warm_up:
             say(f"{plan.shape.name}: warming up")
-            play(sides, engines.daemon, engines.alone, said[:1], npcs[-1:], 1, say=lambda what: None)
-        return play(sides, engines.daemon, engines.alone, said, npcs[:-1], plan.turns, say=say)
+            _play(sides, engines, plan, said[:1], npcs[-1:], 1)
+        return _play(sides, engines, plan, said, npcs[:-1], plan.turns, say)
 
 
 def _starter(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
@@ -161,8 +155,8 @@ def _starter(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
     with ExitStack() as stack:
         engines = stack.enter_context(_engines(folder / "starter", {"server": {"port": 0}}))
         sides = stack.enter_context(_players(engines))
-        play(sides, engines.daemon, engines.alone, said[:1], [STARTER_NPC], 1, say=lambda what: None)
-        return play(sides, engines.daemon, engines.alone, said, [STARTER_NPC], plan.starter, say=say)
+        _play(sides, engines, plan, said[:1], [STARTER_NPC], 1)
+        return _play(sides, engines, plan, said, [STARTER_NPC], plan.starter, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +191,18 @@ def _players(engines: _Engines) -> Iterator[dict[str, Child]]:
             name: stack.enter_context(Child(name, Player, data=engines.data, mode=mode))
             for name, mode in ((OPEN, "open"), (HELD, "push_to_talk"))
         }
+
+
+def _play(
+    sides: Mapping[str, Child],
+    engines: _Engines,
+    plan: Plan,
+    said: Sequence[Speech],
+    npcs: Sequence[str],
+    turns: int,
+    say: Callable[[str], None] = lambda what: None,
+) -> Played:
+    return play(sides, engines.daemon, engines.alone, said, npcs, turns, notice_s=plan.notice_s, say=say)
 
 
 def _data(folder: Path) -> Path:
@@ -248,101 +254,3 @@ def _floor_claims(played: Played, key: str, tier: str) -> list[Claim]:
         above(f"{key}_open", f"{tier}, open microphone | floor", played.waits(OPEN), played.floor(HANGOVER_MS)),
         above(f"{key}_held", f"{tier}, push-to-talk | floor", played.waits(HELD), played.floor(0.0)),
     ]
-
-
-def _checks(played: Played) -> dict[str, int]:
-    """Return how often something was not as it has to be for the sides to be comparable; all 0 when it was."""
-    ours = played.tokens(OPEN)
-    apart = [
-        abs(theirs - mine) > SAME_PROMPT * mine
-        for name in played.answers
-        for mine, theirs in zip(ours, played.tokens(name), strict=True)
-    ]
-    answers = [answer for kept in played.answers.values() for answer in kept]
-    return {
-        "prompts_of_other_length": sum(apart),
-        "answers_not_scripted": sum(answer.reply != turn_world.REPLY for answer in answers),
-        "questions_misheard": sum(
-            any(answer.heard != kept[0].heard for answer in kept) for kept in zip(*played.answers.values(), strict=True)
-        ),
-    }
-
-
-def _figures(played: Played) -> dict[str, float | int | str | None]:
-    found: dict[str, float | int | str | None] = {"turns": len(played.places)}
-    for name, answers in played.answers.items():
-        waits = [answer.wait for answer in answers]
-        found[f"{name}_p50_ms"] = round(statistics.median(waits), 1)
-        found[f"{name}_p95_ms"] = round(percentile(waits, 0.95), 1)
-        found[f"{name}_prompt_tokens"] = round(statistics.median(answer.prompt for answer in answers))
-    found["floor_open_p50_ms"] = round(statistics.median(played.floor(HANGOVER_MS)), 1)
-    found["floor_held_p50_ms"] = round(statistics.median(played.floor(0.0)), 1)
-    return found
-
-
-def _table(title: str, played: Played) -> Table:
-    """Return the waits of all sides, and the floor."""
-    made = Table(title=f"{title}: {len(played.places)} questions (ms)", title_justify="left", box=box.SIMPLE_HEAD)
-    columns = ("", "Mythic", "Pipecat, tuned", "Pipecat as it comes", "floor")
-    for column in columns if TUNED in played.answers else (columns[0], columns[1], columns[4]):
-        made.add_column(column, justify="right" if column else "left")
-
-    def row(name: str, kept: Mapping[str, Callable[[], str]]) -> None:
-        made.add_row(name, *(kept[str(column.header)]() for column in made.columns[1:]))
-
-    def waits(side: str, contact: bool | None, share: float) -> Callable[[], str]:
-        return lambda: _quantile(played.waits(side, contact=contact), share) if side in played.answers else "–"
-
-    for name, contact, share in (
-        ("p50", False, 0.5),
-        ("p95", False, 0.95),
-        ("first contact, p50", True, 0.5),
-    ):
-        for how, ours, tuned, default, hangover in (
-            ("open microphone", OPEN, TUNED, DEFAULT, HANGOVER_MS),
-            ("push-to-talk", HELD, TUNED_HELD, "", 0.0),
-        ):
-            floors = played.floor(hangover, contact=contact)
-            cells = [waits(side, contact, share) for side in (ours, tuned, default)]
-            cells.append(lambda floors=floors, share=share: _quantile(floors, share))  # type: ignore[misc]
-            row(f"{how}, {name}", dict(zip(columns[1:], cells, strict=True)))
-    for part in ("asr", "embed", "llm", "tts"):
-        value = figure(statistics.median(getattr(floor, part) for floor in played.floors))
-        made.add_row(f"  floor: {part}", *[""] * (len(made.columns) - 2), value)
-    return made
-
-
-def _quantile(values: Sequence[float], share: float) -> str:
-    if not values:
-        return "–"
-    return figure(statistics.median(values) if share == 0.5 else percentile(values, share))
-
-
-def _waterfall(title: str, turns: Sequence[Mapping[str, float]]) -> Table:
-    """Return the medians of a turn's marks, in the daemon's own clock."""
-    made = Table(title=f"{title} (ms after the last voiced sample)", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("mark", "p50", "p95"):
-        made.add_column(column, justify="left" if column == "mark" else "right")
-    for mark in list(Mark)[1 : list(Mark).index(Mark.FIRST_AUDIBLE) + 1]:
-        values = [marks[mark] for marks in turns if mark in marks]
-        if values:
-            made.add_row(mark.value, figure(statistics.median(values)), figure(percentile(values, 0.95)))
-    return made
-
-
-def _draw(path: Path, played: Played) -> None:
-    names = list(turn_plot.COLOURS)
-    path.parent.mkdir(exist_ok=True)
-
-    def panel(contact: bool, hangover: float, *sides: str) -> dict[str, list[float]]:
-        waits = {name: played.waits(side, contact=contact) for name, side in zip(names, sides, strict=False)}
-        return {**waits, names[-1]: played.floor(hangover, contact=contact)}
-
-    turn_plot.draw(
-        path,
-        {
-            "open microphone": panel(False, HANGOVER_MS, OPEN, TUNED, DEFAULT),
-            "open microphone, first contact": panel(True, HANGOVER_MS, OPEN, TUNED, DEFAULT),
-            "push-to-talk": panel(False, 0.0, HELD, TUNED_HELD),
-        },
-    )

@@ -19,8 +19,6 @@ from bench.turn_sound import Speech
 
 T = TypeVar("T")
 
-NOTICE_S = 2.0
-"""How long before the first question a character comes into view."""
 SETTLE_S = 0.8
 """Pause behind each turn: what a side still does for itself is nobody else's burden."""
 
@@ -88,9 +86,10 @@ def play(
     npcs: Sequence[str],
     turns: int,
     *,
+    notice_s: float,
     say: Callable[[str], None],
 ) -> Played:
-    """Play a talk with each of these characters, so many turns long."""
+    """Play a talk with each of these characters, so many turns long; each comes into view `notice_s` before."""
     played = Played([], {name: [] for name in sides}, [])
     for talk, npc in enumerate(npcs):
         say(f"talk {talk + 1} of {len(npcs)}")
@@ -101,7 +100,7 @@ def play(
             for name in rotated(list(sides), step):
                 if place.is_contact:
                     sides[name].run(meet, npc=npc)
-                    time.sleep(NOTICE_S)
+                    time.sleep(notice_s)
                 played.answers[name].append(_ask(sides[name], daemon, said))
                 time.sleep(SETTLE_S)
             played.floors.append(alone.run(turn_floor.floor, npc=npc, said=said))

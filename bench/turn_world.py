@@ -66,7 +66,7 @@ def build(folder: Path, cast: int) -> World:
     """Write the world with so many characters into a folder, and read it."""
     folder.mkdir(parents=True)
     shutil.copy(SAMPLE / "things.yaml", folder)
-    (folder / "voices.yaml").write_text(yaml.safe_dump({VOICE: {"espeak": "en-gb-x-rp+f2", "rate": 300}}))
+    (folder / "voices.yaml").write_text(yaml.safe_dump({VOICE: {"espeak": "en-gb-x-rp+f2", "rate": 350}}))
     shutil.copytree(SAMPLE / "lore", folder / "lore")
     sample = load_world(SAMPLE)
     common = [placed.entry.text for placed in sample.lore if not placed.zone]
