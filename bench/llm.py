@@ -15,7 +15,7 @@ from statistics import median
 from bench import llm_crowd, llm_model, llm_stages
 from bench.llm_child import Child
 from bench.llm_claims import Claim, Count, figures, ratio, table
-from bench.llm_crowd import AHEAD, DEFAULT, LENGTHS, PINNED, PLAIN, ROOMY, WARMED, Turns
+from bench.llm_crowd import AHEAD, BRIEF, BRIEF_TOKENS, DEFAULT, LENGTHS, PINNED, PLAIN, ROOMY, WARMED, Turns
 from bench.llm_ours import Ours, options
 from bench.llm_scenes import Speed
 from bench.llm_stats import interval
@@ -35,6 +35,8 @@ class Plan:
     crowds: tuple[int, ...]
     """Other sizes, for the plot."""
     crowd_rounds: int
+    brief_rounds: int
+    """Of the crowd with short turns, which is as large as the first."""
     batches: tuple[int, ...]
     """n_batch of the servers that a newcomer comes to."""
     newcomers: int
@@ -55,6 +57,7 @@ FULL = Plan(
     sides=(PLAIN, AHEAD, DEFAULT, ROOMY, PINNED, WARMED),
     crowds=(1, 2, 4, 16),
     crowd_rounds=2,
+    brief_rounds=3,
     batches=(2048, 512, 64, 32),
     newcomers=7,
     widths=(1, 2, 4, 8),
@@ -70,6 +73,7 @@ QUICK = Plan(
     sides=(PLAIN, AHEAD, PINNED, WARMED),
     crowds=(),
     crowd_rounds=0,
+    brief_rounds=1,
     batches=(2048, 32),
     newcomers=2,
     widths=(4,),
@@ -113,6 +117,11 @@ def run(*, quick: bool) -> int:
     say(f"{plan.characters} characters")
     turns = llm_crowd.play(model, script, plan.sides, plan.characters, plan.rounds)
     claims += _crowd_claims(turns, short, long)
+    say(f"{plan.characters} characters, short turns")
+    brief = llm_crowd.play(
+        model, Script(plan.shape.vocabulary, BRIEF), (PLAIN, DEFAULT), plan.characters, plan.brief_rounds, tokens=8
+    )
+    claims += _brief_claims(brief, short)
     crowds = {plan.characters: turns}
     for characters in plan.crowds:
         say(f"{characters} characters")
@@ -145,7 +154,7 @@ def _crowd_claims(turns: Turns, short: float, long: float) -> list[Claim]:
     claims: list[Claim] = []
     steady, first = turns.steady, turns.first
     for key, name, ours, theirs, target, build in (
-        ("steady_default", "steady turn | server as it comes", PLAIN, DEFAULT, 5.0, short),
+        ("steady_long_default", "steady turn | server as it comes", PLAIN, DEFAULT, None, short),
         ("steady_roomy", "steady turn | a slot for each", PLAIN, ROOMY, None, short),
         ("steady_pinned", "steady turn | slots pinned", PLAIN, PINNED, 0.95, short),
         ("steady_ahead_pinned", "steady, prefilled | slots pinned", AHEAD, PINNED, 5.0, short),
@@ -163,6 +172,20 @@ def _crowd_claims(turns: Turns, short: float, long: float) -> list[Claim]:
             claims.append(ratio(key, name, first[ours], first[theirs], target, build))
     for side, evaluated in turns.evaluated.items():
         claims.append(Count(f"evaluated_{side}", f"tokens of a steady turn: {SIDES[side]}", median(evaluated)))
+    return claims
+
+
+def _brief_claims(turns: Turns, short: float) -> list[Claim]:
+    """Make the claim about turns that bring few new tokens; where they bring many, both sides evaluate those."""
+    name = "steady short turn | server as it comes"
+    claims: list[Claim] = [
+        ratio("steady_default", name, turns.steady[PLAIN], turns.steady[DEFAULT], 5.0, short),
+    ]
+    for side, evaluated in turns.evaluated.items():
+        most = BRIEF_TOKENS if side == PLAIN else None
+        claims.append(
+            Count(f"evaluated_short_{side}", f"tokens of a short turn: {SIDES[side]}", median(evaluated), most=most)
+        )
     return claims
 
 

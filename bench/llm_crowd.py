@@ -23,6 +23,8 @@ CELLS = 1280
 PARTIALS = (0.5, 0.9)
 """How much of the question the recogniser has made out when it is passed on ahead; the last tenth comes at the end."""
 LENGTHS = Lengths(exchanges=0)
+BRIEF, BRIEF_TOKENS = Lengths(exchanges=0, block=8, question=7, reply=8), 24
+"""A short turn, and what is new in it with the markers around. The target against the server as it comes is for one."""
 
 PLAIN, AHEAD, DEFAULT, ROOMY, PINNED, WARMED = "plain", "ahead", "default", "roomy", "pinned", "warmed"
 """Ours without and with prefill during speech; the server as it comes, with a slot for each character but its own
@@ -54,9 +56,19 @@ def side(name: str, model: Path, characters: int, core: int | None) -> Child:
 
 
 def play(
-    model: Path, script: Script, sides: tuple[str, ...], characters: int, rounds: int, core: int | None = None
+    model: Path,
+    script: Script,
+    sides: tuple[str, ...],
+    characters: int,
+    rounds: int,
+    *,
+    tokens: int = 4,
+    core: int | None = None,
 ) -> Turns:
-    """Let a crowd come near, be spoken to for the first time, and then `rounds` times each."""
+    """Let a crowd come near, be spoken to for the first time, and then `rounds` times each.
+
+    `tokens` is how many are written in each turn; the history has the script's replies.
+    """
     with ExitStack() as stack:
         crowd = {name: stack.enter_context(side(name, model, characters, core)) for name in sides}
         for child in crowd.values():
@@ -66,17 +78,20 @@ def play(
             front = script.front(f"npc {number}", 0)
             for child in crowd.values():
                 child.run(scenes.come_near, npc=f"npc {number}", front=front)
-            for name, turn in _turn(crowd, script, f"npc {number}", 0, number).items():
+            for name, turn in _turn(crowd, script, f"npc {number}", 0, number, tokens).items():
                 turns.first[name].append(turn.ttft)
         for later in range(1, rounds + 1):
             for number in range(characters):
-                for name, turn in _turn(crowd, script, f"npc {number}", later, number + later).items():
+                played = _turn(crowd, script, f"npc {number}", later, number + later, tokens)
+                for name, turn in played.items():
                     turns.steady[name].append(turn.ttft)
                     turns.evaluated[name].append(turn.spent.evaluated)
     return turns
 
 
-def _turn(crowd: Mapping[str, Child], script: Script, npc: str, number: int, begin: int) -> dict[str, scenes.Turn]:
+def _turn(
+    crowd: Mapping[str, Child], script: Script, npc: str, number: int, begin: int, tokens: int
+) -> dict[str, scenes.Turn]:
     """Have every side play this turn."""
     names = list(crowd)
     begin %= len(names)
@@ -88,7 +103,7 @@ def _turn(crowd: Mapping[str, Child], script: Script, npc: str, number: int, beg
             partials=partials,
             prompt=script.prompt(npc, number),
             after=script.front(npc, number + 1),
-            tokens=4,
+            tokens=tokens,
         )
         for name in names[begin:] + names[:begin]
     }

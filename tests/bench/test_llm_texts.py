@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bench import llm_inside
+from bench.llm_crowd import BRIEF, BRIEF_TOKENS
 from bench.llm_model import SPACE, Shape, adapter, model, vocabulary_of, words
 from bench.llm_ours import Ours
 from bench.llm_texts import Lengths, Script, chatml
@@ -88,6 +90,37 @@ async def test_a_reply_is_exactly_as_long_as_asked_for_and_each_token_is_text(ti
             arrivals: list[float] = []
             spent = await side.reply(f"npc {number}", SCRIPT.stranger(f"npc {number}", 40), 60, arrivals)
             assert spent.written == len(arrivals) == 60
+    finally:
+        await side.stop()
+
+
+async def test_a_short_turn_brings_no_more_tokens_than_are_said(tiny: Path) -> None:
+    script = Script(TINY.vocabulary, BRIEF)
+    side = Ours(tiny, LlamaOptions(n_ctx=1024, threads=1))
+    await side.start()
+    try:
+        for turn in range(3):
+            await side.warm("npc", script.front("npc", turn))
+            assert (await side.reply("npc", script.prompt("npc", turn), 2, [])).evaluated == BRIEF_TOKENS
+    finally:
+        await side.stop()
+
+
+async def test_a_bare_loop_on_the_engines_own_context_leaves_its_books_in_order(tiny: Path) -> None:
+    side = Ours(tiny, LlamaOptions(n_ctx=1024, threads=1))
+    await side.start()
+    try:
+        await side.warm("somebody else", SCRIPT.front("somebody else", 0))
+        prompts = [SCRIPT.stranger(f"writer {number}", 40) for number in range(2)]
+        found = await llm_inside.decode(side, prompts=prompts, tokens=4, rounds=2)
+        assert len(found) == 2 and all(steps.engine > 0 and steps.bare > 0 for steps in found)
+        pump = side.engine._pump
+        assert pump is not None and pump._context is not None
+        pump._ledger.check()
+        held = pump._ledger.sequences()
+        assert "somebody else" in held and "writer 0" not in held
+        assert all(pump._context.last_position(sequence) == size - 1 for sequence, size in held.values())
+        assert all(pump._context.last_position(sequence) == -1 for sequence in pump._ledger._spare)
     finally:
         await side.stop()
 
