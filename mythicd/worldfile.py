@@ -51,6 +51,10 @@ class PersonaCard(Strict, frozen=True, kw_only=True):
     taboos: tuple[str, ...] = ()
     """What it will not do, as a phrase or an id: `reveal_secret_passage`."""
     catchphrases: tuple[str, ...] = ()
+    backchannels: tuple[Annotated[str, Meta(min_length=1, max_length=40)], ...] = ()
+    """What it says to show that it listens; usual sounds when empty."""
+    hesitations: tuple[Annotated[str, Meta(min_length=1, max_length=80)], ...] = ()
+    """What it says when its answer takes long; usual ones when empty."""
     aliases: tuple[str, ...] = ()
     """What else people call it."""
     voice_id: str = ""

@@ -1,4 +1,5 @@
-"""What a character says when it has nothing to say: I don't know, say that again, not now, let us not speak of that.
+"""What a character says when it has nothing to say: I don't know, say that again, not now, let us not speak of that;
+and the sounds of one who listens or thinks.
 
 The lines are chosen by the character's manner of speaking and its turn, so that one does not hear the same words twice
 in a row; a form of address from the card's catchphrases ("friend", "my dear") is put in where the card has one. No line
@@ -12,7 +13,7 @@ from typing import Literal
 
 from mythicd.worldfile import PersonaCard
 
-Occasion = Literal["dont_know", "say_again", "busy", "deflect"]
+Occasion = Literal["dont_know", "say_again", "busy", "deflect", "backchannel", "hesitation"]
 
 _MANNERS: dict[str, frozenset[str]] = {
     "gruff": frozenset(
@@ -31,24 +32,32 @@ _LINES: dict[str, dict[Occasion, tuple[str, ...]]] = {
         "say_again": ("Say that again{}?", "I didn't catch that{}.", "What was that{}?"),
         "busy": ("Not now{}. Give me a moment.", "Wait a moment{}.", "In a moment{}."),
         "deflect": ("Let us speak of something else{}.", "I won't speak of that{}.", "Ask me something else{}."),
+        "backchannel": ("Mm-hm.", "Mm.", "I see."),
+        "hesitation": ("Hmm, let me think.", "Well...", "Let me see."),
     },
     "gruff": {
         "dont_know": ("Don't know{}.", "Couldn't tell you{}.", "No idea{}. Ask someone else."),
         "say_again": ("What{}? Speak up.", "Say it again{}.", "Again{}. Clearly this time."),
         "busy": ("Not now{}.", "Wait your turn{}.", "Busy{}. Wait."),
         "deflect": ("Not a word about that{}.", "Drop it{}.", "We are not talking about that{}."),
+        "backchannel": ("Mm.", "Mm-hm.", "Right."),
+        "hesitation": ("Hmm.", "Well...", "Let me think."),
     },
     "warm": {
         "dont_know": ("I wish I knew{}.", "I'm afraid I don't know{}.", "Oh, I couldn't say{}."),
         "say_again": ("Sorry{}, what was that?", "Could you say that again{}?", "I missed that{}. Once more?"),
         "busy": ("Just a moment{}.", "I'll be right with you{}.", "Bear with me a moment{}."),
         "deflect": ("Let us talk of nicer things{}.", "Oh, let us leave that alone{}.", "I'd rather not{}."),
+        "backchannel": ("Mm-hm.", "Ah.", "I see."),
+        "hesitation": ("Hmm, let me think.", "Oh, let me see.", "Well now..."),
     },
     "wry": {
         "dont_know": ("Your guess is as good as mine{}.", "If I knew, I'd tell you{}.", "Couldn't say{}."),
         "say_again": ("Try that again{}, slower.", "You lost me{}. Again?", "Come again{}?"),
         "busy": ("My ears are full already{}.", "Hold that thought{}.", "Patience{}. I'm busy."),
         "deflect": ("Nice try{}. Next question.", "I didn't hear that{}.", "Now why would I talk about that{}?"),
+        "backchannel": ("Mm-hm.", "Mm.", "Oh."),
+        "hesitation": ("Hmm, let me think.", "Well...", "Now let me see."),
     },
 }
 
@@ -59,7 +68,9 @@ _ADDRESSES = frozenset(
 
 
 def line(card: PersonaCard, occasion: Occasion, turn: int) -> str:
-    """Return the words for an occasion, in the card's manner. `turn` counts the character's turns."""
+    """Return the words for an occasion: the card's own, or those of its manner. `turn` counts the character's turns."""
+    if own := {"backchannel": card.backchannels, "hesitation": card.hesitations}.get(occasion):
+        return own[turn % len(own)]
     choices = _LINES[_manner(card.manner)][occasion]
     addresses = _addresses(card.catchphrases)
     # Every second time, so that it does not become a tic.

@@ -208,7 +208,7 @@ RULES: tuple[Rule, ...] = (
     # Sounds that are written without vowels.
     (re.compile(r"(?i)\bsh+\b"), lambda match: "shush"),
     (re.compile(r"(?i)\bmm*-?hm+\b"), lambda match: "um hum"),
-    (re.compile(r"(?i)\bm{2,}\b"), lambda match: "hmm"),
+    (re.compile(r"(?i)\b(?:m{2,}|hm)\b"), lambda match: "hmm"),
     (re.compile(r"(?i)\bps+t\b"), lambda match: "pist"),
     (re.compile(r"(?i)\bbr{2,}\b"), lambda match: "burr"),
     (re.compile(r"(?i)\bpf+t\b"), lambda match: "puff"),

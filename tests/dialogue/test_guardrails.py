@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -278,7 +279,7 @@ def test_any_text_can_be_checked_and_grounds_itself(text: str) -> None:
 # --- stock lines
 
 
-@pytest.mark.parametrize("occasion", ["dont_know", "say_again", "busy", "deflect"])
+@pytest.mark.parametrize("occasion", get_args(stock.Occasion))
 def test_stock_lines_pass_the_guardrails_they_serve(occasion: stock.Occasion) -> None:
     world = load_world(LANTERNPORT)
     for card in (*world.characters.values(), PersonaCard(name="X"), PersonaCard(name="Y", tone="dry, guarded")):
@@ -297,3 +298,9 @@ def test_the_manner_is_the_cards() -> None:
     assert stock.line(warm, "dont_know", 0) == "I wish I knew, my dear."
     assert stock.line(warm, "dont_know", 1) == "I'm afraid I don't know."
     assert stock.line(PersonaCard(name="P"), "say_again", 0) == "Say that again?"
+
+
+def test_a_card_may_have_sounds_of_its_own() -> None:
+    card = PersonaCard(name="T", backchannels=("Aye.", "{}"), hesitations=("Now then.",))
+    assert [stock.line(card, "backchannel", turn) for turn in range(3)] == ["Aye.", "{}", "Aye."]
+    assert stock.line(card, "hesitation", 5) == "Now then."
