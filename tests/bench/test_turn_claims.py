@@ -9,8 +9,10 @@ from rich.console import Console
 
 from bench.turn_claims import above, faster, figures, table
 from bench.turn_floor import Floor
+from bench.turn_report import HELD, OPEN, TUNED, checks
 from bench.turn_side import Answer
 from bench.turn_talks import Place, Played, rotated
+from bench.turn_world import REPLY
 
 
 def answer(wait: float) -> Answer:
@@ -85,3 +87,15 @@ def test_the_table_names_every_claim_and_whether_it_holds() -> None:
         "tier_over_floor": 2.0,
         "tier_over_floor_p95": 2.0,
     }
+
+
+def test_sides_that_had_another_conversation_are_told() -> None:
+    def kept(tokens: int, heard: str = "where is it", reply: str = REPLY) -> Played:
+        mine = Answer(100.0, "where is it", REPLY, prompt=500, evaluated=8, marks={})
+        theirs = Answer(200.0, heard, reply, prompt=tokens, evaluated=80, marks={})
+        return Played([Place(0, 0)], {OPEN: [mine], HELD: [mine], TUNED: [theirs]}, [Floor(1, 1, 1, 1)])
+
+    assert set(checks(kept(540)).values()) == {0}
+    assert checks(kept(600))["prompts_of_other_length"] == 1
+    assert checks(kept(500, heard="when is it"))["questions_misheard"] == 1
+    assert checks(kept(500, reply="Say that again?"))["answers_not_scripted"] == 1
