@@ -64,12 +64,13 @@ class Answers:
         pause: Callable[[], Awaitable[None]],
         on_words: Callable[[str], None],
         report: Callable[[Revision, Event], None],
-        on_anchor: Callable[[Revision], None],
+        on_progress: Callable[[Revision], None],
         explain: Callable[[BaseException, str], None],
     ) -> None:
         """`guess` asks the recogniser what was said, should it end here, and `on_words` is told; `pause` stops what the
-        model does for this character beside. `report` is told what becomes of an answer, `on_anchor` when a call has
-        got its place in the audio, `explain` what went wrong in an answer that counts, with its turn's id."""
+        model does for this character beside. `report` is told what becomes of an answer, `on_progress` when it
+        begins to be spoken and when a call has got its place in it, `explain` what went wrong in an answer that counts,
+        with its turn's id."""
         self._npc_id = npc_id
         self._stage = stage
         self._rooms = rooms
@@ -83,7 +84,7 @@ class Answers:
         self._pause = pause
         self._on_words = on_words
         self._report = report
-        self._on_anchor = on_anchor
+        self._on_progress = on_progress
         self._explain = explain
         self._works: set[asyncio.Task[None]] = set()
         """The work of answers, also of those that were stopped and have not ended yet."""
@@ -243,8 +244,9 @@ class Answers:
             timeline=timeline,
             clock=self._clock,
             on_voice=lambda: self._report(revision, Event.VOICE),
-            on_anchor=lambda: self._on_anchor(revision),
+            on_anchor=lambda: self._on_progress(revision),
         )
+        self._on_progress(revision)
         await reply.run(lambda: self._thought.answer(question, reply, timeline, commitment))
 
 

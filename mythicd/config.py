@@ -148,6 +148,8 @@ class TurnSettings(Strict, frozen=True, kw_only=True):
     """Silence after which it is over however they look. Longer pauses end the turn: docs/turns.md has the trade."""
     speculate: bool = True
     """Whether an answer is begun as soon as the end is suspected; it is undone when the player goes on."""
+    murmurs: bool = True
+    """Whether characters make sounds of listening ("mm-hm") and, before a late answer, of thinking ("hmm")."""
 
 
 class ServerSettings(Strict, frozen=True, kw_only=True):

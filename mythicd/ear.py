@@ -125,6 +125,13 @@ class Ear:
         first = self._utterance.first_voiced
         return 0.0 if first is None else max(0.0, (self._endpointer.last_voiced - first) * 1000 / MIC_RATE)
 
+    @property
+    def pause_ms(self) -> float:
+        """How long the pause under way has lasted; 0 while there is none."""
+        if self._withheld is None:
+            return 0.0
+        return (self._endpointer.samples - self._endpointer.last_voiced) * 1000 / MIC_RATE
+
     def seek(self, sample: int) -> None:
         """What is heard next has this sample index at the client."""
         if self._echo is not None:

@@ -83,6 +83,11 @@ class Hearing:
         """How long the utterance under way has lasted, from its first voiced sample to its last."""
         return 0.0 if self._mic is None else self._mic.ear.voiced_ms
 
+    @property
+    def pause_ms(self) -> float:
+        """How long the pause under way has lasted; 0 while there is none."""
+        return 0.0 if self._mic is None else self._mic.ear.pause_ms
+
     async def guess(self) -> Recognition:
         """Return what was said, should it end here. Raises what the recogniser raises, and EngineError when it is
         late."""

@@ -36,6 +36,7 @@ from mythicd.hearing import Hearing
 from mythicd.intercom import Intercom
 from mythicd.listening import Listening
 from mythicd.mailbox import Mailbox, MicFrame
+from mythicd.murmuring import Murmuring
 from mythicd.presence import Presence
 from mythicd.reply import DUCKED_DB
 from mythicd.surroundings import Rooms, Surroundings
@@ -59,14 +60,14 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
-class Anchored:
-    """A call of this answer has got its place in the audio."""
+class Progressed:
+    """This answer has begun to be spoken, or a call of it has got its place in the audio: something may be due."""
 
     revision: Revision
 
 
 Playback = m.PlaybackStarted | m.Playhead | m.PlaybackStopped
-Post = m.MicStart | m.MicStop | m.TextInput | m.Attend | Playback | m.Ack | Happened | Anchored
+Post = m.MicStart | m.MicStop | m.TextInput | m.Attend | Playback | m.Ack | Happened | Progressed
 
 
 class Character:
@@ -138,6 +139,7 @@ class Character:
             send=outlet.send,
             clock=clock,
         )
+        self._murmuring = Murmuring(npc_id, stage, rooms, outlet, intercom, clock=clock)
         self._presence = Presence(
             npc_id,
             llm_id,
@@ -146,6 +148,7 @@ class Character:
             resting_prompt=self._thought.resting_prompt,
             compact=self._diary.compact_history,
             quiet=lambda: self._answers.quiet(),
+            rehearse=self._murmuring.rehearse,
         )
         self._answers = Answers(
             npc_id,
@@ -161,7 +164,7 @@ class Character:
             pause=self._presence.pause,
             on_words=self._listening.wait_for_more,
             report=lambda revision, event: self._mailbox.post_own(Happened(revision, event)),
-            on_anchor=lambda revision: self._mailbox.post_own(Anchored(revision)),
+            on_progress=lambda revision: self._mailbox.post_own(Progressed(revision)),
             explain=self._explain,
         )
         self._turns = 0
@@ -222,6 +225,8 @@ class Character:
             case MicFrame():
                 await self._hearing.hear(item)
                 self._listening.weigh()
+                if self._turn is not None and self.state in (State.LISTENING, State.PAUSING):
+                    self._murmuring.listen(self._turn, self._hearing.voiced_ms, self._hearing.pause_ms)
             case m.MicStart():
                 self._presence.address()
                 await self._hearing.open(item, self._stage.settings.turn)
@@ -240,7 +245,7 @@ class Character:
                 self._follow_playback(item)
             case m.Ack():
                 self._actions.acknowledge(item)
-            case Anchored():
+            case Progressed():
                 turn = self._turn_of(item.revision)
                 if turn is not None:
                     self._release_calls(turn)
@@ -254,6 +259,8 @@ class Character:
         """Return how long to wait for the next message before the clock has something to say; None for ever."""
         deadlines = [self._actions.next_deadline, self._cut_deadline, self._hearing.deadline_s]
         deadlines += [turn.revision.patience_ends_s for turn in self._open_turns() if turn.revision is not None]
+        if self.state is State.THINKING and self._turn is not None:
+            deadlines.append(self._murmuring.late_s(self._turn))
         first = min((at for at in deadlines if at is not None), default=math.inf)
         return None if first == math.inf else max(0.0, first - self._clock())
 
@@ -261,6 +268,8 @@ class Character:
         if self._cut_deadline is not None and self._clock() >= self._cut_deadline:
             self.happen(Event.PLAYBACK_STOPPED)
         await self._hearing.look_at_clock()
+        if self.state is State.THINKING and self._turn is not None:
+            self._murmuring.look(self._turn)
         for turn in self._open_turns():
             revision = turn.revision
             ends_s = None if revision is None or self._cut_deadline is not None else revision.patience_ends_s
@@ -323,6 +332,7 @@ class Character:
                 if turn.revision is not None and turn.revision.commitment.is_committed:
                     turn.before = turn.words
                 self._answers.undo(turn)
+                self._murmuring.rolled_back()
             case Command.COMMIT:
                 assert turn is not None, "the state table opens a turn before it is answered"
                 self._answers.commit(turn)
@@ -350,6 +360,7 @@ class Character:
                 turn.timeline.mark(mark, now)
         else:
             self._ahead.open(turn.turn_id)
+            self._murmuring.begin()
         self._turn = turn
 
     def _cut_off(self, reason: Literal["barge_in", "error"]) -> None:
@@ -399,6 +410,7 @@ class Character:
             self._diary.player_said(turn.turn_id, turn.words, turn.started_at, turn.source)
 
     def _count(self, turn: Turn) -> None:
+        self._murmuring.learn(turn)
         figures, timeline = self._rooms.figures, turn.timeline
         audible = timeline.between_ms(Mark.SPEECH_END, Mark.FIRST_AUDIBLE)
         if audible is not None:

@@ -37,15 +37,17 @@ class Presence:
         resting_prompt: Callable[[], Prompt],
         compact: Callable[[], None],
         quiet: Callable[[], Awaitable[None]],
+        rehearse: Callable[[], Awaitable[None]],
     ) -> None:
         """`compact` cuts the history down to what is kept out of view; `quiet` waits until no turn of this character
-        is with the model any more."""
+        is with the model any more; `rehearse` renders the small sounds it may have to make."""
         self._llm_id = llm_id
         self._rooms = rooms
         self._ahead = ahead
         self._resting_prompt = resting_prompt
         self._compact = compact
         self._quiet = quiet
+        self._rehearse = rehearse
         self._side = SideWork(f"{npc_id} warms up")
         self._near = False
         self._gone = False
@@ -99,6 +101,7 @@ class Presence:
     async def _warm(self) -> None:
         await self._attend()
         await self._remember()
+        await self._rehearse()
 
     async def _leave(self) -> None:
         await self._attend()

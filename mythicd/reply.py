@@ -124,6 +124,11 @@ class Reply:
         """Whether any of it has left."""
         return self._out.sent > 0
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether something of its own can sound at once."""
+        return self._queue.first_audible is not None
+
     async def write(self, text: str) -> None:
         """Add words, as the model writes them. Waits while the voice is far behind."""
         self._move()

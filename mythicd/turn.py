@@ -57,11 +57,19 @@ class Turn:
     """Answers that were prepared for it."""
     noted: bool = False
     """Whether the player's words are written down."""
+    was_late: bool = False
+    """Whether the silence before the answer was looked at, and filled or left."""
 
     @property
     def reply(self) -> Reply | None:
         """What is said, as far as it was made."""
         return self.revision.reply if self.revision is not None else None
+
+    @property
+    def reply_is_awaited(self) -> bool:
+        """Whether the answer counts and nothing of it is heard yet."""
+        counts = self.revision is not None and self.revision.commitment.is_committed
+        return counts and not (self.reply is not None and self.reply.audible)
 
     def with_before(self, words: str) -> str:
         """Return these words behind those that were final once."""

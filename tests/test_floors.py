@@ -49,6 +49,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "ownvoice",
         "reply",
         "turn",
+        "murmuring",
         "recollection",
         "thought",
         "ahead",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mythicd import messages as m
 from mythicd import wire
+from mythicd.config import TurnSettings
 from mythicd.dialogue.state import State
 from mythicd.engines import InlineCall
 from mythicd.errors import Busy, EngineError, StoreError
@@ -168,7 +169,7 @@ def test_talking_over_her(at: float, open_mic: bool, reports: bool) -> None:
 
 def test_talking_while_she_thinks() -> None:
     async def play() -> None:
-        async with Screenplay() as p:
+        async with Screenplay(turn=TurnSettings(murmurs=False)) as p:
             p.llm.prefill_s = 2.0
             await p.say()
             await p.player.until(lambda: p.states()[-1] == "Thinking")

@@ -251,7 +251,7 @@ def test_an_answer_that_does_not_count_makes_a_second_of_voice_and_waits() -> No
             mic = p.press()
             await speak(p, mic, "where is the market")
             await p.talk(mic, 5.0, voiced=False)
-            made = sum(len(text.split()) for _, text in p.tts.begun) * WORD_S
+            made = sum(len(text.split()) for _, text in p.tts.begun if text.strip() in LONG) * WORD_S
             assert 1.0 <= made <= 3.0
             assert p.llm.requests[0].ahead_tokens > 0
             p.let_go(mic)
@@ -477,5 +477,103 @@ def test_a_call_waits_for_an_acknowledgement_and_no_estimate_replaces_it() -> No
             assert len(first.played.split()) <= 8
             p.player.reports = True
             await p.done(2)
+
+    run(play())
+
+
+# --- the small sounds ------------------------------------------------------------------------------------------------
+
+
+def murmurs(p: Screenplay) -> list[m.StreamStart]:
+    """The streams that are no replies."""
+    return [start for start in p.player.all(m.StreamStart) if start.kind == "backchannel"]
+
+
+def test_who_speaks_long_and_pauses_hears_that_she_listens() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.npc.post(m.Attend(npc_id="marla"))
+            await asyncio.sleep(2.0)  # she rehearses while nothing is to be done
+            rehearsed = len(p.tts.begun)
+            assert rehearsed > 0
+            p.llm.answers = echo
+            words = " ".join(["i was on my way to the old mill and then the bridge was gone and"] * 3) + " that is all"
+            mic = p.press(mode="open")
+            await speak(p, mic, words, (15, 0.45), (19, 0.45), (31, 0.45))
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert done.heard == words and done.played == done.reply
+            first, *more = murmurs(p)
+            assert more == [], "not with every pause: six seconds lie between them"
+            assert first.turn_id == done.turn_id
+            voice = p.player.voices[first.stream]
+            assert voice.playback.stopped and voice.playback.played > 0
+            assert p.states() == ["Listening", "Thinking", "Speaking", "Idle"], "it takes no turn"
+            captions = " ".join(caption.delta for caption in p.player.all(m.LLMStreamDelta))
+            assert "mm" not in captions.lower()
+            await asyncio.sleep(0.5)
+            assert [said.text for said in p.store.utterances] == [words, done.reply], "nobody said it"
+            assert p.rooms.figures.murmurs == 1
+
+    run(play())
+
+
+def test_a_late_answer_is_preceded_by_a_sound_of_thinking_that_is_no_part_of_it() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.npc.post(m.Attend(npc_id="marla"))
+            await asyncio.sleep(2.0)
+            p.llm.prefill_s = 3.0
+            p.llm.scripts = [["Up the hill. ", SHOW, "You can not miss it."]]
+            for turn in (1, 2):
+                await p.say()
+                done = await p.done(turn)
+                assert done.reply == done.played == "Up the hill. You can not miss it."
+                await asyncio.sleep(1.0)
+            first, second = p.player.all(m.TurnTimeline)
+            assert 880 <= first.marks["first_murmur"] <= 1000
+            assert first.marks["first_audible"] > 3000, "the real figure stands beside it"
+            assert "first_murmur" not in second.marks, "it would become a tic"
+            assert first.marks["first_audio_sent"] >= first.marks["tts_first_chunk"]
+            calls = [at for at, item in p.player.log if isinstance(item, m.ToolCall)]
+            starts = [at for at, item in p.player.log if isinstance(item, m.StreamStart)]
+            assert calls[0] - starts[0] > 2.0, "its words are not heard with the hesitation"
+            figures = p.rooms.figures
+            assert figures.murmurs == 1 and figures.masked.total < figures.audible.total - 1.5
+            history = p.llm.requests[-1].prompt.history[1].content
+            assert history == first.reply
+
+    run(play())
+
+
+def test_who_talks_into_a_hesitation_has_heard_nothing() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.npc.post(m.Attend(npc_id="marla"))
+            await asyncio.sleep(2.0)
+            p.llm.prefill_s = 3.0
+            await p.say()
+            await p.player.come(m.StreamStart)
+            await asyncio.sleep(0.1)
+            p.llm.prefill_s = 0.1
+            await p.say()
+            await p.done(2)
+            first, second = p.player.all(m.TurnTimeline)
+            assert (first.reply, first.played) == ("", "") and second.played == second.reply != ""
+            assert p.player.all(m.Cutoff) != []
+            assert [message.content for message in p.llm.requests[-1].prompt.history] == []
+
+    run(play())
+
+
+def test_small_sounds_can_be_switched_off() -> None:
+    async def play() -> None:
+        async with Screenplay(turn=TurnSettings(murmurs=False)) as p:
+            p.npc.post(m.Attend(npc_id="marla"))
+            await asyncio.sleep(2.0)
+            assert p.tts.begun == []
+            p.llm.prefill_s = 3.0
+            await p.say()
+            assert "first_murmur" not in (await p.done()).marks
 
     run(play())

@@ -98,7 +98,7 @@ class Murmurs:
         due_s = now_s if expected_s is None else max(now_s, expected_s)
         if (
             ready
-            or (due_s - speech_end_s) * 1000 <= settings.late_ms
+            or due_s < speech_end_s + settings.late_ms / 1000
             or self._since < settings.every_turns
             or self._rolled_back
         ):
