@@ -224,7 +224,7 @@ def sweep(
 
 def run(*, quick: bool = False, seed: int = 40_000) -> int:
     """Print the table; return 1 when a target is missed."""
-    return asyncio.run(_run(10 if quick else 100, seed))
+    return asyncio.run(_run(5 if quick else 50, seed))
 
 
 async def _run(cases: int, seed: int) -> int:

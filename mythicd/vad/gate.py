@@ -21,6 +21,7 @@ from mythicd.audio import Reframer
 from mythicd.engines import VAD_FRAME, VadStream
 from mythicd.errors import EngineError, EngineUnavailable
 from mythicd.vad.loudness import NoiseFloor
+from mythicd.vad.noise import Room
 from mythicd.vad.silero import SileroStream, SileroVad
 from mythicd.vad.webrtc import WebRtcStream, WebRtcVad
 
@@ -49,6 +50,7 @@ class GateStream:
         self._frames = Reframer(VAD_FRAME)
         self._history: deque[bytes] = deque(maxlen=_HISTORY)
         self._floor = NoiseFloor()
+        self._room = Room()
         self._awake = 0
 
     def push(self, pcm: bytes) -> list[float]:
@@ -61,6 +63,7 @@ class GateStream:
         if not stirs and not self._awake:
             self._floor.learn(above, is_quiet=True)
             self._history.append(frame)
+            self._room.admits(self._floor.level, 0.0)
             return 0.0
         if not self._awake:
             self._judge.reset()
@@ -70,7 +73,9 @@ class GateStream:
         probability = self._judge.push(frame)[0]
         if probability < _NOISE:
             self._floor.learn(above, is_quiet=False)
-        return probability if above >= _SPEECH_DB else 0.0
+        if above < _SPEECH_DB:
+            probability = 0.0
+        return probability if self._room.admits(self._floor.level, probability) else 0.0
 
 
 class GateVad:

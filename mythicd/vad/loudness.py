@@ -26,13 +26,15 @@ class NoiseFloor:
 
     def __init__(self) -> None:
         self._floor: float | None = None
+        self.level = LOWEST_DBFS
+        """Of the last frame, in dBFS."""
 
     def above(self, frame: bytes) -> float:
         """Return how many dB the frame (s16le) is above the floor."""
-        level = max(LOWEST_DBFS, rms_dbfs(frame))
+        self.level = max(LOWEST_DBFS, rms_dbfs(frame))
         if self._floor is None:
-            self._floor = min(level, HIGHEST_START_DBFS)
-        return level - self._floor
+            self._floor = min(self.level, HIGHEST_START_DBFS)
+        return self.level - self._floor
 
     def learn(self, above: float, *, is_quiet: bool) -> None:
         """Nobody speaks in a frame that was `above` the floor: move the floor towards it."""

@@ -21,8 +21,8 @@ Samples = NDArray[np.float64]
 def bursts(seed: int, seconds: float) -> Samples:
     """Noise that comes and goes as syllables do, each with a colour of its own; level about −20 dBFS."""
     rng = np.random.default_rng(seed)
-    syllables = []
-    while sum(map(len, syllables)) < seconds * MIC_RATE:
+    syllables: list[Samples] = []
+    while sum(len(one) for one in syllables) < seconds * MIC_RATE:
         length = int(rng.integers(1600, 4000))
         spectrum = np.fft.rfft(rng.standard_normal(length))
         hertz = np.fft.rfftfreq(length, 1 / MIC_RATE)
