@@ -15,6 +15,7 @@ def main() -> int:
     echo = benches.add_parser("echo", help="our own voice in an open microphone beside a loudspeaker")
     for bench in (turn, llm, echo):
         bench.add_argument("--quick", action="store_true", help="less of everything: done within 55 s")
+    benches.add_parser("pauses", help="how long a pause is waited for, and how often that cuts a player off")
     soak = benches.add_parser("llm_soak", help="many characters on one model, for a long time")
     soak.add_argument("--minutes", type=float, default=30.0)
     chosen = parser.parse_args()
@@ -31,6 +32,10 @@ def main() -> int:
             from bench import echo as echo_bench
 
             return echo_bench.run(quick=chosen.quick)
+        case "pauses":
+            from bench import pauses as pauses_bench
+
+            return pauses_bench.run()
         case _:
             from bench import llm_soak
 

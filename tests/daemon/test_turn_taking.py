@@ -1,0 +1,121 @@
+"""Turn-taking with the real daemon and the starter engines, over the real socket, at the pace of speech.
+
+The same scenes are played in virtual time, hundreds of times, in tests/test_turn_taking.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mythicd import messages as m
+from mythicd.asr.words import word_error_rate
+from mythicd.audio import Clip
+from mythicd.client import DaemonClient
+from tests.daemon.process import say
+from tests.daemon.room import Room, until
+
+BARKEEP = "barkeep_01"
+TELL = "What can you tell me about the market, the harbor, and the tavern?"
+PLAYER = "en-us+f2"
+
+
+def joined(*parts: Clip | float) -> Clip:
+    """Put clips and pauses (seconds) one behind the other."""
+    rate = next(part.rate for part in parts if isinstance(part, Clip))
+    pcm = b"".join(part.pcm if isinstance(part, Clip) else bytes(2 * round(part * rate)) for part in parts)
+    return Clip(pcm, rate)
+
+
+async def test_an_open_microphone_is_answered_soon_after_the_silence_begins(client: DaemonClient) -> None:
+    await client.send(m.Attend(npc_id=BARKEEP))
+    async with Room(client, BARKEEP) as room:
+        await asyncio.sleep(0.5)
+        question = "Where is the lighthouse?"
+        await room.say(say(question))
+        turn = await client.turn()
+        done = turn[-1]
+        assert isinstance(done, m.TurnTimeline)
+        assert word_error_rate(question, done.heard) <= 0.25
+        assert done.played == done.reply != ""
+        assert done.marks["soft_end"] < done.marks["hard_end"] <= done.marks["first_audio_sent"]
+        told = [type(message) for message in turn]
+        assert told.index(m.ASRFinal) < told.index(m.StreamStart), "nothing leaves before the words are final"
+
+
+async def test_a_pause_in_the_middle_of_a_question_does_not_end_it(client: DaemonClient) -> None:
+    await client.send(m.Attend(npc_id=BARKEEP))
+    async with Room(client, BARKEEP) as room:
+        await asyncio.sleep(0.5)
+        await room.say(joined(say("Can you show me the way to the"), say("market?")))
+        turn = await client.turn()
+        done = turn[-1]
+        assert isinstance(done, m.TurnTimeline)
+        assert done.heard.endswith("market") and len(done.heard.split()) >= 6
+        assert sum(isinstance(message, m.ASRFinal) for message in turn) == 1
+        # What was begun on the first half has left no trace.
+        captions = "".join(message.delta for message in turn if isinstance(message, m.LLMStreamDelta))
+        assert captions == done.reply
+
+
+async def test_a_sign_of_listening_softens_her_and_no_more(client: DaemonClient) -> None:
+    await client.send(m.Attend(npc_id=BARKEEP))
+    async with Room(client, BARKEEP) as room:
+        await client.send(m.TextInput(npc_id=BARKEEP, text=TELL))
+        before = await until(client, m.StreamStart)
+        await asyncio.sleep(0.8)
+        await room.say(say("um hum"))
+        turn = [*before, *await client.turn()]
+        done = turn[-1]
+        assert isinstance(done, m.TurnTimeline)
+        assert [message.gain_db for message in turn if isinstance(message, m.Duck)] in ([-12.0, 0.0], [])
+        assert not any(isinstance(message, m.Cutoff) for message in turn)
+        assert done.heard == TELL and done.played == done.reply
+
+
+async def test_an_interruption_stops_her_at_the_word_that_was_heard(client: DaemonClient) -> None:
+    await client.send(m.Attend(npc_id=BARKEEP))
+    async with Room(client, BARKEEP) as room:
+        await client.send(m.TextInput(npc_id=BARKEEP, text=TELL))
+        await until(client, m.StreamStart)
+        await asyncio.sleep(0.8)
+        asking = asyncio.create_task(room.say(say("Stop! Where is the lighthouse?")))
+        first = (await client.turn())[-1]
+        second = (await client.turn())[-1]
+        await asking
+        assert isinstance(first, m.TurnTimeline) and isinstance(second, m.TurnTimeline)
+        voice = next(iter(client.streams.values()))
+        assert voice.cutoff is not None and voice.ducks[0].gain_db == -12.0
+        assert first.played.endswith("—") and first.reply.startswith(first.played[:-1].rstrip())
+        assert "lighthouse" in second.heard and second.played == second.reply != ""
+
+
+@pytest.mark.parametrize("echo_db", [-8.0, -16.0])
+async def test_her_own_voice_from_a_loudspeaker_does_not_interrupt_her(client: DaemonClient, echo_db: float) -> None:
+    await client.send(m.Attend(npc_id=BARKEEP))
+    async with Room(client, BARKEEP, echo_db=echo_db):
+        await asyncio.sleep(0.5)
+        await client.send(m.TextInput(npc_id=BARKEEP, text=TELL))
+        turn = await client.turn()
+        done = turn[-1]
+        assert isinstance(done, m.TurnTimeline) and len(done.reply.split()) > 6
+        assert not any(isinstance(message, m.Cutoff) for message in turn)
+        assert done.played == done.reply
+        await asyncio.sleep(1.5)
+        assert all(voice.cutoff is None for voice in client.streams.values())
+
+
+async def test_the_player_is_heard_over_her_own_voice_from_a_loudspeaker(client: DaemonClient) -> None:
+    await client.send(m.Attend(npc_id=BARKEEP))
+    async with Room(client, BARKEEP, echo_db=-12.0) as room:
+        await asyncio.sleep(0.5)
+        await client.send(m.TextInput(npc_id=BARKEEP, text=TELL))
+        await until(client, m.StreamStart)
+        await asyncio.sleep(1.0)
+        asking = asyncio.create_task(room.say(say("Stop! Where is the lighthouse?")))
+        first = (await client.turn())[-1]
+        assert isinstance(first, m.TurnTimeline) and first.played.endswith("—")
+        await asking
+        second = (await client.turn())[-1]
+        assert isinstance(second, m.TurnTimeline) and second.heard != ""
