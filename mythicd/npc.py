@@ -251,8 +251,9 @@ class Character:
                     self._release_calls(turn)
             case Happened():
                 turn = self._turn_of(item.revision)
+                known = item.event is Event.VOICE and self.state is not State.THINKING
                 # Of a voice that was cut only the client's word counts; one that is merely ducked may end by itself.
-                if turn is not None and (turn is self._turn or self.state is State.DUCKED):
+                if turn is not None and not known and (turn is self._turn or self.state is State.DUCKED):
                     self.happen(item.event)
 
     def _patience_s(self) -> float | None:

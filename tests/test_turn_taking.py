@@ -456,6 +456,26 @@ def test_the_key_cuts_her_at_once() -> None:
     run(play())
 
 
+def test_a_voice_that_comes_with_her_first_sound() -> None:
+    """In whatever order the two are noticed."""
+
+    async def play(at: float) -> None:
+        async with Screenplay() as p:
+            p.llm.to["Tell me."] = [LONG]
+            p.llm.scripts = [["Yes."]]
+            mic = p.press(mode="open")
+            p.type("Tell me.")
+            await p.talk(mic, at, voiced=False)
+            await speak(p, mic, "where is the market")
+            await p.talk(mic, 1.0, voiced=False)
+            await p.done(2)
+            assert p.errors() == []
+            assert p.player.all(m.TurnTimeline)[1].played == "Yes."
+
+    for number in range(25):
+        run(play(0.02 * number))
+
+
 # --- clients that say little, or nonsense ----------------------------------------------------------------------------
 
 
