@@ -19,7 +19,7 @@ from functools import cache
 from typing import Final
 
 from mythicd.asr.patterns import Sentence, expand
-from mythicd.asr.wordings import CONTRACTED, CONTRACTIONS, ENDINGS, OPENINGS, WORDINGS
+from mythicd.asr.wordings import CONTRACTED, CONTRACTIONS, ENDINGS, OPENINGS, REACTIONS, WORDINGS
 from mythicd.asr.words import spoken_words
 from mythicd.engines import Vocabulary
 
@@ -62,6 +62,15 @@ def triples(vocabulary: Vocabulary) -> dict[Triple, float]:
     for line in vocabulary.lines:
         for part in _clauses(line):
             _count(counts, tuple(spoken_words(part)), _LORE_WEIGHT)
+    return dict(counts)
+
+
+def reactions() -> dict[Triple, float]:
+    """Return the weight of every triple of words in short reactions."""
+    counts: defaultdict[Triple, float] = defaultdict(float)
+    for line in REACTIONS.strip().splitlines():
+        for way in expand(line.strip()):
+            _count(counts, way, 1.0)
     return dict(counts)
 
 

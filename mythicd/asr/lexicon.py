@@ -16,6 +16,11 @@ from mythicd.espeakng import EspeakNg
 
 _ACCENTS = ("en-us", "en-gb")
 """espeak-ng voices whose pronunciations of an unlisted word are all accepted."""
+_ALSO: Mapping[str, tuple[Phones, ...]] = {
+    "hmm": (("HH", "AH", "M"),),
+    "mhm": (("M", "HH", "M"), ("AH", "M", "HH", "M")),
+}
+"""Sounds that are said in more ways than the CMU dictionary lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ def pronounce(words: Iterable[str], dictionary: Path, espeak: EspeakNg | None) -
     """Find a pronunciation for every word: in the dictionary, by espeak-ng, from its parts, or by its letters."""
     wanted = sorted(set(words))
     entries = read_cmu(dictionary, wanted)
+    entries |= {word: entries[word] + ways for word, ways in _ALSO.items() if word in entries}
     missing = [word for word in wanted if word not in entries]
     parts = read_cmu(dictionary, set().union(*(parts_of(word) for word in missing))) if missing else {}
     guessed, unspeakable = [], []

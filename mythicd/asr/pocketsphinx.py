@@ -12,6 +12,9 @@ first are misheard and no result can be repeated. Decoding costs 0.04 s per seco
 4. a guess at the words ends the search, since the later passes run only then. Where the utterance goes on all the
    same, the search starts over as in 1, with the best mean known.
 
+A short utterance that makes no clear sense is decoded once more, with a model of short reactions ("mm-hm", "stop"); the
+likelier of both is what was said.
+
 The words depend on nothing but the utterance's samples (and, where two sound alike, on guesses made on the way): not
 on what was said before, nor on how it was chunked. (The confidence moves in the fourth decimal: the decoder begins its
 search for the best Gaussians where it last left off.)
@@ -23,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +60,12 @@ _FEATURE_FRAME: Final = 160
 """Samples between two feature frames: 10 ms."""
 _NOISE: Final = 20.0
 """Standard deviation of the added noise, in sample steps."""
+_REACTION_FRAMES: Final = 75
+"""Utterances of at most so many frames (1.5 s, silence around them included) may be short reactions."""
+_CLEAR: Final = 0.8
+"""Confidence from which words of the world are not weighed against reactions."""
+_REACTION: Final = 0.5
+"""Confidence from which a reaction is."""
 _NOTHING_BELOW: Final = 0.1
 """Confidence below which the words are noise and better not shown to anybody."""
 _SETTINGS: Final[dict[str, object]] = {"samprate": MIC_RATE, "lw": 9.0, "bestpathlw": 12.0, "loglevel": "FATAL"}
@@ -241,24 +251,38 @@ class _Utterance:
         # There is no other way out of an utterance. It is free in the live search; the final one runs its later passes
         # for nobody.
         if self._guess is None:
-            self._decoder.end_utt()
+            self._stop()
 
     def _final(self) -> Recognition:
         """End the search with all its passes."""
         if len(self._frames) < _SHORTEST_FRAMES:
-            self._decoder.end_utt()
+            self._stop()
             return Recognition("", 0.0)
         if self._restarts or len(self._frames) < _TRUE_MEAN_BELOW:
-            if self._restarts and self._decoded >= _RESTARTS[0]:
-                self._mean = self._heard_mean()  # of use should the utterance go on
-            self._decoder.end_utt()
+            # Taken by ourselves: a decoder that has once been given audio bit by bit goes on to use the mean it was
+            # given, even when it gets an utterance whole.
+            self._decode(len(self._frames))
+            self._mean = self._heard_mean()
+            self._stop()
             self._begin("final")
             self._decoder.process_raw(b"".join(self._frames), False, True)
         else:
             self._decode(len(self._frames))
+        found = self._read()
+        if len(self._frames) > _REACTION_FRAMES or found.recognition.confidence >= _CLEAR:
+            return found.recognition
+        self._begin("reaction")
+        self._decoder.process_raw(b"".join(self._frames), False, True)
+        reaction = self._read()
+        likelier = reaction.score > found.score and reaction.recognition.confidence >= _REACTION
+        return reaction.recognition if likelier else found.recognition
+
+    def _read(self) -> _Found:
+        """End the search and judge its result."""
         first_pass = _hypothesis(self._decoder)
         self._decoder.end_utt()
-        return _recognition(self._decoder, first_pass)
+        found = self._decoder.hyp()
+        return _Found(_recognition(self._decoder, first_pass), found.score if found is not None else 0.0)
 
     def _restart(self) -> None:
         """Start over with the mean of what has been heard by now."""
@@ -272,6 +296,12 @@ class _Utterance:
         self._decoder.set_cmn(",".join(f"{value:.4f}" for value in self._mean))
         self._decoder.start_utt()
         self._decoded = 0
+
+    def _stop(self) -> None:
+        """End a search whose result is of no interest. The final one fails to end when it has heard nothing."""
+        if not self._decoded:
+            self._decode(_CATCH_UP)
+        self._decoder.end_utt()
 
     def _decode(self, frames: int) -> None:
         """Decode up to so many frames of the backlog."""
@@ -293,6 +323,15 @@ class _Utterance:
     def _with_noise(self, frame: bytes) -> bytes:
         noisy = to_array(frame) + self._random.normal(0.0, _NOISE, FRAME)
         return bytes(np.clip(np.rint(noisy), -32768, 32767).astype("<i2").tobytes())
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one search made of an utterance."""
+
+    recognition: Recognition
+    score: float
+    """How well sound and words fit together, comparable between searches of the same audio."""
 
 
 def _hypothesis(decoder: Any) -> str:
@@ -340,7 +379,7 @@ def _acoustic_model() -> tuple[Path, Path]:
 
 
 def _load(model: WorldModel) -> Any:
-    """Load a decoder with its two searches, which share the acoustic model, the dictionary and the language model."""
+    """Load a decoder with its searches, which share the acoustic model and the dictionary."""
     package = _package()
     acoustic, _ = _acoustic_model()
     try:
@@ -351,8 +390,10 @@ def _load(model: WorldModel) -> Any:
         # Not NGramModel.readfile: it knows no settings, so that the language weight would be 1.
         words = package.NGramModel(decoder.config, decoder.logmath, str(model.arpa))
         decoder.add_lm("live", words)
-        decoder.config["fwdflat"] = True
         decoder.config["bestpath"] = True
+        decoder.add_lm("reaction", package.NGramModel(decoder.config, decoder.logmath, str(model.reactions)))
+        # Last, for it stays set: whether features are kept for a second pass is looked up when an utterance begins.
+        decoder.config["fwdflat"] = True
         decoder.add_lm("final", words)
     except (RuntimeError, ValueError) as error:
         raise ModelError(

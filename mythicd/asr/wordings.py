@@ -394,6 +394,19 @@ WORDINGS: Final[dict[str, tuple[float, str]]] = {
 }
 """Section -> (weight, wordings)."""
 
+REACTIONS: Final = """
+    (mhm|mhm mhm|uh huh|uh huh uh huh|hmm|hmm hmm|mm|aha|ah|oh|ooh|huh|ha ha|ha ha ha|ah okay|ah yes|oh okay|oh yes|oh no|oh wow)
+    (yeah|yeah yeah|yep|yes|yes yes|mhm yeah|okay|okay okay|right|right right|sure|of course|all right|exactly|indeed|true|fine)
+    (wow|great|nice|good|very good|really|oh really|interesting|i see|oh i see|ah i see|got it|makes sense|fair enough|go on)
+    (stop|stop stop|stop it|stop that|stop talking|please stop|okay stop|no stop|enough|that is enough|that's enough|enough of that|hush)
+    (wait|wait wait|wait a moment|wait a minute|wait a second|no wait|but wait|hold on|hold on a moment|hang on|one moment|just a moment|hey)
+    (no|no no|no no no|quiet|be quiet|quiet please|silence|shut up|listen|listen to me|let me speak|let me talk|excuse me|sorry|but why)
+    (never mind|never mind that|forget it|i do not care|i don't care|that is not true|that's not true|that is wrong|why|what|who)
+    (hello|hello there|hi|hey there|goodbye|thanks|thank you|maybe|never|please)
+"""
+"""What is said in a word or two: signs of listening, and what asks for the word. A model of their own, beside the world's
+(`worldmodel.py`), since each is unlikely among all that may be said, and likely when somebody speaks at all briefly."""
+
 OPENINGS: Final[tuple[str, ...]] = (
     "please",
     "excuse me",

@@ -17,27 +17,31 @@ from typing import Final
 
 from mythicd.asr import corpus, language
 from mythicd.asr.lexicon import pronounce
-from mythicd.asr.wordings import WORDINGS
+from mythicd.asr.wordings import REACTIONS, WORDINGS
 from mythicd.engines import Vocabulary
 from mythicd.errors import EngineUnavailable, ModelError
 from mythicd.espeakng import EspeakNg
 
 log = logging.getLogger(__name__)
 
-_FORMAT: Final = b"mythic-lm-1"
+_FORMAT: Final = b"mythic-lm-2"
 _KEPT_MODELS: Final = 8
 """Language models that stay in the cache directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorldModel:
-    """A language model and its dictionary on disk."""
+    """Two language models, of the world and of short reactions, and their dictionary on disk."""
 
     directory: Path
 
     @property
     def arpa(self) -> Path:
         return self.directory / "world.lm"
+
+    @property
+    def reactions(self) -> Path:
+        return self.directory / "reactions.lm"
 
     @property
     def dictionary(self) -> Path:
@@ -55,13 +59,16 @@ def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldModel:
     except EngineUnavailable as error:
         log.warning("No espeak-ng: invented names get their pronunciation by spelling rules. %s", error)
         espeak = None
-    key = hashlib.sha256(_FORMAT + repr((WORDINGS, vocabulary, espeak is not None)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(_FORMAT + repr((WORDINGS, REACTIONS, vocabulary, espeak is not None)).encode()).hexdigest()[
+        :32
+    ]
     model = WorldModel(root / key)
-    if model.arpa.is_file() and model.dictionary.is_file():
+    if all(path.is_file() for path in (model.arpa, model.reactions, model.dictionary)):
         os.utime(model.directory)
         return model
     trigram = language.estimate(corpus.triples(vocabulary))
-    lexicon = pronounce(trigram.words, dictionary, espeak)
+    reactions = language.estimate(corpus.reactions())
+    lexicon = pronounce({*trigram.words, *reactions.words}, dictionary, espeak)
     if lexicon.guessed:
         log.warning("Pronounced by spelling rules, so perhaps misheard: %s", ", ".join(lexicon.guessed))
     if lexicon.unspeakable:
@@ -70,6 +77,7 @@ def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldModel:
         root.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="new-", dir=root))
         (fresh / "world.lm").write_text(trigram.arpa(), encoding="utf-8")
+        (fresh / "reactions.lm").write_text(reactions.arpa(), encoding="utf-8")
         (fresh / "world.dict").write_text(lexicon.cmu(), encoding="utf-8")
         if model.directory.exists():
             shutil.rmtree(model.directory)

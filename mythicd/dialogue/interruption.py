@@ -82,6 +82,8 @@ class Interruption:
         """Where the part that is judged begins: behind an end, where the voice came again."""
         self._judged = 0
         """Words that have been judged with an earlier part."""
+        self._heard = 0
+        """Words at the last end."""
         self._ended = False
 
     @property
@@ -94,7 +96,7 @@ class Interruption:
         if self._verdict is Verdict.INTERRUPTION:
             return self._verdict
         if self._ended:
-            self._ended, self._from_ms = False, voiced_ms
+            self._ended, self._from_ms, self._judged = False, voiced_ms, self._heard
         lasted = voiced_ms - self._from_ms
         said = self._new(words)
         # A sound of which the recogniser makes a single word, however long it lasts, is laughter, not speech.
@@ -105,13 +107,14 @@ class Interruption:
         return self._decide(Verdict.UNDECIDED)
 
     def end(self, voiced_ms: float, words: str, confidence: float) -> Verdict:
-        """The voice has paused: take the words, should this be their end, and how far they are believed (0–1)."""
+        """The voice has paused: take the words, should this be their end, and how far they are believed (0–1).
+
+        Asked again about the same pause, it judges the same words.
+        """
         if self._verdict is Verdict.INTERRUPTION:
             return self._verdict
-        lasted = voiced_ms if self._ended else voiced_ms - self._from_ms
-        said = self._new(words)
-        self._ended, self._judged = True, len(words.split())
-        return self._decide(self._judge(lasted, said, confidence))
+        self._ended, self._heard = True, len(words.split())
+        return self._decide(self._judge(voiced_ms - self._from_ms, self._new(words), confidence))
 
     def _judge(self, lasted_ms: float, said: str, confidence: float) -> Verdict:
         settings = self._settings

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mythicd.asr import corpus, language
 from mythicd.asr.patterns import expand
-from mythicd.asr.wordings import CONTRACTIONS, ENDINGS, OPENINGS, WORDINGS
+from mythicd.asr.wordings import CONTRACTIONS, ENDINGS, OPENINGS, REACTIONS, WORDINGS
 from mythicd.engines import Vocabulary
 
 LINES = [line.strip() for _, text in WORDINGS.values() for line in text.strip().splitlines()]
@@ -42,7 +42,7 @@ def test_wrong_notation_is_refused_with_the_wording(wrong: str) -> None:
 
 
 def test_every_wording_reads_and_names_known_slots_only() -> None:
-    for line in [*LINES, *OPENINGS, *ENDINGS]:
+    for line in [*LINES, *OPENINGS, *ENDINGS, *REACTIONS.strip().splitlines()]:
         ways = expand(line)
         assert ways
         for token in {token for way in ways for token in way}:
@@ -95,6 +95,14 @@ def test_questions_are_likelier_than_their_words_in_disorder(trigram: language.T
     assert likelihood("when does the tavern close") > 1e4 * likelihood("tavern the close when does")
     assert likelihood("who is orsolo") > 1e-6
     assert likelihood("captain reed keeps the silver key") > 1e3 * likelihood("captain reed keeps the silver rope")
+
+
+def test_reactions_are_whole_sentences() -> None:
+    reactions = corpus.reactions()
+    assert (corpus.BEGIN, corpus.BEGIN, "mhm") in reactions
+    assert (corpus.BEGIN, "hold", "on") in reactions
+    assert ("hold", "on", corpus.END) in reactions
+    assert not any("{" in word for triple in reactions for word in triple)
 
 
 def test_names_have_a_share_that_does_not_depend_on_their_number() -> None:

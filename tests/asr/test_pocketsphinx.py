@@ -147,6 +147,16 @@ async def test_a_guess_that_nobody_waits_for_does_no_harm(asr: PocketSphinxAsr) 
     assert (await hear(await asr.open(), pcm))[0].text == expected.text
 
 
+@pytest.mark.parametrize("frames", [20, 40, 80, 81])
+async def test_an_utterance_may_end_where_the_search_starts_over(asr: PocketSphinxAsr, frames: int) -> None:
+    pcm = say("What do you know about the smugglers?")[: 640 * frames]
+    for end in ("abandon", "finish", "guess"):
+        stream = await asr.open()
+        await stream.push(pcm)
+        await getattr(stream, end)()
+        await stream.abandon()
+
+
 async def test_nothing_heard_is_no_words(asr: PocketSphinxAsr) -> None:
     quiet, _ = await hear(await asr.open(), b"")
     assert (quiet.text, quiet.confidence) == ("", 0.0)
