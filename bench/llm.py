@@ -135,7 +135,8 @@ def run(*, quick: bool) -> int:
     say("our engine by itself")
     with Child("ours", Ours, model=model, options=options()) as ours:
         claims += llm_stages.parking(ours, script, plan.pairs)
-        claims += llm_stages.decoding(ours, script, plan.widths, 32, plan.pairs)
+        # More pairs than of the rest: five in a hundred is little beside what the machine does meanwhile.
+        claims += llm_stages.decoding(ours, script, plan.widths, 32, 2 * plan.pairs)
         claims += llm_stages.rotation(ours, script, plan.shape, 24, plan.pairs)
         say("voices")
         claims += llm_stages.chorus(ours, script, plan.voices, plan.tokens)
