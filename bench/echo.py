@@ -75,11 +75,13 @@ class Verdict:
     frame_ms: float
 
 
-def case(seed: int, *, player: bool, mic_samples: bool) -> Case:
+def case(seed: int, *, player: bool, mic_samples: bool, sentences: int = 2) -> Case:
     """Generate a case. `mic_samples` tells whether the client names the microphone's sample in its playheads."""
     rng = np.random.default_rng(seed)
     voice, other = (str(one) for one in rng.choice(rooms.VOICES, 2, replace=False))
-    pcm, rate = rooms.say(" ".join(rng.choice(rooms.SENTENCES, 2, replace=False)), voice, int(rng.integers(150, 180)))
+    pcm, rate = rooms.say(
+        " ".join(rng.choice(rooms.SENTENCES, sentences, replace=False)), voice, int(rng.integers(150, 180))
+    )
     sound = rooms.heard(pcm, rate)
     begins = int(rng.uniform(500, 1000)) * MS
 
@@ -212,12 +214,12 @@ def judge(case: Case, vad: Vad, canceller: EchoCanceller | None = None) -> Verdi
 
 
 def sweep(
-    seeds: range, vad: Vad, *, player: bool, mic_samples: bool, cancels: bool = True
+    seeds: range, vad: Vad, *, player: bool, mic_samples: bool, cancels: bool = True, sentences: int = 2
 ) -> list[tuple[Case, Verdict]]:
     """Judge a case for each seed. `cancels` false: as if the package with the canceller were missing."""
     judged = []
     for seed in seeds:
-        one = case(seed, player=player, mic_samples=mic_samples)
+        one = case(seed, player=player, mic_samples=mic_samples, sentences=sentences)
         judged.append((one, judge(one, vad, EchoCanceller(cancels=cancels))))
     return judged
 
