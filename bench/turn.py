@@ -35,6 +35,8 @@ from mythicd import talk
 ENDINGS = {TUNED: "tuned", DEFAULT: "default", TUNED_HELD: "held"}
 """Side -> how its pipeline ends a turn."""
 N_CTX = 16384
+BARE = {"server": {"port": 0}, "turn": {"murmurs": False}}
+"""Settings of every daemon here. A sound of thinking before a late answer would be heard first, and is no answer."""
 STARTER_NPC = "barkeep_01"
 STARTER_QUESTIONS = (
     "When does the tavern open?",
@@ -119,7 +121,7 @@ def _tier(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
         say(f"{plan.shape.name}: each build of llama.cpp by itself")
         _compare_builds(model, plan.build_pairs)
     overrides = {
-        "server": {"port": 0},
+        **BARE,
         "world": str(world_folder),
         "gpu": {"llm_model": str(model), "ctx_tokens": N_CTX},
         "llm": {"grounded": False, "threads": 1, "temperature": 0},
@@ -153,7 +155,7 @@ def _starter(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
     say("starter profile: starting")
     said = _speeches(STARTER_QUESTIONS)
     with ExitStack() as stack:
-        engines = stack.enter_context(_engines(folder / "starter", {"server": {"port": 0}}))
+        engines = stack.enter_context(_engines(folder / "starter", BARE))
         sides = stack.enter_context(_players(engines))
         _play(sides, engines, plan, said[:1], [STARTER_NPC], 1)
         return _play(sides, engines, plan, said, [STARTER_NPC], plan.starter, say)

@@ -16,6 +16,7 @@ from bench.turn_sound import FRAME, Speech, audible, say
 from mythicd import messages as m
 from mythicd.app import Daemon
 from mythicd.client import DaemonClient
+from mythicd.timeline import Mark
 
 TURN_TIMEOUT_S = 30.0
 
@@ -93,5 +94,7 @@ class Player:
         span = audible(voices[0].clip.pcm) if voices else None
         if not isinstance(done, m.TurnTimeline) or span is None or voices[0].first_frame_s is None:
             raise RuntimeError(f"A turn went wrong: {done}")
+        if voices[0].start.kind != "reply" or Mark.FIRST_MURMUR in done.marks:
+            raise RuntimeError("Something that is no answer was heard first.")
         begun = voices[0].first_frame_s + span[0] / voices[0].start.sample_rate
         return Answer(1000 * (begun - ended), done.heard, done.reply, 0, 0, dict(done.marks))
