@@ -9,8 +9,9 @@ out of them.
 
 * The delay is the lag at which the bands of microphone and reference have risen and fallen together, over about 0.7 s.
 * The gain of a band follows the loudest tenth of what it was: slowly, so that a player who talks over the voice is not
-  taken into it. It begins at −6 dB, the loudest that is to be expected, and sinks within a second of our voice: to
-  nothing where the player wears headphones, who then is not held to anything.
+  taken into it. It begins at −6 dB, the loudest that is to be expected. Where half a second of our voice has brought
+  back much less than that, it sinks to what it brought: to nothing where the player wears headphones, who then is not
+  held to anything.
 * The noise of a band is its quietest moment within the last 1.5 s, and 6 dB.
 
 Pure: frames in, numbers out.
@@ -51,6 +52,11 @@ _FIRST_GAIN_DB: Final = -6.0
 _RISE_DB: Final = 0.3
 _FALL_DB: Final = _RISE_DB / 9
 """Steps of a gain a frame: it stands still where a tenth of the frames is above."""
+
+_PROOF: Final = 25
+"""Frames with our voice in a band, 0.5 s, after which the loudest of them bounds the gain: longer than any delay."""
+
+_PROOF_MARGIN_DB: Final = 4.0
 
 _STRANGE: Final = 0.7
 _STRANGE_RISE_DB: Final = 0.1
@@ -116,6 +122,9 @@ class EchoJudge:
         self._mic_mean: Bands | None = None
         self._reference_mean: Bands = np.full(_BANDS, np.log(_SILENT))
         self._gain_db: Bands = np.full(_BANDS, _FIRST_GAIN_DB)
+        self._brought = np.zeros((_PROOF, _BANDS))
+        """What came back of our voice, in dB, in each band's last frames that had any."""
+        self._proofs = np.zeros(_BANDS, np.intp)
         self._smooth: Bands | None = None
         self._recent = np.full((_NOISE_FRAMES, _BANDS), np.inf)
         self._at = 0
@@ -174,4 +183,9 @@ class EchoJudge:
     def _learn_gain(self, heard: Bands, loudest: Bands, rise_db: float) -> None:
         ratio_db = 10 * np.log10((heard + 1) / (loudest + 1))
         moved = self._gain_db + np.where(ratio_db > self._gain_db, rise_db, -_FALL_DB)
-        self._gain_db = np.where(loudest > _SOUNDS, np.clip(moved, _LOWEST_GAIN_DB, _HIGHEST_GAIN_DB), self._gain_db)
+        sounds = loudest > _SOUNDS
+        self._brought[self._proofs[sounds] % _PROOF, np.flatnonzero(sounds)] = ratio_db[sounds]
+        self._proofs += sounds
+        proven = np.where(self._proofs >= _PROOF, self._brought.max(axis=0) + _PROOF_MARGIN_DB, np.inf)
+        moved = np.clip(np.minimum(moved, proven), _LOWEST_GAIN_DB, _HIGHEST_GAIN_DB)
+        self._gain_db = np.where(sounds, moved, self._gain_db)
