@@ -1,14 +1,20 @@
 """One character's answers in the making: begun on a guess, let out when the player's turn is over, or undone.
 
-    pause ──> prepare: the recogniser's guess ──> memory ──> model ──> a second of voice ──> waits
-                                                                                              │
-    the turn is over, same words ────────────────────────────────────────> commit: it leaves <┘
-    the turn is over, other words, or nothing was prepared ──────────────> begun now, and it counts
-    the player goes on ──────────────────────────────────────────────────> undone: nothing was said, done or written
+    pause ──> prepare: the last partial's words ──> memory ──> model ──> a second of voice ──> waits
+                                 │                                                              │
+              the recogniser's guess at the final words: others? ──> begun anew with these      │
+                                                                                                │
+    the turn is over, same words ──────────────────────────────────────────> commit: it leaves <┘
+    the turn is over, other words, or nothing was prepared ────────────────> begun now, and it counts
+    the player goes on ────────────────────────────────────────────────────> undone: nothing was said, done or written
 
 An answer that is prepared reads memory and writes nothing, opens calls that nobody sends, and makes a voice that nobody
 hears. What fails in it is nobody's trouble: it is made again when it counts, and only then is a failure told. It is not
 begun where it would be in the way: after MOST_TRIES in one turn, and while others wait for the model.
+
+A recogniser needs a while for its final words, and mostly they are those of its last partial: so the model begins with
+those, beside it. It goes first (`underway`): a recogniser may hold the interpreter's lock while it works, as
+pocketsphinx does for some 70 ms, and llama.cpp does not need it once it has begun.
 """
 
 from __future__ import annotations
@@ -22,8 +28,9 @@ from typing import Literal
 from mythicd import wire
 from mythicd.actions import Actions
 from mythicd.ahead import LookAhead
+from mythicd.asr.words import spoken_words
 from mythicd.commitment import Commitment
-from mythicd.dialogue.completeness import looks_finished
+from mythicd.dialogue.completeness import completeness
 from mythicd.dialogue.state import Event
 from mythicd.engines import Recognition
 from mythicd.errors import MythicError
@@ -41,6 +48,10 @@ MOST_TRIES = 3
 """Answers that are prepared for one turn. Whoever pauses more often is thinking, and the machine may rest."""
 UNFINISHED_S = 0.25
 """How much longer a pause must last before an answer is prepared to words that look unfinished."""
+ASKED_S = 0.06
+"""Longest that the recogniser's final words wait until the model has been asked."""
+HEAD_START_S = 0.015
+"""What the model's thread needs from there until llama.cpp works without the interpreter."""
 END_PATIENCE_S = 2.0
 """How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
 
@@ -96,13 +107,13 @@ class Answers:
         if turn.revision is None and self._may_prepare(turn):
             turn.tries += 1
             self._rooms.figures.prepared += 1
-            self._begin(turn, Revision(Commitment(self._outlet.send), Timeline()))
+            self._begin(turn, Revision(Commitment(self._outlet.send), Timeline(), turn.words or None))
 
     def commit(self, turn: Turn) -> None:
         """The turn's words are final: let the answer to them out, or make it."""
         figures, revision = self._rooms.figures, turn.revision
         figures.turns += 1
-        if revision is not None and revision.words not in (None, turn.words):
+        if revision is not None and revision.words is not None and not self._serves(revision, turn):
             figures.missed += 1
             self.undo(turn)
             revision = None
@@ -135,6 +146,15 @@ class Answers:
             revision.reply.cut(reason)
         if revision.work is not None:
             revision.work.cancel()
+
+    async def underway(self, turn: Turn | None) -> None:
+        """Wait until the answer to this turn, if there is one, has asked the model, for a moment."""
+        revision = turn.revision if turn is not None else None
+        if revision is not None and not revision.asked.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ASKED_S):
+                    await revision.asked.wait()
+                    await asyncio.sleep(HEAD_START_S)
 
     async def quiet(self) -> None:
         """Wait until the work of earlier answers has ended, which may take a moment after it was stopped."""
@@ -180,11 +200,24 @@ class Answers:
         """Make the answer while it does not count; tell whether that succeeded. It may come to count meanwhile."""
         if revision.commitment.is_committed:
             return False
+        early: asyncio.Task[None] | None = None
         try:
-            await self._recognise(turn, revision)
-            if revision.commitment.is_committed:
+            if revision.words is not None and self._looks_finished(revision.words):
+                name = f"{self._npc_id} {turn.turn_id}, by a partial"
+                early = asyncio.create_task(self._answer(turn, revision), name=name)
+                await self.underway(turn)
+            else:
+                revision.asked.set()
+            if not await self._is_right(turn, revision):
+                if early is not None:
+                    self._rooms.figures.corrected += 1
+                    await _end(early)
+                    early = None
+                    self._forget(turn, revision)
+                await self._is_worth_it(revision)
+            if revision.commitment.is_committed and early is None:
                 return False
-            await self._answer(turn, revision)
+            await (self._answer(turn, revision) if early is None else early)
             return True
         except Exception as error:
             if revision.commitment.is_committed:
@@ -192,25 +225,48 @@ class Answers:
             failed = _first(error)
             code = failed.code if isinstance(failed, MythicError) else repr(failed)
             log.info("%s %s: an answer that did not count failed (%s)", self._npc_id, turn.turn_id, code)
-        revision.commitment.forget()
-        revision.reply, revision.timeline.marks = None, {}
-        self._actions.undo(turn.turn_id)
+        finally:
+            if early is not None:
+                await _end(early)
+        self._forget(turn, revision)
         await revision.commitment.until_committed()
         return False
 
-    async def _recognise(self, turn: Turn, revision: Revision) -> None:
-        """Find out what was said, and wait as long as an answer to that is not worth its while."""
+    async def _is_right(self, turn: Turn, revision: Revision) -> bool:
+        """Ask the recogniser what was said; tell whether the answer is to that. Once it counts, its words are right."""
+        begun = revision.words
         heard = await self._guess()
-        if revision.words is None:
-            revision.words, revision.confidence = turn.with_before(heard.text), heard.confidence
-            revision.timeline.mark(Mark.ASR_FINAL, self._clock())
-            self._on_words(revision.words)
-        if not self._understands(revision.words, revision.confidence):
+        if revision.commitment.is_committed:
+            return begun is not None
+        revision.words, revision.confidence = turn.with_before(heard.text), heard.confidence
+        revision.timeline.mark(Mark.ASR_FINAL, self._clock())
+        self._on_words(revision.words)
+        understood = self._understands(revision.words, revision.confidence)
+        return begun is not None and understood and _same(begun, revision.words) and self._looks_finished(begun)
+
+    async def _is_worth_it(self, revision: Revision) -> None:
+        """Wait as long as an answer to these words is not worth its while."""
+        if revision.words is None or not self._understands(revision.words, revision.confidence):
             await revision.commitment.until_committed()
-        elif not looks_finished(revision.words):
+        elif not self._looks_finished(revision.words):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UNFINISHED_S):
                     await revision.commitment.until_committed()
+
+    def _forget(self, turn: Turn, revision: Revision) -> None:
+        """Nothing of what was made so far is used."""
+        revision.commitment.forget()
+        revision.reply = None
+        revision.timeline.marks = {mark: at for mark, at in revision.timeline.marks.items() if mark is Mark.ASR_FINAL}
+        self._actions.undo(turn.turn_id)
+
+    def _serves(self, revision: Revision, turn: Turn) -> bool:
+        """Whether an answer that was prepared answers the final words."""
+        understood = self._understands(turn.words, turn.confidence)
+        return understood and revision.words is not None and _same(revision.words, turn.words)
+
+    def _looks_finished(self, words: str) -> bool:
+        return completeness(words, beginnings=self._stage.name_beginnings).looks_finished
 
     def _understands(self, words: str, confidence: float) -> bool:
         return bool(words) and confidence >= self._stage.settings.asr.min_confidence
@@ -247,7 +303,23 @@ class Answers:
             on_anchor=lambda: self._on_progress(revision),
         )
         self._on_progress(revision)
-        await reply.run(lambda: self._thought.answer(question, reply, timeline, commitment))
+
+        async def write() -> None:
+            revision.asked.set()
+            await self._thought.answer(question, reply, timeline, commitment)
+
+        await reply.run(write)
+
+
+async def _end(work: asyncio.Task[None]) -> None:
+    """Stop it, and wait until it has ended."""
+    work.cancel()
+    await asyncio.wait((work,))
+
+
+def _same(words: str, others: str) -> bool:
+    """Whether two transcripts differ in nothing but their spelling."""
+    return spoken_words(words) == spoken_words(others)
 
 
 def _first(error: Exception) -> Exception:

@@ -13,8 +13,9 @@ Endpointing counts samples, so a replay is exact; the timeline's marks are on th
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,9 +90,12 @@ class Ear:
         mode: Literal["push_to_talk", "open"],
         opened_s: float,
         echo: EchoCanceller | None = None,
+        before_final: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`echo` takes the characters' own voices out of an open microphone beside a loudspeaker."""
+        """`echo` takes the characters' own voices out of an open microphone beside a loudspeaker. `before_final` is
+        waited for before the recogniser is asked for its final words."""
         self._asr = asr
+        self._before_final = before_final
         self._held = mode == "push_to_talk"
         self._echo = None if self._held else echo
         if self._echo is not None:
@@ -110,6 +114,8 @@ class Ear:
         self._opened_s = opened_s
         self._utterance = _Utterance()
         self._stream: AsrStream | None = None
+        self._finishing: asyncio.Future[Recognition] | None = None
+        """The final words, while the recogniser works on them."""
         self._transcript = Transcript()
         self._words = ""
         self._withheld: list[bytes] | None = None
@@ -139,6 +145,8 @@ class Ear:
 
     async def guess(self) -> Recognition:
         """Return what was said, should it end here. May be asked while audio comes in. Raises EngineError."""
+        if self._finishing is not None:
+            return await asyncio.shield(self._finishing)
         return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)
 
     def wait(self, ms: float) -> None:
@@ -225,7 +233,11 @@ class Ear:
             return
         self._over = self._held
         if not paused:
-            await self._recognise([rest] if rest else [], now_s)
+            if (partial := await self._recognise([rest] if rest else [], now_s)) is not None:
+                yield partial
+            if self._utterance.first_voiced is not None:  # work on the answer may begin beside the recogniser's
+                self._withheld = []
+                yield SpeechPaused(self._timeline(self._utterance, now_s), self._words)
         yield await self._end(now_s)
 
     async def abandon(self) -> None:
@@ -253,7 +265,15 @@ class Ear:
         said, self._utterance = self._utterance, _Utterance()
         stream, self._stream = self._stream, None
         self._transcript, self._words, self._withheld = Transcript(), "", None
-        recognition = await stream.finish() if stream is not None else Recognition("", 0.0)
+        recognition = Recognition("", 0.0)
+        if stream is not None:
+            if self._before_final is not None:
+                await self._before_final()
+            self._finishing = asyncio.ensure_future(stream.finish())
+            try:
+                recognition = await self._finishing
+            finally:
+                self._finishing = None
         timeline = self._timeline(said, hard_s)
         timeline.mark(Mark.HARD_END, hard_s)
         first, last = said.first_voiced, said.last_voiced

@@ -92,6 +92,8 @@ class TurnFigures:
     """Of those, the ones that the player got to hear."""
     undone: int = 0
     """Answers taken back before anything of them left: the player went on, or said something else."""
+    corrected: int = 0
+    """Answers begun on a partial's words, and begun anew with the recogniser's guess at the final ones."""
     missed: int = 0
     """Of those, the ones whose words were others in the end."""
     interruptions: int = 0

@@ -16,14 +16,14 @@ from typing import Protocol
 from mythicd import messages as m
 from mythicd.ahead import LookAhead
 from mythicd.asr.transcript import Partial
-from mythicd.config import Settings
-from mythicd.dialogue.completeness import wait_ms
+from mythicd.dialogue.completeness import completeness
 from mythicd.dialogue.interruption import Interruption, Verdict
 from mythicd.dialogue.state import Event, State
 from mythicd.ear import HeardEvent, SpeechBegan, SpeechPaused, SpeechWentOn, UtteranceEnded
 from mythicd.figures import TurnFigures
 from mythicd.hearing import Hearing
 from mythicd.sidework import SideWork
+from mythicd.surroundings import Surroundings
 from mythicd.timeline import Mark
 from mythicd.turn import Turn
 
@@ -57,8 +57,8 @@ class Listening:
         hearing: Hearing,
         ahead: LookAhead,
         figures: TurnFigures,
+        stage: Surroundings,
         *,
-        settings: Callable[[], Settings],
         send: Callable[[m.ServerMessage], None],
         clock: Callable[[], float],
     ) -> None:
@@ -66,7 +66,7 @@ class Listening:
         self._hearing = hearing
         self._ahead = ahead
         self._figures = figures
-        self._settings = settings
+        self._stage = stage
         self._send = send
         self._clock = clock
         self._interruption: Interruption | None = None
@@ -126,8 +126,8 @@ class Listening:
 
     def wait_for_more(self, words: str) -> None:
         """Let the pause that is under way end the turn the sooner, the more finished the words look."""
-        settings = self._settings().turn
-        self._hearing.wait(wait_ms(words, least_ms=settings.wait_ms, most_ms=settings.max_wait_ms))
+        turn, looks = self._stage.settings.turn, completeness(words, beginnings=self._stage.name_beginnings)
+        self._hearing.wait(looks.wait_ms(least_ms=turn.wait_ms, most_ms=turn.max_wait_ms))
 
     def follow(self, state: State) -> None:
         """Take note of where the dialogue has got."""

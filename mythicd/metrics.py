@@ -107,6 +107,12 @@ TURNS = (
         outcomes={"committed": "committed", "undone": "undone"},
     ),
     Series(
+        "mythic_turn_answers_corrected_total",
+        "counter",
+        "Answers begun on a partial's words, and begun anew with the recogniser's guess at the final ones.",
+        "corrected",
+    ),
+    Series(
         "mythic_turn_answers_missed_total", "counter", "Answers undone because the final words were others.", "missed"
     ),
     Series(

@@ -61,6 +61,10 @@ class Surroundings(Protocol):
     def names(self) -> Names:
         """How the world's names are written."""
 
+    @property
+    def name_beginnings(self) -> frozenset[str]:
+        """What begins the longer ones among its people's names (dialogue/completeness.py)."""
+
     def card(self, npc_id: str) -> PersonaCard:
         """A character's card, as it is now."""
 

@@ -18,7 +18,8 @@ from mythicd.audio import SAMPLE_BYTES
 from mythicd.config import Settings
 from mythicd.dialogue import prompt
 from mythicd.dialogue.casing import Names
-from mythicd.engines import MIC_RATE, VoiceSpec
+from mythicd.dialogue.completeness import name_beginnings
+from mythicd.engines import MIC_RATE, Prompt, VoiceSpec
 from mythicd.errors import BadMessage, ConfigError, MythicError, UnknownNpc, UnknownStream
 from mythicd.intercom import Intercom
 from mythicd.library import Library
@@ -39,6 +40,8 @@ CLOSE_TAKEN_OVER = 4409
 """WebSocket close code for a client in whose place another one came."""
 HOUSE_SCOPE = Scope("mythicd", "house", "", "")
 """Whose lore is embedded when the daemon starts, before any game has said who it is."""
+RULES_ID = "(rules)"
+"""As whom the model reads the world's rules, before anybody is there."""
 LORE_PATIENCE_S = 1.5
 """How long a turn waits for the vectors of lore that is new; a world of a hundred lines needs one second."""
 MAX_SYNCED = 256
@@ -58,7 +61,7 @@ class House:
         self._warm = False
         self._heard: World | None = None
         """The world whose words the recogniser knows."""
-        self._names: tuple[World, Names] | None = None
+        self._names: tuple[World, Names, frozenset[str]] | None = None
         self._looking = asyncio.Lock()
         self._synced: dict[tuple[str, str], World] = {}
         """What the lore in the store was made of, by game and world."""
@@ -96,6 +99,9 @@ class House:
         self._heard = self.world
         for card in self.world.characters.values():
             await self.rooms.tts.prepare(self.voice(card))
+        # The front of everybody's prompt: it stays with the model when this owner is forgotten.
+        await rooms.llm.attend(RULES_ID, Prompt(self.world_part(), ""))
+        await rooms.llm.forget(RULES_ID)
         self._warm = True
 
     async def refresh(self, scope: Scope) -> None:
@@ -162,16 +168,34 @@ class House:
                 embedded.set()
             self._unlearnt.clear()
 
+    def world_part(self) -> str:
+        """The front of every character's prompt."""
+        world = self.world
+        # A server that takes tools beside the prompt has a form of its own for calls.
+        inline = self.rooms.llm.abilities.places_calls
+        tools = [tool.spec() for tool in world.tools.values()] if inline else []
+        return prompt.world_part(world.title, world.rules, tools)
+
     @property
     def names(self) -> Names:
-        """How the world's names are written; learnt anew when the world is another."""
+        """How the world's names are written."""
+        return self._known_names()[1]
+
+    @property
+    def name_beginnings(self) -> frozenset[str]:
+        """What begins the longer ones among its people's names."""
+        return self._known_names()[2]
+
+    def _known_names(self) -> tuple[World, Names, frozenset[str]]:
+        """Return what is known of the names, learnt anew when the world is another."""
         world = self.world
         if self._names is None or self._names[0] is not world:
             heard = world.vocabulary()
             cards = [line for card in world.characters.values() for line in card.persona_lines()]
             given = (*heard.people, *heard.places, *heard.items)
-            self._names = (world, Names([*heard.lines, *cards, *world.rules], given))
-        return self._names[1]
+            names = Names([*heard.lines, *cards, *world.rules], given)
+            self._names = (world, names, name_beginnings(heard.people))
+        return self._names
 
     def voice(self, card: PersonaCard) -> VoiceSpec:
         """The voice of a character."""
@@ -302,16 +326,17 @@ class Stage:
 
     def world_part(self) -> str:
         """The front of every character's prompt."""
-        world = self._house.world
-        # A server that takes tools beside the prompt has a form of its own for calls.
-        inline = self._house.rooms.llm.abilities.places_calls
-        tools = [tool.spec() for tool in world.tools.values()] if inline else []
-        return prompt.world_part(world.title, world.rules, tools)
+        return self._house.world_part()
 
     @property
     def names(self) -> Names:
         """How the world's names are written."""
         return self._house.names
+
+    @property
+    def name_beginnings(self) -> frozenset[str]:
+        """What begins the longer ones among its people's names."""
+        return self._house.name_beginnings
 
     def zone(self, npc_id: str) -> str:
         """Where a character is: as the last scene says, else where its card puts it."""

@@ -59,6 +59,7 @@ class Place:
         self.things = {"places": {"market": Thing(name="the market")}}
         self.tools = {name: _tool(name, needs_result=name == "ask") for name in ("show", "ask")}
         self.names = Names([])
+        self.name_beginnings: frozenset[str] = frozenset()
         self._npcs = tuple(npcs)
         self.fails: Exception | None = None
         self.writes = SamplingOverride()

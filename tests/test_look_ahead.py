@@ -53,11 +53,11 @@ def test_final_words_that_call_for_something_else_get_it() -> None:
             await p.say(2.0)
             await p.done()
             assert told(p.llm.prepared[-1].turn[0].content) == [HOURS]
-            assert told(p.llm.requests[0].prompt.turn[0].content) == [CELLAR]
+            assert told(p.llm.requests[-1].prompt.turn[0].content) == [CELLAR]
             p.asr.hears_at_last = "when does the thing close tonight"
             await p.say(2.0)
             await p.done(2)
-            asked = p.llm.requests[1].prompt.turn[0].content
+            asked = p.llm.requests[-1].prompt.turn[0].content
             assert told(asked) == [], "what answers nothing must not look like an answer"
 
     run(play())
@@ -100,7 +100,7 @@ def test_what_was_prepared_for_nothing_is_taken_back(how: str) -> None:
             await asyncio.sleep(1.0)
             done = p.llm.done_for("marla")
             assert done[-2:] == ["rollback", "attend"] and done.count("rollback") == 1
-            assert ("generate" in done) == (how == "typing")
+            assert ("generate" in done) == (how != "microphone"), "what is not understood may have been begun"
             p.asr.confidence = 0.9
             before = len(p.player.all(m.TurnTimeline))
             await p.say(2.0)

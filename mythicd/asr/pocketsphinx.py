@@ -261,18 +261,16 @@ class _Utterance:
         if self._restarts or len(self._frames) < _TRUE_MEAN_BELOW:
             # Taken by ourselves: a decoder that has once been given audio bit by bit goes on to use the mean it was
             # given, even when it gets an utterance whole.
-            self._decode(len(self._frames))
+            self._decode_all()
             self._mean = self._heard_mean()
             self._stop()
             self._begin("final")
-            self._decoder.process_raw(b"".join(self._frames), False, True)
-        else:
-            self._decode(len(self._frames))
+        self._decode_all()
         found = self._read()
         if len(self._frames) > _REACTION_FRAMES or found.recognition.confidence >= _CLEAR:
             return found.recognition
         self._begin("reaction")
-        self._decoder.process_raw(b"".join(self._frames), False, True)
+        self._decode_all()
         reaction = self._read()
         likelier = reaction.score > found.score and reaction.recognition.confidence >= _REACTION
         return reaction.recognition if likelier else found.recognition
@@ -309,6 +307,11 @@ class _Utterance:
         if chunk:
             self._decoder.process_raw(chunk, False, False)
             self._decoded = min(len(self._frames), self._decoded + frames)
+
+    def _decode_all(self) -> None:
+        """Decode the whole backlog, a little at a time: pocketsphinx holds the interpreter's lock while it works."""
+        while self._decoded < len(self._frames):
+            self._decode(_CATCH_UP)
 
     def _heard_mean(self) -> NDArray[np.float64]:
         """Return the cepstral mean of the audio so far.

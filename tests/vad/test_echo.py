@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import echo as cases
+from bench import rooms
 from mythicd.engines import MIC_RATE, VAD_FRAME
 from mythicd.vad.canceller import EchoCanceller
 from mythicd.vad.echo import EchoJudge
+from mythicd.vad.endpoint import Endpointer, SpeechStart
 from mythicd.vad.gate import GateVad
 from tests.fakes import FakeVad
 
@@ -148,18 +151,48 @@ async def vad() -> GateVad:
     return gate
 
 
-@pytest.mark.parametrize("mic_samples", [True, False], ids=["mic_samples", "arrival"])
-async def test_our_own_voice_does_not_interrupt_us(vad: GateVad, mic_samples: bool) -> None:
-    judged = cases.sweep(range(1000, 1050), vad, player=False, mic_samples=mic_samples, sentences=1)
+PLAYHEADS = pytest.mark.parametrize(("mic_samples", "count"), [(True, 50), (False, 15)], ids=["mic_samples", "arrival"])
+"""Fifty where the client says what the microphone stood at; fewer where it does not: `bench echo` has all of both."""
+
+
+@PLAYHEADS
+async def test_our_own_voice_does_not_interrupt_us(vad: GateVad, mic_samples: bool, count: int) -> None:
+    judged = cases.sweep(range(1000, 1000 + count), vad, player=False, mic_samples=mic_samples, sentences=1)
     false = [case.story for case, verdict in judged if verdict.is_false]
     assert len(false) <= cases.MAX_FALSE * len(judged), "\n".join(false)
 
 
-@pytest.mark.parametrize("mic_samples", [True, False], ids=["mic_samples", "arrival"])
-async def test_who_speaks_over_our_voice_is_heard(vad: GateVad, mic_samples: bool) -> None:
-    judged = cases.sweep(range(2000, 2050), vad, player=True, mic_samples=mic_samples, sentences=1)
+@PLAYHEADS
+async def test_who_speaks_over_our_voice_is_heard(vad: GateVad, mic_samples: bool, count: int) -> None:
+    judged = cases.sweep(range(2000, 2000 + count), vad, player=True, mic_samples=mic_samples, sentences=1)
     missed = [case.story for case, verdict in judged if verdict.caught_ms is None]
     assert len(judged) - len(missed) >= cases.MIN_CAUGHT * len(judged), "\n".join(missed)
+
+
+@pytest.mark.parametrize("noise", [8.0, 60.0])
+async def test_a_player_with_headphones_is_heard_over_our_voice(vad: GateVad, noise: float) -> None:
+    """Nothing of our voice comes back: half a second of it tells that, and nothing the player says is an echo then."""
+    heard = []
+    ours = 32768 * rooms.heard(
+        *rooms.say("The tavern stands beside the harbor, and closes at two at night.", "en-gb+f3")
+    )
+    said = ("Stop!", "Wait a moment.", "Where is it?")
+    for number, (at_s, words) in enumerate(itertools.product((1.5, 2.0, 2.5), said)):
+        player = 32768 * rooms.heard(*rooms.say(words, "en-us+f2"))
+        mic = np.random.default_rng(number).normal(0.0, noise, len(ours) + 2 * MIC_RATE)
+        begins = round(at_s * MIC_RATE)
+        mic[begins : begins + len(player)] += player
+        canceller, detector, endpointer = EchoCanceller(), vad.open(), Endpointer()
+        canceller.open()
+        canceller.loudspeaker.sent(1, ours.astype("<i2").tobytes(), MIC_RATE)
+        canceller.loudspeaker.played(1, 0, 0)
+        starts = []
+        for at in range(0, len(mic) - VAD_FRAME, VAD_FRAME):
+            frame = np.rint(mic[at : at + VAD_FRAME]).astype("<i2").tobytes()
+            events = endpointer.add([canceller.listen(frame, detector).probability])
+            starts += [event.first_voiced for event in events if isinstance(event, SpeechStart)]
+        heard.append(any(0 <= start - begins <= MIC_RATE // 2 for start in starts))
+    assert sum(heard) >= 8, heard
 
 
 async def test_the_cases_are_hard_enough(vad: GateVad) -> None:
