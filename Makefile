@@ -28,8 +28,10 @@ demo: install
 	@mkdir -p out
 	$(BIN)/mythicd talk $(DEMO_NPC) $(DEMO_ASK) --data out/demo --timeline --out out/reply.wav
 
+# What runs at the pace of speech has the machine to itself; everything else shares its cores.
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile --ignore tests/daemon
+	$(BIN)/python -m pytest tests/daemon
 
 check: install-dev
 	$(BIN)/ruff format --check .

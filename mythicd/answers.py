@@ -312,9 +312,9 @@ class Answers:
 
 
 async def _end(work: asyncio.Task[None]) -> None:
-    """Stop it, and wait until it has ended."""
+    """Stop it, and wait until it has ended; how is of no interest."""
     work.cancel()
-    await asyncio.wait((work,))
+    await asyncio.gather(work, return_exceptions=True)
 
 
 def _same(words: str, others: str) -> bool:

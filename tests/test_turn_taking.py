@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,6 +209,42 @@ def test_an_answer_that_fails_before_it_counts_is_made_again_when_it_does(troubl
             assert done.played == "Yes, indeed it is."
             assert p.errors() == [] and p.player.all(m.Busy) == []
             assert p.player.all(m.ToolCall) == [] and p.store.tools == []
+
+    run(play())
+
+
+@pytest.mark.parametrize("trouble", [None, EngineError("The model broke.")])
+def test_a_guess_that_corrects_the_last_partial_is_answered_as_it_is(trouble: Exception | None) -> None:
+    """The model begins with the partial's words, beside the recogniser; what it made of them is never heard."""
+
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.answers = lambda message: echo(message) if trouble is None or "harbor" in message else [trouble]
+            guess = p.asr.open
+
+            async def open_corrected() -> Any:
+                stream = await guess()
+                recognise = stream._recognise
+
+                async def corrected(words: str) -> Any:
+                    return await recognise(words.replace("market", "harbor"))
+
+                stream._recognise = corrected  # type: ignore[method-assign]
+                return stream
+
+            p.asr.open = open_corrected  # type: ignore[method-assign]
+            p.asr.hears = "where is the market"
+            mic = p.press(mode="open")
+            await p.talk(mic, 1.04)
+            await p.talk(mic, 1.0, voiced=False)
+            done = await p.done()
+            assert done.heard == "where is the harbor" and done.played == done.reply
+            assert done.reply.startswith("You asked where is the harbor")
+            assert [request.prompt.turn[0].content.split()[-1] for request in p.llm.requests] == ["market", "harbor"]
+            assert (p.rooms.figures.corrected, p.rooms.figures.committed) == (1, 1)
+            assert p.errors() == []
+            records = {record.turn_id for record in p.store.tools}
+            assert len({record.call_id for record in p.store.tools}) == 1 and records == {done.turn_id}
 
     run(play())
 
