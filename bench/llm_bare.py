@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from mythicd import llamacpp
+
 _ROOM = 512
 """Bytes for a parameter struct: more than any version has. A callee reads its own size off the stack."""
 
@@ -217,6 +219,9 @@ def bound(path: Path) -> Any:
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    library.llama_log_set(_silence, None)
-    library.llama_backend_init()
+    if path == ours():
+        llamacpp.backend()  # which has its log already; a process has one
+    else:
+        library.llama_log_set(_silence, None)
+        library.llama_backend_init()
     return library

@@ -56,6 +56,10 @@ END_PATIENCE_S = 2.0
 """How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
 
 
+_HEARD = frozenset((Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.HARD_END, Mark.ASR_FINAL))
+"""Marks that are the player's, and stay when an answer is begun anew."""
+
+
 class Answers:
     """What makes a character's answers, one at a time."""
 
@@ -257,7 +261,7 @@ class Answers:
         """Nothing of what was made so far is used."""
         revision.commitment.forget()
         revision.reply = None
-        revision.timeline.marks = {mark: at for mark, at in revision.timeline.marks.items() if mark is Mark.ASR_FINAL}
+        revision.timeline.marks = {mark: at for mark, at in revision.timeline.marks.items() if mark in _HEARD}
         self._actions.undo(turn.turn_id)
 
     def _serves(self, revision: Revision, turn: Turn) -> bool:

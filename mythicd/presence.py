@@ -20,7 +20,7 @@ from mythicd.surroundings import Rooms
 
 FORGET_S = 2.0
 """How long the model may take to let go of a character that leaves."""
-_ADDRESSED = frozenset((State.LISTENING, State.BARGE_IN, State.THINKING))
+_ADDRESSED = frozenset((State.LISTENING, State.PAUSING, State.DUCKED, State.BARGE_IN, State.THINKING))
 """The player speaks to it, or waits for its answer."""
 
 

@@ -58,6 +58,9 @@ _PROOF: Final = 25
 
 _PROOF_MARGIN_DB: Final = 4.0
 
+_NOTHING_DB: Final = 12.0
+"""How far noise may rise above its quietest moment: what came back of our voice and was no louder is none of it."""
+
 _STRANGE: Final = 0.7
 _STRANGE_RISE_DB: Final = 0.1
 """Explained share below which somebody else is likely to speak, and how fast a gain may rise then."""
@@ -124,9 +127,12 @@ class EchoJudge:
         self._gain_db: Bands = np.full(_BANDS, _FIRST_GAIN_DB)
         self._brought = np.zeros((_PROOF, _BANDS))
         """What came back of our voice, in dB, in each band's last frames that had any."""
+        self._stood_out = np.zeros((_PROOF, _BANDS))
+        """How far the microphone was above the room's noise meanwhile, in dB."""
         self._proofs = np.zeros(_BANDS, np.intp)
         self._smooth: Bands | None = None
         self._recent = np.full((_NOISE_FRAMES, _BANDS), np.inf)
+        self._brings_nothing = False
         self._at = 0
         self._silent = _AFTER
 
@@ -134,6 +140,11 @@ class EchoJudge:
     def delay_ms(self) -> float:
         """How far the echo lags behind the reference, by what is known; 0 as long as nothing was played."""
         return float(np.argmax(self._likeness)) * VAD_FRAME * 1000 / MIC_RATE
+
+    @property
+    def brings_nothing(self) -> bool:
+        """Whether our voice does not come back at all, as far as can be told: the player wears headphones."""
+        return self._brings_nothing
 
     @property
     def gain_db(self) -> float:
@@ -158,7 +169,7 @@ class EchoJudge:
         loudest = self._played[max(0, lag - _AROUND) : lag + _AROUND + 1].max(axis=0)
         foretold = _MARGIN * 10 ** (self._gain_db / 10) * loudest + _NOISE_MARGIN * noise
         explained = float(np.minimum(left, foretold).sum() / max(float(left.sum()), 1.0))
-        self._learn_gain(heard, loudest, _RISE_DB if explained > _STRANGE else _STRANGE_RISE_DB)
+        self._learn_gain(heard, loudest, noise, _RISE_DB if explained > _STRANGE else _STRANGE_RISE_DB)
         return explained
 
     def _noise(self, heard: Bands) -> Bands:
@@ -180,12 +191,22 @@ class EchoJudge:
             past[0] = latest
         self._likeness += _MEMORY * (self._rises @ rise - self._likeness)
 
-    def _learn_gain(self, heard: Bands, loudest: Bands, rise_db: float) -> None:
+    def _learn_gain(self, heard: Bands, loudest: Bands, noise: Bands, rise_db: float) -> None:
         ratio_db = 10 * np.log10((heard + 1) / (loudest + 1))
         moved = self._gain_db + np.where(ratio_db > self._gain_db, rise_db, -_FALL_DB)
         sounds = loudest > _SOUNDS
-        self._brought[self._proofs[sounds] % _PROOF, np.flatnonzero(sounds)] = ratio_db[sounds]
+        place = self._proofs[sounds] % _PROOF, np.flatnonzero(sounds)
+        self._brought[place] = ratio_db[sounds]
+        self._stood_out[place] = 10 * np.log10((heard + 1) / (noise + 1))[sounds]
         self._proofs += sounds
         proven = np.where(self._proofs >= _PROOF, self._brought.max(axis=0) + _PROOF_MARGIN_DB, np.inf)
+        told = self._proofs >= _PROOF
+        if told.sum() > _BANDS // 2:
+            stood_out = float(np.median(self._stood_out.max(axis=0)[told]))
+            # Somebody who speaks stands out, too: what was known before goes on to hold while it is not our voice.
+            if stood_out <= _NOTHING_DB:
+                self._brings_nothing = True
+            elif rise_db == _RISE_DB:
+                self._brings_nothing = False
         moved = np.clip(np.minimum(moved, proven), _LOWEST_GAIN_DB, _HIGHEST_GAIN_DB)
         self._gain_db = np.where(sounds, moved, self._gain_db)

@@ -59,7 +59,7 @@ async def test_a_spoken_question_is_answered_aloud_from_lore(client: DaemonClien
     assert set(present) == set(marks) - {Mark.FIRST_MURMUR}, "all but what only a slow answer has"
     assert list(done.marks.values()) == sorted(done.marks.values())
     chain = [
-        Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.ASR_FINAL, Mark.CONTEXT_READY,
+        Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.CONTEXT_READY,
         Mark.PREFILL_DONE, Mark.LLM_FIRST_TOKEN, Mark.FIRST_PHRASE, Mark.TTS_FIRST_CHUNK, Mark.FIRST_AUDIO_SENT,
         Mark.PLAYBACK_STARTED, Mark.FIRST_AUDIBLE, Mark.PLAYBACK_STOPPED,
     ]  # fmt: skip

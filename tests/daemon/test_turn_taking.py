@@ -83,6 +83,8 @@ async def test_an_interruption_stops_her_at_the_word_that_was_heard(client: Daem
         asking = asyncio.create_task(room.say(say("Stop! Where is the lighthouse?")))
         first = (await client.turn())[-1]
         second = (await client.turn())[-1]
+        if isinstance(second, m.TurnTimeline) and "lighthouse" not in second.heard:  # "Stop!" was taken for all of it
+            second = (await client.turn())[-1]
         await asking
         assert isinstance(first, m.TurnTimeline) and isinstance(second, m.TurnTimeline)
         voice = next(iter(client.streams.values()))

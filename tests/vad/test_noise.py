@@ -110,8 +110,8 @@ async def test_five_minutes_of_noise_alone_start_no_turn_more_than_once_a_minute
 
 @pytest.mark.parametrize(("level", "talkers"), [(-15, 6), (TAVERN_DBFS, 3)])
 async def test_loud_babble_and_that_of_three_are_no_different(vad: GateVad, level: float, talkers: int) -> None:
-    babble = rooms.babble(np.random.default_rng(12), 60, level, talkers)
-    assert sum(isinstance(event, SpeechStart) for event in endpoints(vad, babble)) <= 1
+    babble = rooms.babble(np.random.default_rng(12), 180, level, talkers)
+    assert sum(isinstance(event, SpeechStart) for event in endpoints(vad, babble)) <= 3, "one a minute"
 
 
 async def test_who_speaks_in_a_tavern_is_heard_from_beginning_to_end(vad: GateVad) -> None:
