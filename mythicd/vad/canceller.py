@@ -30,7 +30,6 @@ _EXPLAINED_UNCLEANED: Final = 0.6
 """The same, where nothing takes the echo out and the player must be heard on top of it."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Listened:
     """One frame as it is to be heard."""
