@@ -9,8 +9,8 @@ out of them.
 
 * The delay is the lag at which the bands of microphone and reference have risen and fallen together, over about 0.7 s.
 * The gain of a band follows the loudest tenth of what it was: slowly, so that a player who talks over the voice is not
-  taken into it. It begins at −6 dB, the loudest that is to be expected. Where half a second of our voice has brought
-  back much less than that, it sinks to what it brought: to nothing where the player wears headphones, who then is not
+  taken into it. It begins at −6 dB, the loudest that is to be expected. Where two thirds of a second of our voice have
+  brought back much less than that, it sinks to what it brought: to nothing where the player wears headphones, who then is not
   held to anything.
 * The noise of a band is its quietest moment within the last 1.5 s, and 6 dB.
 
@@ -53,10 +53,10 @@ _RISE_DB: Final = 0.3
 _FALL_DB: Final = _RISE_DB / 9
 """Steps of a gain a frame: it stands still where a tenth of the frames is above."""
 
-_PROOF: Final = 25
-"""Frames with our voice in a band, 0.5 s, after which the loudest of them bounds the gain: longer than any delay."""
+_PROOF: Final = 32
+"""Frames with our voice in a band, 0.64 s, after which the loudest of them bounds the gain: longer than any delay."""
 
-_PROOF_MARGIN_DB: Final = 4.0
+_PROOF_MARGIN_DB: Final = 6.0
 
 _NOTHING_DB: Final = 12.0
 """How far noise may rise above its quietest moment: what came back of our voice and was no louder is none of it."""
