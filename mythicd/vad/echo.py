@@ -10,8 +10,8 @@ out of them.
 * The delay is the lag at which the bands of microphone and reference have risen and fallen together, over about 0.7 s.
 * The gain of a band follows the loudest tenth of what it was: slowly, so that a player who talks over the voice is not
   taken into it. It begins at −6 dB, the loudest that is to be expected. Where two thirds of a second of our voice have
-  brought back much less than that, it sinks to what it brought: to nothing where the player wears headphones, who then is not
-  held to anything.
+  brought back much less than that, it sinks to what it brought: to nothing where the player wears headphones, who
+  then is not held to anything.
 * The noise of a band is its quietest moment within the last 1.5 s, and 6 dB.
 
 Pure: frames in, numbers out.

@@ -171,7 +171,7 @@ async def test_who_speaks_over_our_voice_is_heard(vad: GateVad, mic_samples: boo
 
 @pytest.mark.parametrize("noise", [8.0, 60.0])
 async def test_a_player_with_headphones_is_heard_over_our_voice(vad: GateVad, noise: float) -> None:
-    """Nothing of our voice comes back: two thirds of a second of it tell that, and nothing the player says is an echo then."""
+    """Nothing of our voice comes back: two thirds of a second tell that, and no word of the player is an echo then."""
     heard = []
     ours = 32768 * rooms.heard(
         *rooms.say("The tavern stands beside the harbor, and closes at two at night.", "en-gb+f3")
