@@ -13,8 +13,7 @@ hears. What fails in it is nobody's trouble: it is made again when it counts, an
 begun where it would be in the way: after MOST_TRIES in one turn, and while others wait for the model.
 
 A recogniser needs a while for its final words, and mostly they are those of its last partial: so the model begins with
-those, beside it. It goes first (`underway`): a recogniser may hold the interpreter's lock while it works, as
-pocketsphinx does for some 70 ms, and llama.cpp does not need it once it has begun.
+those, beside it.
 """
 
 from __future__ import annotations
@@ -48,10 +47,6 @@ MOST_TRIES = 3
 """Answers that are prepared for one turn. Whoever pauses more often is thinking, and the machine may rest."""
 UNFINISHED_S = 0.25
 """How much longer a pause must last before an answer is prepared to words that look unfinished."""
-ASKED_S = 0.06
-"""Longest that the recogniser's final words wait until the model has been asked."""
-HEAD_START_S = 0.015
-"""What the model's thread needs from there until llama.cpp works without the interpreter."""
 END_PATIENCE_S = 2.0
 """How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
 
@@ -151,15 +146,6 @@ class Answers:
         if revision.work is not None:
             revision.work.cancel()
 
-    async def underway(self, turn: Turn | None) -> None:
-        """Wait until the answer to this turn, if there is one, has asked the model, for a moment."""
-        revision = turn.revision if turn is not None else None
-        if revision is not None and not revision.asked.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ASKED_S):
-                    await revision.asked.wait()
-                    await asyncio.sleep(HEAD_START_S)
-
     async def quiet(self) -> None:
         """Wait until the work of earlier answers has ended, which may take a moment after it was stopped."""
         if self._works:
@@ -209,9 +195,6 @@ class Answers:
             if revision.words is not None and self._looks_finished(revision.words):
                 name = f"{self._npc_id} {turn.turn_id}, by a partial"
                 early = asyncio.create_task(self._answer(turn, revision), name=name)
-                await self.underway(turn)
-            else:
-                revision.asked.set()
             if not await self._is_right(turn, revision):
                 if early is not None:
                     self._rooms.figures.corrected += 1
@@ -307,12 +290,7 @@ class Answers:
             on_anchor=lambda: self._on_progress(revision),
         )
         self._on_progress(revision)
-
-        async def write() -> None:
-            revision.asked.set()
-            await self._thought.answer(question, reply, timeline, commitment)
-
-        await reply.run(write)
+        await reply.run(lambda: self._thought.answer(question, reply, timeline, commitment))
 
 
 async def _end(work: asyncio.Task[None]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,12 +90,9 @@ class Ear:
         mode: Literal["push_to_talk", "open"],
         opened_s: float,
         echo: EchoCanceller | None = None,
-        before_final: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`echo` takes the characters' own voices out of an open microphone beside a loudspeaker. `before_final` is
-        waited for before the recogniser is asked for its final words."""
+        """`echo` takes the characters' own voices out of an open microphone beside a loudspeaker."""
         self._asr = asr
-        self._before_final = before_final
         self._held = mode == "push_to_talk"
         self._echo = None if self._held else echo
         if self._echo is not None:
@@ -267,8 +264,6 @@ class Ear:
         self._transcript, self._words, self._withheld = Transcript(), "", None
         recognition = Recognition("", 0.0)
         if stream is not None:
-            if self._before_final is not None:
-                await self._before_final()
             self._finishing = asyncio.ensure_future(stream.finish())
             try:
                 recognition = await self._finishing

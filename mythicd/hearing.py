@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from mythicd import messages as m
@@ -57,12 +57,10 @@ class Hearing:
         is_hearing: Callable[[], bool],
         on_event: Callable[[HeardEvent], None],
         on_lost: Callable[[], None],
-        before_final: Callable[[], Awaitable[None]],
         on_error: Callable[[BaseException], None],
     ) -> None:
         """`echo` takes out what the player's loudspeaker plays. `is_hearing` tells whether the player is being heard;
-        `on_lost` is called when that came to nothing. `before_final` is waited for before the recogniser is asked for
-        final words."""
+        `on_lost` is called when that came to nothing."""
         self._npc_id = npc_id
         self._rooms = rooms
         self._clock = clock
@@ -70,7 +68,6 @@ class Hearing:
         self._is_hearing = is_hearing
         self._on_event = on_event
         self._on_lost = on_lost
-        self._before_final = before_final
         self._on_error = on_error
         self._mic: Microphone | None = None
 
@@ -111,7 +108,7 @@ class Hearing:
         """A microphone opens; the one before is let go."""
         await self.close()
         now = self._clock()
-        ear = Ear(self._rooms.vad, self._rooms.asr, settings, start.mode, now, self._echo, self._before_final)
+        ear = Ear(self._rooms.vad, self._rooms.asr, settings, start.mode, now, self._echo)
         self._mic = Microphone(start, ear, Continuity(start.stream), now)
 
     async def release(self, stream: int) -> None:

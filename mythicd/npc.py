@@ -120,7 +120,6 @@ class Character:
             is_hearing=lambda: self._listening.is_hearing,
             on_event=lambda event: self._listening.hear(event),
             on_lost=lambda: self._listening.lose(),
-            before_final=lambda: self._answers.underway(self._turn),
             on_error=lambda error: self._explain(error, self._turn.turn_id if self._turn is not None else ""),
         )
         self._ahead = LookAhead(

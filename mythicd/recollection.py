@@ -1,8 +1,8 @@
 """What comes to a character's mind when it is spoken to: intent -> memory -> the sections of this turn's prompt.
 
 It is asked twice or more for each turn: while the player still speaks, so that the model can read ahead, and for the
-final words. What was found earlier stays in the prompt as long as it holds what later words call for (`Found.holds`):
-a prompt whose front stays is evaluated once.
+final words. What was found earlier stays in the prompt as long as it holds what later words call for (`Found.holds`),
+and where they call for more, that comes behind it (`Found.joined`): a prompt whose front stays is evaluated once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from mythicd.worldfile import ToolDefinition
 
 T = TypeVar("T")
 
+SPARE_TOKENS = 48
+"""Most tokens of lines, in each section, that stay before new ones though the words do not call for them any more:
+three or four sentences. Of these a language model must find the right one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -34,6 +38,11 @@ class Found:
     """Those that are offered for these words."""
     failures: tuple[str, ...] = ()
     """Lines of the sections that tell of tool calls that failed."""
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether anything was found that not every turn has."""
+        return bool(self.sections.lore or self.sections.recent)
 
     def holds(self, later: Found) -> bool:
         """Tell whether what later words call for is in here, so that a prompt with these sections serves them, too.
@@ -48,6 +57,16 @@ class Found:
             and mine.scene.get("zone") == theirs.scene.get("zone")
             and mine.scene.keys() >= theirs.scene.keys()
         )
+
+    def joined(self, later: Found) -> Found:
+        """Return what later words call for, behind what is in here: of a prompt with these sections most stays."""
+        if self.holds(later):
+            return Found(self.sections, later.tools, later.failures)
+        if self.failures != later.failures:
+            return later
+        mine, theirs = self.sections, later.sections
+        lines = _joined(mine.lore, theirs.lore), _joined(mine.recent, theirs.recent)
+        return Found(prompt.Sections(*lines, theirs.scene), later.tools, later.failures)
 
 
 class Recollection:
@@ -116,6 +135,15 @@ class Recollection:
 
 def _covers(lines: tuple[str, ...], asked: tuple[str, ...]) -> bool:
     return set(lines) >= set(asked) and bool(lines) == bool(asked)
+
+
+def _joined(lines: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    if not asked:
+        return ()
+    kept, spare = lines, sum(estimate_tokens(line) for line in set(lines) - set(asked))
+    if spare > SPARE_TOKENS:
+        kept = tuple(line for line in lines if line in asked)
+    return (*kept, *(line for line in asked if line not in kept))
 
 
 async def _or_else(otherwise: T, answer: Awaitable[T], missed: Callable[[MythicError], None] | None) -> T:

@@ -115,14 +115,14 @@ class Thought:
         ahead: Found | None = None,
         commitment: Commitment | None = None,
     ) -> Question:
-        """Search memory for what the player said. `ahead` is what was found while it was being said: it stays, unless
-        the words call for something else. What goes wrong is told with the answer's commitment."""
+        """Search memory for what the player said. `ahead` is what was found while it was being said: it stays, and what
+        the words call for beyond it comes behind. What goes wrong is told with the answer's commitment."""
         if not understood:
             return Question(turn_id, words, False, seed, prompt.Sections(), {})
         # Without her memory she still answers: what failed is told, and the turn goes on with less.
         found = await self._memory.search(words, turn_id, missed=lambda error: self._tell(error, turn_id, commitment))
-        sections = ahead.sections if ahead is not None and ahead.holds(found) else found.sections
-        return Question(turn_id, words, True, seed, sections, found.tools, found.failures)
+        found = found if ahead is None else ahead.joined(found)
+        return Question(turn_id, words, True, seed, found.sections, found.tools, found.failures)
 
     def guard(self, question: Question) -> Guardrails:
         """Return what the answer's phrases must pass."""

@@ -26,8 +26,6 @@ class Revision:
     work: asyncio.Task[None] | None = None
     failures: tuple[str, ...] = ()
     """Lines of its prompt that tell of tool calls that failed."""
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    """Whether the model has been asked for its words, or something else was decided."""
     committed_s: float = 0.0
     """When it began to count, on the monotonic clock."""
 

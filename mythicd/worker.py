@@ -1,7 +1,7 @@
 """One engine's own thread: blocking calls run there in order, and what they yield comes back to the event loop.
 
-Native engines (llama.cpp, pocketsphinx, espeak-ng, ONNX Runtime) release the GIL while they work but must not be
-entered twice at once. Each engine therefore owns one `Worker`.
+Native engines (llama.cpp, espeak-ng, ONNX Runtime) release the GIL while they work but must not be entered twice at
+once. Each engine therefore owns one `Worker`. (pocketsphinx keeps the GIL: childprocess.py.)
 
 A stream hands its items over through a bounded queue: when the reader is `ahead` items behind, the thread waits for
 it, and with it everything else that the engine has to do. So read a stream to its end, or close it.

@@ -53,7 +53,7 @@ def test_final_words_that_call_for_something_else_get_it() -> None:
             await p.say(2.0)
             await p.done()
             assert told(p.llm.prepared[-1].turn[0].content) == [HOURS]
-            assert told(p.llm.requests[-1].prompt.turn[0].content) == [CELLAR]
+            assert told(p.llm.requests[-1].prompt.turn[0].content) == [HOURS, CELLAR], "what was read stays in front"
             p.asr.hears_at_last = "when does the thing close tonight"
             await p.say(2.0)
             await p.done(2)
@@ -63,7 +63,7 @@ def test_final_words_that_call_for_something_else_get_it() -> None:
     run(play())
 
 
-def test_words_that_come_later_replace_what_was_found_before_the_end() -> None:
+def test_words_that_come_later_call_for_more_before_the_end() -> None:
     async def play() -> None:
         async with Screenplay() as p:
             p.asr.hears = "tell me what is in the old tavern and then in the cellar of the house over there"
@@ -74,6 +74,34 @@ def test_words_that_come_later_replace_what_was_found_before_the_end() -> None:
             assert seen[0] == [] and [HOURS] in seen and seen[-1] == [HOURS, CELLAR]
             assert told(p.llm.requests[0].prompt.turn[0].content) == [HOURS, CELLAR]
             assert p.llm.evaluated[0] <= 4
+
+    run(play())
+
+
+def test_what_is_found_is_read_before_any_word_is_sure() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.asr.hears, p.store.lore = "the tavern when does it close tonight", {"tavern": HOURS}
+            await p.say(1.6)
+            await p.done()
+            assert told(p.llm.prepared[0].turn[0].content) == [HOURS]
+            assert p.llm.prepared[0].turn[0].content.endswith("## Player\n")
+
+    run(play())
+
+
+def test_a_word_that_was_taken_for_another_one_costs_nothing() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.asr.hears = "where is it that the tavern cellar tavern and so on lies"
+            p.store.lore = {"tavern": HOURS, "cellar": CELLAR}
+            p.asr.hears_at_last = "where is it that the tavern and so on lies"
+            await p.say(3.5)
+            await p.done()
+            lines = [told(each.turn[0].content) for each in p.llm.prepared]
+            assert [HOURS] in lines and lines[-1] == [HOURS, CELLAR]
+            assert told(p.llm.requests[-1].prompt.turn[0].content) == [HOURS, CELLAR]
+            assert p.llm.evaluated[-1] <= 8, "words alone"
 
     run(play())
 

@@ -42,3 +42,41 @@ def test_what_is_held(later: Found, serves: bool) -> None:
 def test_nothing_holds_nothing() -> None:
     assert Found(Sections(), {}).holds(Found(Sections(), {}))
     assert not Found(Sections(), {}).holds(with_())
+
+
+def lore(*lines: str) -> Found:
+    return Found(Sections(lines), {})
+
+
+SENTENCE = "The tavern closes at two at night, and opens at noon again."
+LONG = " ".join([SENTENCE] * 5)
+
+
+@pytest.mark.parametrize(
+    ("here", "later", "joined"),
+    [
+        (("a", "b"), ("b",), ("a", "b")),
+        (("a", "b"), ("c", "b"), ("a", "b", "c")),
+        (("a",), ("b",), ("a", "b")),
+        (("a", "b"), (), ()),
+        ((), ("a", "b"), ("a", "b")),
+        ((), (), ()),
+        ((LONG,), ("b",), ("b",)),
+        (("a", LONG, "b"), ("c", "b"), ("b", "c")),
+        ((LONG,), (LONG, "b"), (LONG, "b")),
+        ((LONG, "a"), (LONG,), (LONG, "a")),
+    ],
+)
+def test_what_is_called_for_comes_behind_what_is_here(
+    here: tuple[str, ...], later: tuple[str, ...], joined: tuple[str, ...]
+) -> None:
+    assert lore(*here).joined(lore(*later)).sections.lore == joined
+
+
+def test_the_rest_is_what_was_found_last() -> None:
+    later = replace(with_(lore=("d",), zone="market"), tools={"show": object()})  # type: ignore[dict-item]
+    found = HERE.joined(later)
+    assert found.sections == Sections(("a", "b", "d"), ("f", "c"), {"zone": "market"})
+    assert found.tools == later.tools
+    assert HERE.joined(replace(later, failures=())) == replace(later, failures=()), "what is told once comes first"
+    assert HERE.joined(with_()).sections is HERE.sections

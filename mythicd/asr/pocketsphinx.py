@@ -1,75 +1,22 @@
-"""pocketsphinx as an Asr: nothing to download, a language model of the world's own words, a small part of one core.
+"""pocketsphinx as an Asr: what `decoder.py` does with an utterance, in a process of its own.
 
-It understands what the world makes likely (`corpus.py`) and is deaf to the rest: a command-grade recogniser. What makes
-it work on single short utterances is the cepstral mean. The acoustic model expects features from which the mean over
-the utterance is taken; a live decoder can only guess that mean, and learns it over several utterances, so that the
-first are misheard and no result can be repeated. Decoding costs 0.04 s per second of audio, so here
-
-1. while the player speaks, the *live* search (first pass only) gives partials; at a few points in time it starts over
-   from the utterance's beginning with the mean of what has been heard by then, and catches up within a few frames;
-2. once enough has been heard for a good mean, the *final* search (all passes) takes over in the same way;
-3. an utterance that ends before that is simply decoded again, with the true mean;
-4. a guess at the words ends the search, since the later passes run only then. Where the utterance goes on all the
-   same, the search starts over as in 1, with the best mean known.
-
-A short utterance that makes no clear sense is decoded once more, with a model of short reactions ("mm-hm", "stop"); the
-likelier of both is what was said.
-
-The words depend on nothing but the utterance's samples (and, where two sound alike, on guesses made on the way): not
-on what was said before, nor on how it was chunked. (The confidence moves in the fourth decimal: the decoder begins its
-search for the best Gaussians where it last left off.)
-White noise of −64 dBFS is added, as no microphone is without: models trained on recordings mishear digital silence.
+pocketsphinx holds the interpreter's lock while it works, 70 to 250 ms at the end of an utterance: in the daemon's own
+process neither the language model nor the voice could go on meanwhile, and it is just then that the answer begins.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mythicd.asr.confidence import HeardWord, confidence
-from mythicd.asr.worldmodel import WorldModel, build
-from mythicd.audio import SAMPLE_BYTES, Reframer, to_array
-from mythicd.engines import MIC_RATE, Recognition, Vocabulary
-from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
-from mythicd.worker import Worker
-
-FRAME: Final = 320
-"""Samples decoded at a time: 20 ms. Decisions are made on whole frames, so that chunking doesn't matter."""
-LONGEST_S: Final = 60.0
-"""Longest utterance, in seconds."""
-_SHORTEST_FRAMES: Final = 10
-"""An utterance of less than 200 ms holds no word."""
-_RESTARTS: Final = (20, 40, 80)
-"""Frames after which the search starts over with a better mean: 0.4, 0.8 and 1.6 s; the last time as the final one."""
-_CATCH_UP: Final = 8
-"""Frames decoded for each new one while behind: 160 ms of audio cost about 6 ms."""
-_TRUE_MEAN_BELOW: Final = 100
-"""Utterances of fewer frames (2 s) are decoded again from the start: it is quick, and their mean is still uncertain."""
-_FIRST_MEAN: Final[NDArray[np.float64]] = np.array([50.0, *[0.0] * 12])
-"""Cepstral mean before anything has been heard: loud enough for speech at a usual level."""
-_PRIOR_FRAMES: Final = 500
-"""Feature frames as which pocketsphinx counts the mean it was given (CMN_WIN in its cmn.h)."""
-_FEATURE_FRAME: Final = 160
-"""Samples between two feature frames: 10 ms."""
-_NOISE: Final = 20.0
-"""Standard deviation of the added noise, in sample steps."""
-_REACTION_FRAMES: Final = 75
-"""Utterances of at most so many frames (1.5 s, silence around them included) may be short reactions."""
-_CLEAR: Final = 0.8
-"""Confidence from which words of the world are not weighed against reactions."""
-_REACTION: Final = 0.5
-"""Confidence from which a reaction is."""
-_NOTHING_BELOW: Final = 0.1
-"""Confidence below which the words are noise and better not shown to anybody."""
-_SETTINGS: Final[dict[str, object]] = {"samprate": MIC_RATE, "lw": 9.0, "bestpathlw": 12.0, "loglevel": "FATAL"}
-"""Language weights above the defaults (6.5, 9.5): the model is of the world's own words and deserves more trust."""
+from mythicd.asr.decoder import Recogniser
+from mythicd.audio import to_array
+from mythicd.childprocess import Child
+from mythicd.engines import Recognition, Vocabulary
+from mythicd.errors import Busy, EngineError
 
 
 class PocketSphinxAsr:
@@ -79,328 +26,131 @@ class PocketSphinxAsr:
         """`cache_dir` keeps language models from one start to the next; without it they are temporary."""
         self._cache_dir = cache_dir
         self._max_streams = max_streams
-        self._worker: Worker | None = None
+        self._child: Child | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._model: WorldModel | None = None
-        self._idle: list[tuple[WorldModel, Any]] = []
-        """Decoders that wait for an utterance, with the model each was loaded for. Touched on the worker only."""
+        self._vocabulary = Vocabulary()
         self._open = 0
+        self._mending = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The recogniser's process; None when it is not running."""
+        return self._child.pid if self._child is not None else None
 
     async def start(self) -> None:
         """Load the acoustic model. Raises EngineUnavailable without the package, ModelError without its model."""
-        self._worker = Worker("asr-pocketsphinx")
+        if self._cache_dir is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="mythic-asr-")
         try:
-            await self._worker.call(_acoustic_model)
-            await self.learn(Vocabulary())
+            self._child = await self._begin()
         except BaseException:
             await self.stop()
             raise
 
     async def learn(self, vocabulary: Vocabulary) -> None:
         """Expect the names and lore of this world from now on. Streams already open keep what they had."""
-        await self._thread().call(self._learn, vocabulary)
+        await self._running().call("learn", vocabulary, self._folder())
+        self._vocabulary = vocabulary
 
     async def open(self) -> PocketSphinxStream:
         """Begin an utterance. Raises Busy when `max_streams` are open."""
-        worker = self._thread()
+        self._running()
         if self._open >= self._max_streams:
             raise Busy(
                 f"All {self._max_streams} recognisers are listening.", remedy="Finish or abandon an utterance first."
             )
         self._open += 1
         try:
-            model, decoder = await worker.call(self._take)
+            child = await self._mended()
+            number = int(await child.call("open"))
         except BaseException:
             self._open -= 1
             raise
-        return PocketSphinxStream(worker, _Utterance(decoder), lambda: self._give_back(model, decoder), self._closed)
+        return PocketSphinxStream(child, number, self._closed)
 
     async def stop(self) -> None:
-        """Free the models and the thread."""
-        if self._worker is not None:
-            await self._worker.close()
-            self._worker = None
-        self._idle.clear()
-        self._model = None
+        """Free the models and end the process."""
+        child, self._child = self._child, None
+        if child is not None:
+            await child.close()
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
 
+    async def _begin(self) -> Child:
+        """Start a process with the words that are known."""
+        child = Child("asr-pocketsphinx", Recogniser)
+        try:
+            await child.start()
+            await child.call("learn", self._vocabulary, self._folder())
+        except BaseException:
+            await child.close()
+            raise
+        return child
+
+    async def _mended(self) -> Child:
+        """Return the process, or another one where it has died. What was being heard by the dead one stays lost."""
+        async with self._mending:
+            child = self._running()
+            if not child.alive:
+                await child.close()
+                child = self._child = await self._begin()
+            return child
+
+    def _folder(self) -> Path:
+        if self._cache_dir is not None:
+            return self._cache_dir
+        assert self._temporary is not None, "made by start"
+        return Path(self._temporary.name)
+
     def _closed(self) -> None:
         self._open -= 1
 
-    def _thread(self) -> Worker:
-        if self._worker is None:
+    def _running(self) -> Child:
+        if self._child is None:
             raise EngineError("The recogniser is not running.", remedy="Call start() first.")
-        return self._worker
-
-    # --- on the worker's thread ---
-
-    def _learn(self, vocabulary: Vocabulary) -> None:
-        if self._cache_dir is None and self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="mythic-asr-")
-        root = self._cache_dir or Path(self._temporary.name if self._temporary is not None else "")
-        model = build(vocabulary, root, _acoustic_model()[1])
-        self._model = model
-        self._idle = [(model, _load(model))]
-
-    def _take(self) -> tuple[WorldModel, Any]:
-        if self._idle:
-            return self._idle.pop()
-        if self._model is None:
-            raise EngineError("The recogniser has no language model.", remedy="Call start() first.")
-        return self._model, _load(self._model)
-
-    def _give_back(self, model: WorldModel, decoder: Any) -> None:
-        if model == self._model:
-            self._idle.append((model, decoder))
+        return self._child
 
 
 class PocketSphinxStream:
     """One utterance on its way through a decoder of its own."""
 
-    def __init__(
-        self, worker: Worker, utterance: _Utterance, release: Callable[[], None], closed: Callable[[], None]
-    ) -> None:
-        self._worker = worker
-        self._utterance: _Utterance | None = utterance
-        self._release = release
+    def __init__(self, child: Child, number: int, closed: Callable[[], None]) -> None:
+        self._child = child
+        self._number: int | None = number
         self._closed = closed
 
     async def push(self, pcm: bytes) -> str:
         """Take s16le 16 kHz audio; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
-        utterance = self._unfinished()
+        number = self._unfinished()
         to_array(pcm)
-        return await self._worker.call(utterance.push, pcm)
+        return str(await self._child.call("push", number, pcm))
 
     async def guess(self) -> Recognition:
         """Return what `finish` would return now; the utterance goes on."""
-        return await self._worker.call(self._unfinished().guess)
+        found: Recognition = await self._child.call("guess", self._unfinished())
+        return found
 
     async def finish(self) -> Recognition:
         """Return the final words; the text is empty when nothing was understood."""
-        utterance = self._unfinished()
-        self._utterance = None
-        self._closed()
+        number = self._end()
         # Shielded: a caller that is cancelled must not keep the decoder from going back.
-        return await asyncio.shield(self._worker.call(self._end, utterance.finish))
+        found: Recognition = await asyncio.shield(self._child.call("finish", number))
+        return found
 
     async def abandon(self) -> None:
         """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
-        utterance, self._utterance = self._utterance, None
-        if utterance is not None:
-            self._closed()
-            await asyncio.shield(self._worker.call(self._end, utterance.abandon))
+        if self._number is not None:
+            number = self._end()
+            with contextlib.suppress(EngineError):  # its process has died, and the utterance with it
+                await asyncio.shield(self._child.call("abandon", number))
 
-    def _unfinished(self) -> _Utterance:
-        if self._utterance is None:
+    def _end(self) -> int:
+        number, self._number = self._unfinished(), None
+        self._closed()
+        return number
+
+    def _unfinished(self) -> int:
+        if self._number is None:
             raise EngineError("This utterance is over.", remedy="Open another one.")
-        return self._utterance
-
-    def _end(self, end: Callable[[], Any]) -> Any:
-        try:
-            return end()
-        finally:
-            self._release()
-
-
-class _Utterance:
-    """The blocking half of a stream."""
-
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
-        self._reframer = Reframer(FRAME)
-        self._random = np.random.default_rng(0)
-        self._frames: list[bytes] = []
-        self._decoded = 0
-        """Frames that the current search has had."""
-        self._restarts = list(_RESTARTS)
-        self._mean = _FIRST_MEAN
-        self._text = ""
-        self._guess: Recognition | None = None
-        """What came of the frames so far; there is no search under way then."""
-        self._begin("live")
-
-    def push(self, pcm: bytes) -> str:
-        if len(self._frames) * FRAME + len(pcm) // SAMPLE_BYTES > LONGEST_S * MIC_RATE:
-            raise AudioError(
-                f"The utterance is longer than {LONGEST_S:.0f} s.", remedy="Finish it and open another one."
-            )
-        for frame in self._reframer.add(pcm):
-            self._frames.append(self._with_noise(frame))
-            if self._guess is not None:
-                self._guess = None
-                self._begin("live" if self._restarts else "final")
-            self._decode(_CATCH_UP)
-            if self._decoded < len(self._frames):
-                continue
-            self._text = _hypothesis(self._decoder)
-            if self._restarts and len(self._frames) >= self._restarts[0]:
-                self._restart()
-        return self._text
-
-    def guess(self) -> Recognition:
-        if self._guess is None:
-            self._guess = self._final()
-        return self._guess
-
-    def finish(self) -> Recognition:
-        return self.guess()
-
-    def abandon(self) -> None:
-        # There is no other way out of an utterance. It is free in the live search; the final one runs its later passes
-        # for nobody.
-        if self._guess is None:
-            self._stop()
-
-    def _final(self) -> Recognition:
-        """End the search with all its passes."""
-        if len(self._frames) < _SHORTEST_FRAMES:
-            self._stop()
-            return Recognition("", 0.0)
-        if self._restarts or len(self._frames) < _TRUE_MEAN_BELOW:
-            # Taken by ourselves: a decoder that has once been given audio bit by bit goes on to use the mean it was
-            # given, even when it gets an utterance whole.
-            self._decode_all()
-            self._mean = self._heard_mean()
-            self._stop()
-            self._begin("final")
-        self._decode_all()
-        found = self._read()
-        if len(self._frames) > _REACTION_FRAMES or found.recognition.confidence >= _CLEAR:
-            return found.recognition
-        self._begin("reaction")
-        self._decode_all()
-        reaction = self._read()
-        likelier = reaction.score > found.score and reaction.recognition.confidence >= _REACTION
-        return reaction.recognition if likelier else found.recognition
-
-    def _read(self) -> _Found:
-        """End the search and judge its result."""
-        first_pass = _hypothesis(self._decoder)
-        self._decoder.end_utt()
-        found = self._decoder.hyp()
-        return _Found(_recognition(self._decoder, first_pass), found.score if found is not None else 0.0)
-
-    def _restart(self) -> None:
-        """Start over with the mean of what has been heard by now."""
-        self._restarts.pop(0)
-        self._mean = self._heard_mean()
-        self._decoder.end_utt()
-        self._begin("live" if self._restarts else "final")
-
-    def _begin(self, search: str) -> None:
-        self._decoder.activate_search(search)
-        self._decoder.set_cmn(",".join(f"{value:.4f}" for value in self._mean))
-        self._decoder.start_utt()
-        self._decoded = 0
-
-    def _stop(self) -> None:
-        """End a search whose result is of no interest. The final one fails to end when it has heard nothing."""
-        if not self._decoded:
-            self._decode(_CATCH_UP)
-        self._decoder.end_utt()
-
-    def _decode(self, frames: int) -> None:
-        """Decode up to so many frames of the backlog."""
-        chunk = b"".join(self._frames[self._decoded : self._decoded + frames])
-        if chunk:
-            self._decoder.process_raw(chunk, False, False)
-            self._decoded = min(len(self._frames), self._decoded + frames)
-
-    def _decode_all(self) -> None:
-        """Decode the whole backlog, a little at a time: pocketsphinx holds the interpreter's lock while it works."""
-        while self._decoded < len(self._frames):
-            self._decode(_CATCH_UP)
-
-    def _heard_mean(self) -> NDArray[np.float64]:
-        """Return the cepstral mean of the audio so far.
-
-        pocketsphinx tells m = (500·m₀ + Σ) / (500 + n), the given mean m₀ counting as 500 frames; solve for Σ/n.
-        """
-        told = np.array([float(value) for value in self._decoder.get_cmn(True).split(",")])
-        frames = max(1, self._decoded * FRAME // _FEATURE_FRAME - 2)
-        mean: NDArray[np.float64] = ((_PRIOR_FRAMES + frames) * told - _PRIOR_FRAMES * self._mean) / frames
-        return mean
-
-    def _with_noise(self, frame: bytes) -> bytes:
-        noisy = to_array(frame) + self._random.normal(0.0, _NOISE, FRAME)
-        return bytes(np.clip(np.rint(noisy), -32768, 32767).astype("<i2").tobytes())
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What one search made of an utterance."""
-
-    recognition: Recognition
-    score: float
-    """How well sound and words fit together, comparable between searches of the same audio."""
-
-
-def _hypothesis(decoder: Any) -> str:
-    found = decoder.hyp()
-    return str(found.hypstr) if found is not None else ""
-
-
-def _recognition(decoder: Any, first_pass: str) -> Recognition:
-    """Read the decoder's result, and judge it."""
-    found = decoder.hyp()
-    if found is None:
-        return Recognition("", 0.0)
-    words = [
-        # `when(3)` is the third pronunciation of "when"; <sil> and [NOISE] are no words.
-        HeardWord(part.word.partition("(")[0], part.end_frame - part.start_frame + 1, part.ascore, part.lscore)
-        for part in decoder.seg()
-        if not part.word.startswith(("<", "["))
-    ]
-    trust = confidence(words, found.prob, first_pass)
-    return Recognition(str(found.hypstr), trust) if trust >= _NOTHING_BELOW else Recognition("", 0.0)
-
-
-def _package() -> Any:
-    try:
-        import pocketsphinx
-    except ImportError as error:
-        raise EngineUnavailable(
-            f"The speech recogniser pocketsphinx is not installed ({error}).",
-            remedy="Reinstall Mythic with its dependencies, or: pip install pocketsphinx",
-        ) from error
-    return pocketsphinx
-
-
-def _acoustic_model() -> tuple[Path, Path]:
-    """Return the acoustic model's directory and the pronouncing dictionary, both inside the package."""
-    root = Path(_package().get_model_path()) / "en-us"
-    acoustic, dictionary = root / "en-us", root / "cmudict-en-us.dict"
-    for path in (acoustic / "mdef", acoustic / "means", acoustic / "sendump", dictionary):
-        if not path.is_file():
-            raise ModelError(
-                f"pocketsphinx's acoustic model is incomplete: {path} is missing.",
-                remedy="Reinstall it: pip install --force-reinstall pocketsphinx",
-            )
-    return acoustic, dictionary
-
-
-def _load(model: WorldModel) -> Any:
-    """Load a decoder with its searches, which share the acoustic model and the dictionary."""
-    package = _package()
-    acoustic, _ = _acoustic_model()
-    try:
-        config = package.Config(
-            hmm=str(acoustic), dict=str(model.dictionary), lm=None, fwdflat=False, bestpath=False, **_SETTINGS
-        )
-        decoder = package.Decoder(config)
-        # Not NGramModel.readfile: it knows no settings, so that the language weight would be 1.
-        words = package.NGramModel(decoder.config, decoder.logmath, str(model.arpa))
-        decoder.add_lm("live", words)
-        decoder.config["bestpath"] = True
-        decoder.add_lm("reaction", package.NGramModel(decoder.config, decoder.logmath, str(model.reactions)))
-        # Last, for it stays set: whether features are kept for a second pass is looked up when an utterance begins.
-        decoder.config["fwdflat"] = True
-        decoder.add_lm("final", words)
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"pocketsphinx cannot load the language model in {model.directory}: {error}.",
-            remedy="Delete that directory; it is made again at the next start.",
-        ) from error
-    return decoder
+        return self._number

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from hearing import HARBOUR_TOWN, OTHER_WORLDS, QUESTIONS, hear, rate_of_errors, say
 
 from mythicd.asr.confidence import BELIEVABLE
+from mythicd.asr.decoder import Recogniser
 from mythicd.asr.pocketsphinx import PocketSphinxAsr
 from mythicd.asr.words import word_errors
 from mythicd.engines import MIC_RATE, Asr, Vocabulary
@@ -86,16 +85,20 @@ async def test_the_result_depends_on_the_samples_only(asr: PocketSphinxAsr) -> N
 async def test_it_keeps_up(asr: PocketSphinxAsr) -> None:
     pcm = say("What do you know about the smugglers and the secret passage?")
     stream = await asr.open()
-    busy: list[float] = []
-    started = time.process_time()
+    process = psutil.Process(asr.pid)
+
+    def spent_s() -> float:
+        # CPU time of the recogniser's process: what the clock says depends on who else is running.
+        return process.cpu_times().user + process.cpu_times().system
+
+    started = spent_s()
     for at in range(0, len(pcm), 640):
-        before = time.process_time()
         await stream.push(pcm[at : at + 640])
-        busy.append(time.process_time() - before)
+    heard = spent_s()
     await stream.finish()
-    # CPU time of the whole process: what the clock says depends on who else is running.
-    assert time.process_time() - started < 0.5 * len(pcm) / 2 / MIC_RATE
-    assert float(np.median(busy)) < 0.010
+    seconds = len(pcm) / 2 / MIC_RATE
+    assert heard - started < 0.4 * seconds
+    assert spent_s() - started < 0.5 * seconds
 
 
 @pytest.mark.parametrize("question", ["Who is Orsolo?", "What do you know about the smugglers and the harbor master?"])
@@ -103,8 +106,8 @@ async def test_a_guess_is_what_finish_says(asr: PocketSphinxAsr, question: str) 
     stream = await asr.open()
     await stream.push(say(question))
     guess = await stream.guess()
-    assert await stream.guess() is guess
-    assert await stream.finish() is guess, "nothing is computed twice"
+    assert await stream.guess() == guess
+    assert await stream.finish() == guess, "to the last bit: nothing is computed twice"
     expected, _ = await hear(await asr.open(), say(question))
     assert guess.text == expected.text
     assert guess.confidence == pytest.approx(expected.confidence, abs=0.01)
@@ -231,14 +234,12 @@ async def test_open_streams_keep_the_words_they_had(asr: PocketSphinxAsr) -> Non
 
 async def test_fifty_utterances_leak_nothing(asr: PocketSphinxAsr) -> None:
     pcm = say("Goodbye, friend.")[:24_000]
-    process = psutil.Process()
+    process = psutil.Process(asr.pid)
     for _ in range(5):
         await hear(await asr.open(), pcm, chunk_bytes=6400)
-    gc.collect()
     before = process.memory_info().rss
     for _ in range(50):
         await hear(await asr.open(), pcm, chunk_bytes=6400)
-    gc.collect()
     assert process.memory_info().rss - before < 20e6
 
 
@@ -274,12 +275,26 @@ async def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
         await engine.start()
 
 
-async def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    engine = PocketSphinxAsr()
     with pytest.raises(EngineUnavailable, match="pocketsphinx is not installed") as caught:
-        await engine.start()
+        Recogniser()
     assert "pip install" in caught.value.remedy
+
+
+async def test_a_recogniser_that_dies_costs_its_utterances_and_no_more(asr: PocketSphinxAsr) -> None:
+    pcm = say("Who is Orsolo?")
+    lost, forgotten = await asr.open(), await asr.open()
+    await lost.push(pcm)
+    assert asr.pid is not None
+    psutil.Process(asr.pid).kill()
+    with pytest.raises(EngineError, match="asr-pocketsphinx"):
+        await lost.finish()
+    again = await asr.open()
+    await forgotten.abandon()
+    with pytest.raises(EngineError, match="over"):
+        await lost.push(pcm)
+    assert (await hear(again, pcm))[0].text == "who is orsolo", "with the words it had learnt"
 
 
 async def test_before_start() -> None:
