@@ -20,21 +20,22 @@ OPEN, HELD = "open", "held"
 TUNED, DEFAULT, TUNED_HELD = "tuned", "default", "tuned_held"
 """Pipecat with what ends a turn soonest, as it comes, and with the same key."""
 SAME_PROMPT = 0.12
-"""How far the lengths of two prompts for the same question may lie apart: Mythic may have looked up a line more, and
-the peer keeps what was found earlier."""
+"""How much shorter than a peer's Mythic's prompt for the same question may be. It may be longer: lines that half a
+question called for stay in it, and that is work for nobody but Mythic."""
 
 
 def checks(played: Played) -> dict[str, int]:
     """Return how often something was not as it has to be for the sides to be comparable; all 0 when it was."""
-    ours = played.tokens(OPEN)
-    apart = [
-        abs(theirs - mine) > SAME_PROMPT * mine
-        for name in played.answers
-        for mine, theirs in zip(ours, played.tokens(name), strict=True)
+    shorter = [
+        mine < (1 - SAME_PROMPT) * theirs
+        for side, peers in ((OPEN, (TUNED, DEFAULT)), (HELD, (TUNED_HELD,)))
+        for peer in peers
+        if peer in played.answers
+        for mine, theirs in zip(played.tokens(side), played.tokens(peer), strict=True)
     ]
     answers = [answer for kept in played.answers.values() for answer in kept]
     return {
-        "prompts_of_other_length": sum(apart),
+        "prompts_shorter_than_peers": sum(shorter),
         "answers_not_scripted": sum(answer.reply != turn_world.REPLY for answer in answers),
         "questions_misheard": sum(
             any(answer.heard != kept[0].heard for answer in kept) for kept in zip(*played.answers.values(), strict=True)

@@ -229,9 +229,8 @@ class Utterance:
             self._decoded = min(len(self._frames), self._decoded + frames)
 
     def _decode_all(self) -> None:
-        """Decode the whole backlog, a little at a time: pocketsphinx holds the interpreter's lock while it works."""
-        while self._decoded < len(self._frames):
-            self._decode(_CATCH_UP)
+        """Decode the whole backlog."""
+        self._decode(len(self._frames) - self._decoded)
 
     def _heard_mean(self) -> NDArray[np.float64]:
         """Return the cepstral mean of the audio so far.

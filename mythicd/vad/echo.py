@@ -68,7 +68,7 @@ _STRANGE_RISE_DB: Final = 0.1
 _LOWEST_GAIN_DB: Final = -40.0
 _HIGHEST_GAIN_DB: Final = 10.0
 
-_MARGIN: Final = 1.5
+_MARGIN: Final = 2.0
 """Power by which an echo may exceed what was foretold: a foretold tenth is above."""
 
 _AFTER: Final = 100
