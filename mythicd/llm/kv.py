@@ -168,13 +168,11 @@ class Ledger:
             raise Busy(f"{owner} is writing a reply already.", remedy="Close that reply first.")
         most = len(prompt) - logits
         kept = self._usable(own.tokens, prompt, most) if own is not None and own.adapter == adapter else 0
-        donor, shared = self._donor(owner, prompt, most, adapter)
-        parked = self._restorable(owner, prompt, most, adapter, max(kept, shared), shared)
+        donor, shared = self._donor(owner, prompt, most, adapter, kept)
+        parked = self._restorable(owner, prompt, most, adapter, shared)
         if parked is not None:
             shared = parked.start
             donor = donor if shared else None
-        elif shared <= kept:
-            donor, shared = None, kept
         self._require_room(own, donor, shared, max(size, len(parked.tokens) if parked is not None else 0))
 
         operations: list[Operation] = []
@@ -286,26 +284,30 @@ class Ledger:
         common = min(common_prefix(tokens, prompt), most)
         return common if self.trims or common == len(tokens) else 0
 
-    def _donor(self, owner: str, prompt: list[int], most: int, adapter: str | None) -> tuple[_Held | None, int]:
-        """Return the other sequence that shares the longest front with the prompt, and that front's length."""
-        if not (self._unified and self.trims):
-            return None, 0
-        best: tuple[_Held | None, int] = (None, 0)
+    def _donor(
+        self, owner: str, prompt: list[int], most: int, adapter: str | None, kept: int
+    ) -> tuple[_Held | None, int]:
+        """Return the other sequence that shares the longest front with the prompt, and that front's length.
+
+        One that shares no more than the `kept` tokens is none: the owner has those.
+        """
+        best: tuple[_Held | None, int] = (None, kept)
+        if not (self._unified and self.trims) or kept >= most:
+            return best
         for held in (*self._roots, *self._held.values()):  # among equals the root: it stays
-            if held.owner != owner and held.adapter == adapter and len(held.tokens) > best[1]:
+            at = best[1]
+            if held.owner != owner and held.adapter == adapter and held.tokens[at : at + 1] == prompt[at : at + 1]:
                 common = min(common_prefix(held.tokens, prompt), most)
-                if common > best[1]:
+                if common > at:
                     best = held, common
         return best
 
-    def _restorable(
-        self, owner: str, prompt: list[int], most: int, adapter: str | None, else_kept: int, shared: int
-    ) -> _Parked | None:
-        """Return what is parked for the owner, if it brings more than would be kept without it."""
+    def _restorable(self, owner: str, prompt: list[int], most: int, adapter: str | None, shared: int) -> _Parked | None:
+        """Return what is parked for the owner, if it brings more than the `shared` tokens that are there without it."""
         parked = self._parked.get(owner)
         if parked is None or parked.adapter != adapter or parked.start > shared or len(parked.tokens) > self.longest:
             return None
-        return parked if self._usable(parked.tokens, prompt, most) > else_kept else None
+        return parked if self._usable(parked.tokens, prompt, most) > shared else None
 
     def _require_room(self, own: _Held | None, donor: _Held | None, kept: int, size: int) -> None:
         """Raise Busy unless the busy sequences leave a sequence and enough cells."""

@@ -369,7 +369,7 @@ class Pump(threading.Thread):
             events.append(PrefillDone(evaluated))
             self._figures.ttft.observe(now - job.arrived_s)
         try:
-            if not writer.written and not np.isfinite(self._context.logits(row)).all():
+            if not writer.written and not np.isfinite(np.sum(self._context.logits(row))):
                 raise EngineError(
                     f"{self._path.name} computes no numbers for {job.npc_id}.",
                     remedy=f"Its LoRA adapter {job.prompt.adapter} is damaged." if job.prompt.adapter else "",
