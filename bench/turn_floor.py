@@ -3,7 +3,8 @@
     floor = max(hangover, recogniser's finish + embedding + what is left to prefill + tokens of a clause + first chunk)
 
 It works ahead as far as anybody could: the prompt is evaluated up to the words that no recogniser could be sure of
-before the last sample (the last two), so that only they and the reply's header are left. Searching memory is not in it.
+before the last sample (the last two), so that only they and the reply's header are left; and, where only the very last
+word calls for some lines of lore, those, which nobody can read before it is said. Searching memory is not in it.
 The hangover is the silence that an open microphone waits for before it answers; a key that is let go needs none.
 """
 
@@ -126,10 +127,11 @@ class Alone:
         embedded = time.perf_counter()
 
         thought = self.thought(npc)
-        sections = await self.recall(npc, words)
+        ahead = await thought.glance("t-1", " ".join(words.split()[:-1]))
+        sections = ahead.joined(await thought.glance("t-1", words)).sections
         await rooms.llm.attend(npc, thought.resting_prompt())
         sure = " ".join(words.split()[:-UNSURE_WORDS])
-        await rooms.llm.prepare(npc, thought.turn_prompt(sure, sections))
+        await rooms.llm.prepare(npc, thought.turn_prompt(sure, ahead.sections))
         sampling = Sampling(temperature=0, repeat_penalty=1.0, max_tokens=settings.llm.max_tokens)
         request = LlmRequest(npc, "t-1", thought.turn_prompt(words, sections), (), sampling)
         phrases, first = PhraseBuffer(), ""

@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 MOST_TRIES = 3
 """Answers that are prepared for one turn. Whoever pauses more often is thinking, and the machine may rest."""
+GUESS_AFTER_S = 0.04
+"""How much longer a pause must last before the recogniser is asked what was said: behind a stop within a word it would
+have to search the utterance again from its beginning."""
 UNFINISHED_S = 0.25
 """How much longer a pause must last before an answer is prepared to words that look unfinished."""
 END_PATIENCE_S = 2.0
@@ -222,8 +225,11 @@ class Answers:
     async def _is_right(self, turn: Turn, revision: Revision) -> bool:
         """Ask the recogniser what was said; tell whether the answer is to that. Once it counts, its words are right."""
         begun = revision.words
-        heard = await self._guess()
-        if revision.commitment.is_committed:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GUESS_AFTER_S):
+                await revision.commitment.until_committed()
+        heard = None if revision.commitment.is_committed else await self._guess()
+        if heard is None or revision.commitment.is_committed:
             return begun is not None
         revision.words, revision.confidence = turn.with_before(heard.text), heard.confidence
         revision.timeline.mark(Mark.ASR_FINAL, self._clock())

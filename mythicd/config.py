@@ -140,7 +140,7 @@ class SafetySettings(Strict, frozen=True, kw_only=True):
 class TurnSettings(Strict, frozen=True, kw_only=True):
     """When a turn ends."""
 
-    soft_ms: Annotated[int, Meta(ge=20, le=1000)] = 100
+    soft_ms: Annotated[int, Meta(ge=20, le=1000)] = 60
     """Silence after which the end is suspected."""
     wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 200
     """Silence after which the turn is over where the words look finished, with an open microphone."""

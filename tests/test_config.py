@@ -113,7 +113,7 @@ class TestSettings:
             ("gpu: {sequences: 1.5}", "gpu.sequences: expected a whole number, got a number."),
             ("gpu: {kv_precision: q8}", "gpu.kv_precision: 'q8' is not one of f16, q8_0. Did you mean 'q8_0'?"),
             ("turn: {soft_ms: yes}", "turn.soft_ms: expected a whole number, got true or false."),
-            ("turn: {wait_ms: 60}", "config.yaml: turn: soft_ms (100) may not be above wait_ms (60), nor"),
+            ("turn: {soft_ms: 300}", "config.yaml: turn: soft_ms (300) may not be above wait_ms (200), nor"),
             ("turn: {max_wait_ms: 150}", "nor that above max_wait_ms (150). A pause is first suspected to be the end"),
             ("profile: 3", "profile: expected text, got a whole number. Put it in quotes."),
             (

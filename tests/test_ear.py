@@ -63,7 +63,7 @@ def test_an_open_microphone_hears_one_utterance_after_another() -> None:
         marks = ended(listener.events).timeline.marks
         assert marks[Mark.SPEECH_START] == pytest.approx(1.0)
         assert marks[Mark.SPEECH_END] == pytest.approx(2.0)
-        assert marks[Mark.SOFT_END] == pytest.approx(2.1)
+        assert marks[Mark.SOFT_END] == pytest.approx(2.06)
         assert marks[Mark.HARD_END] == pytest.approx(2.7), "unless it is told otherwise"
         await listener.release()
         assert len(listener.kinds()) == 4, "nothing was under way"

@@ -6,7 +6,7 @@ the utterance is taken; a live decoder can only guess that mean, and learns it o
 first are misheard and no result can be repeated. Decoding costs 0.04 s per second of audio, so here
 
 1. while the player speaks, the *live* search (first pass only) gives partials; at a few points in time it starts over
-   from the utterance's beginning with the mean of what has been heard by then, and catches up within a few frames;
+   from the utterance's beginning with the mean of what has been heard by then;
 2. once enough has been heard for a good mean, the *final* search (all passes) takes over in the same way;
 3. an utterance that ends before that is simply decoded again, with the true mean;
 4. a guess at the words ends the search, since the later passes run only then. Where the utterance goes on all the
@@ -44,10 +44,6 @@ _SHORTEST_FRAMES: Final = 10
 """An utterance of less than 200 ms holds no word."""
 _RESTARTS: Final = (20, 40, 80)
 """Frames after which the search starts over with a better mean: 0.4, 0.8 and 1.6 s; the last time as the final one."""
-_CATCH_UP: Final = 8
-"""Frames decoded for each new one while behind: 160 ms of audio cost about 6 ms."""
-_TRUE_MEAN_BELOW: Final = 100
-"""Utterances of fewer frames (2 s) are decoded again from the start: it is quick, and their mean is still uncertain."""
 _FIRST_MEAN: Final[NDArray[np.float64]] = np.array([50.0, *[0.0] * 12])
 """Cepstral mean before anything has been heard: loud enough for speech at a usual level."""
 _PRIOR_FRAMES: Final = 500
@@ -154,9 +150,7 @@ class Utterance:
             if self._guess is not None:
                 self._guess = None
                 self._begin("live" if self._restarts else "final")
-            self._decode(_CATCH_UP)
-            if self._decoded < len(self._frames):
-                continue
+            self._decode()
             self._text = _hypothesis(self._decoder)
             if self._restarts and len(self._frames) >= self._restarts[0]:
                 self._restart()
@@ -178,19 +172,18 @@ class Utterance:
         if len(self._frames) < _SHORTEST_FRAMES:
             self._stop()
             return Recognition("", 0.0)
-        if self._restarts or len(self._frames) < _TRUE_MEAN_BELOW:
+        if self._restarts:
             # Taken by ourselves: a decoder that has once been given audio bit by bit goes on to use the mean it was
             # given, even when it gets an utterance whole.
-            self._decode_all()
             self._mean = self._heard_mean()
             self._stop()
             self._begin("final")
-        self._decode_all()
+        self._decode()
         found = self._read()
         if len(self._frames) > _REACTION_FRAMES or found.recognition.confidence >= _CLEAR:
             return found.recognition
         self._begin("reaction")
-        self._decode_all()
+        self._decode()
         reaction = self._read()
         likelier = reaction.score > found.score and reaction.recognition.confidence >= _REACTION
         return reaction.recognition if likelier else found.recognition
@@ -208,6 +201,7 @@ class Utterance:
         self._mean = self._heard_mean()
         self._decoder.end_utt()
         self._begin("live" if self._restarts else "final")
+        self._decode()
 
     def _begin(self, search: str) -> None:
         self._decoder.activate_search(search)
@@ -218,19 +212,15 @@ class Utterance:
     def _stop(self) -> None:
         """End a search whose result is of no interest. The final one fails to end when it has heard nothing."""
         if not self._decoded:
-            self._decode(_CATCH_UP)
+            self._decode()
         self._decoder.end_utt()
 
-    def _decode(self, frames: int) -> None:
-        """Decode up to so many frames of the backlog."""
-        chunk = b"".join(self._frames[self._decoded : self._decoded + frames])
+    def _decode(self) -> None:
+        """Decode what the search has not had yet."""
+        chunk = b"".join(self._frames[self._decoded :])
         if chunk:
             self._decoder.process_raw(chunk, False, False)
-            self._decoded = min(len(self._frames), self._decoded + frames)
-
-    def _decode_all(self) -> None:
-        """Decode the whole backlog."""
-        self._decode(len(self._frames) - self._decoded)
+            self._decoded = len(self._frames)
 
     def _heard_mean(self) -> NDArray[np.float64]:
         """Return the cepstral mean of the audio so far.

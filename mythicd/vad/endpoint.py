@@ -49,7 +49,7 @@ class EndpointSettings:
     preroll_ms: int = 400
     """Audio before the first voiced frame that belongs to the utterance: a soft first consonant."""
 
-    soft_ms: int = 100
+    soft_ms: int = 60
     """Silence after which the utterance may be over."""
 
     hard_ms: int = 500

@@ -37,7 +37,7 @@ def test_one_utterance_from_start_to_end() -> None:
     events = Endpointer().add(silence(1000) + speech(600) + silence(700))
     assert events == [
         SpeechStart(sample=1060 * MS, start=600 * MS, first_voiced=1000 * MS),
-        SoftEnd(sample=1700 * MS, last_voiced=1600 * MS),
+        SoftEnd(sample=1660 * MS, last_voiced=1600 * MS),
         HardEnd(sample=2100 * MS, last_voiced=1600 * MS, reason="silence"),
     ]
 
@@ -48,7 +48,7 @@ def test_events_come_with_the_frame_that_decides_them() -> None:
     assert [type(event) for event in endpointer.add(speech(20))] == [SpeechStart]
     assert endpointer.speaking
     endpointer.add(speech(100))
-    assert endpointer.add(silence(80)) == []
+    assert endpointer.add(silence(40)) == []
     assert [type(event) for event in endpointer.add(silence(20))] == [SoftEnd]
 
 
@@ -118,9 +118,9 @@ def test_push_to_talk_ends_at_once_and_keeps_the_tail() -> None:
     endpointer.add(silence(400))
     endpointer.press()
     assert [type(event) for event in endpointer.add(speech(300) + silence(2000))] == [SpeechStart, SoftEnd]
-    resumed = endpointer.add(speech(100) + silence(60))
+    resumed = endpointer.add(speech(100) + silence(40))
     assert [type(event) for event in resumed] == [SpeechResumed]
-    assert endpointer.release() == [HardEnd(2860 * MS, 2800 * MS, "released")]
+    assert endpointer.release() == [HardEnd(2840 * MS, 2800 * MS, "released")]
     assert not endpointer.speaking
 
 
