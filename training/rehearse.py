@@ -3,7 +3,8 @@
 What the exam gives the model is chosen by the exam. Here everything is the daemon's: its retrieval over
 worlds/lanternport, its packing under the starter profile's budgets, its intents and the tools they offer, its prompt
 and its grammar. Nothing of it is new to the model's makers, so the figures say that the product works, not how well the
-model generalises.
+model generalises. With `--ahead` each question is heard word by word, as it is while a player speaks: then lines that
+half a question called for stand in the prompt before those that the whole one does.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mythicd.memory.packing import Surroundings, pack, within
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope
 from mythicd.memory.store import Store
+from mythicd.recollection import Found
 from mythicd.surroundings import estimate_tokens
 from mythicd.worldfile import load_world
 from training.answer import Answerer
@@ -53,7 +55,10 @@ class Part:
 class Stage:
     """The sample world, searched as the daemon searches it."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, *, ahead: bool = False) -> None:
+        self._ahead = ahead
+        self.spare = 0
+        """Lines that stood in prompts though the whole question does not call for them."""
         self.world = load_world(_ROOT / "worlds" / "lanternport")
         self._settings = settings
         self._store = Store(folder / "memory.db")
@@ -75,6 +80,29 @@ class Stage:
     async def prompt(self, npc: str, words: str) -> tuple[Prompt, list[ToolSpec]]:
         """The prompt of a first turn, and the tools that it offers."""
         card, rag = self.world.characters[npc], self._settings.rag
+        found = await self._find(npc, words)
+        if self._ahead:
+            plain, found = found, await self._look_ahead(npc, words, found)
+            self.spare += len(found.sections.lore) - len(plain.sections.lore)
+        persona = within(card.persona_lines(), rag.budgets.persona, estimate_tokens)
+        character = prompt.character_part(card.name, card.archetype, card.manner, persona)
+        offered = [tool.spec() for tool in found.tools.values()]
+        return prompt.build(self._front, character, (), words, found.sections), offered
+
+    async def _look_ahead(self, npc: str, words: str, whole: Found) -> Found:
+        """Return what is found for the words, behind what was found for the first of them."""
+        spoken = words.split()
+        ahead: Found | None = None
+        for number in range(1, len(spoken)):
+            found = await self._find(npc, " ".join(spoken[:number]))
+            if ahead is not None and found.is_telling:
+                ahead = ahead.joined(found)
+            elif found.is_telling:
+                ahead = found
+        return whole if ahead is None else ahead.joined(whole)
+
+    async def _find(self, npc: str, words: str) -> Found:
+        card, rag = self.world.characters[npc], self._settings.rag
         intent = intents.classify(words)
         query = build_query(words, previous="", intent=intent, scene_tags=(card.zone,))
         vector = (await self._embedder.embed([query.text]))[0]
@@ -85,11 +113,8 @@ class Stage:
         )
         around = Surroundings(zone=card.zone.replace("_", " "))
         packed = pack(words, lore, [], around, rag.budgets, estimate_tokens)
-        persona = within(card.persona_lines(), rag.budgets.persona, estimate_tokens)
-        character = prompt.character_part(card.name, card.archetype, card.manner, persona)
         sections = prompt.Sections(packed.lore, packed.recent, packed.scene)
-        offered = [tool.spec() for tool in intents.tools_for(intent, self.world.tools)]
-        return prompt.build(self._front, character, (), words, sections), offered
+        return Found(sections, {tool.name: tool for tool in intents.tools_for(intent, self.world.tools)})
 
 
 def parts(stage: Stage) -> Iterator[Part]:
@@ -128,7 +153,7 @@ def _says(gold: str) -> Callable[[str], bool]:
     return lambda reply: "<tool_call>" not in reply and any(value in plain(reply) for value in gold.split("|"))
 
 
-async def rehearse(model: Path, persona: int | None, verbose: bool) -> None:
+async def rehearse(model: Path, persona: int | None, verbose: bool, ahead: bool) -> None:
     """Ask everything and print the table."""
     settings = load_settings(_ROOT / "profiles" / "starter.yaml")
     if persona is not None:
@@ -139,7 +164,7 @@ async def rehearse(model: Path, persona: int | None, verbose: bool) -> None:
     counted: dict[str, Counter[bool]] = {}
     longest = 0
     with TemporaryDirectory() as folder:
-        stage = Stage(settings, Path(folder))
+        stage = Stage(settings, Path(folder), ahead=ahead)
         await stage.open()
         for part in parts(stage):
             built, tools = await stage.prompt(part.npc, part.words)
@@ -156,6 +181,8 @@ async def rehearse(model: Path, persona: int | None, verbose: bool) -> None:
     for group, verdicts in counted.items():
         print(line(group, verdicts[True], verdicts.total()))
     print(f"longest reply: {longest} tokens")
+    if ahead:
+        print(f"lines that nobody asked for in the end: {stage.spare}")
 
 
 def main() -> None:
@@ -164,8 +191,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--persona", type=int, help="tokens of the persona section, instead of the profile's")
     parser.add_argument("--verbose", action="store_true", help="print right replies too")
+    parser.add_argument("--ahead", action="store_true", help="hear each question word by word")
     options = parser.parse_args()
-    asyncio.run(rehearse(options.model, options.persona, options.verbose))
+    asyncio.run(rehearse(options.model, options.persona, options.verbose, options.ahead))
 
 
 if __name__ == "__main__":
