@@ -68,7 +68,10 @@ class _Glimpse:
 
 
 class LookAhead:
-    """One character's looks ahead: one at a time, and each sees all that was said until then."""
+    """One character's looks ahead: one at a time, and each sees all that was said until then.
+
+    The model is not waited for: it goes on from where it has got as soon as there is more to read, or other.
+    """
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class LookAhead:
         self._is_free = is_free
         self._ready = ready
         self._side = SideWork(f"{npc_id} looks ahead")
+        self._reading = SideWork(f"{npc_id} reads ahead")
         self._glimpse = _Glimpse()
         self._to_undo = False
 
@@ -125,14 +129,18 @@ class LookAhead:
     async def undo(self) -> None:
         """Take back what was prepared for nothing."""
         if self._to_undo:
-            await self._side.stop()
+            await self._rest()
             self._to_undo = False
             await self._llm.rollback(self._llm_id)
 
     async def stop(self) -> None:
         """Look no more."""
         self._glimpse.over = True
+        await self._rest()
+
+    async def _rest(self) -> None:
         await self._side.stop()
+        await self._reading.stop()
 
     async def _look(self) -> None:
         while self._glimpse.is_new and not self._glimpse.over:
@@ -155,10 +163,14 @@ class LookAhead:
             glimpse.found, glimpse.changes = glimpse.found.joined(found), glimpse.changes + 1
         elif glimpse.prepared == partial.stable:
             return
+        self._reading.instead(lambda: self._read(glimpse, partial.stable))
+
+    async def _read(self, glimpse: _Glimpse, stable: str) -> None:
         await self._ready()
         if not glimpse.over and self._is_free():
-            glimpse.prepared = partial.stable
-            await self._llm.prepare(self._llm_id, self._mind.turn_prompt(partial.stable, glimpse.found.sections))
+            assert glimpse.found is not None, "there is something to read"
+            glimpse.prepared = stable
+            await self._llm.prepare(self._llm_id, self._mind.turn_prompt(stable, glimpse.found.sections))
 
     def _is_news(self, glimpse: _Glimpse, found: Found) -> bool:
         """Whether what was found now belongs into the prompt. Half a word that calls for nothing says nothing."""

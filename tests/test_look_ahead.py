@@ -295,6 +295,7 @@ def test_a_slow_model_does_not_hold_up_the_turn() -> None:
             await p.say(2.0)
             done = await p.done()
             read = sum(len(text.split()) for text in ("You are in a town.", p.llm.requests[0].prompt.character))
+            assert len(p.llm.prepared) >= 2, "what is new is asked for at once, not behind what was asked before"
             assert 0 < p.llm.evaluated[0] < read, "it went on from where that had got"
             assert done.marks["prefill_done"] - done.marks["context_ready"] < 1000 * (0.11 + p.llm.evaluated[0] / 10)
 
