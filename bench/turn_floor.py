@@ -128,7 +128,9 @@ class Alone:
 
         thought = self.thought(npc)
         ahead = await thought.glance("t-1", " ".join(words.split()[:-1]))
-        sections = ahead.joined(await thought.glance("t-1", words)).sections
+        found = (await thought.glance("t-1", words)).sections
+        lines = [*ahead.sections.lore, *(line for line in found.lore if line not in ahead.sections.lore)]
+        sections = prompt.Sections(tuple(lines), found.recent, found.scene)
         await rooms.llm.attend(npc, thought.resting_prompt())
         sure = " ".join(words.split()[:-UNSURE_WORDS])
         await rooms.llm.prepare(npc, thought.turn_prompt(sure, ahead.sections))

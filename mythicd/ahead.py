@@ -27,6 +27,7 @@ from typing import Protocol
 from mythicd.asr.transcript import Partial
 from mythicd.dialogue.prompt import Sections
 from mythicd.engines import Llm, Prompt
+from mythicd.memory.query import content_words
 from mythicd.recollection import Found
 from mythicd.sidework import SideWork
 
@@ -156,7 +157,9 @@ class LookAhead:
         found = await self._mind.glance(glimpse.turn_id, partial.text)
         if glimpse.found is None:
             count = len(partial.stable.split())
-            if not (found.is_telling or count >= FEW_WORDS or (count > 0 and partial.stable == partial.text)):
+            # Words that say nothing themselves find what was talked about before.
+            tells = found.is_telling and bool(content_words(partial.text))
+            if not (tells or count >= FEW_WORDS or (count > 0 and partial.stable == partial.text)):
                 return
             glimpse.found = found
         elif self._is_news(glimpse, found):

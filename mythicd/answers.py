@@ -107,7 +107,6 @@ class Answers:
     def prepare(self, turn: Turn) -> None:
         """Begin an answer that does not count yet, unless that would be in the way."""
         if turn.revision is None and self._may_prepare(turn):
-            turn.tries += 1
             self._rooms.figures.prepared += 1
             self._begin(turn, Revision(Commitment(self._outlet.send), Timeline(), turn.words or None))
 
@@ -228,7 +227,10 @@ class Answers:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GUESS_AFTER_S):
                 await revision.commitment.until_committed()
-        heard = None if revision.commitment.is_committed else await self._guess()
+        heard = None
+        if not revision.commitment.is_committed:
+            turn.tries += 1
+            heard = await self._guess()
         if heard is None or revision.commitment.is_committed:
             return begun is not None
         revision.words, revision.confidence = turn.with_before(heard.text), heard.confidence

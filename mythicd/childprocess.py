@@ -1,6 +1,6 @@
 """An engine in a process of its own: for one that keeps the interpreter's lock while it works, or may crash.
 
-    parent                                                 child: python -m mythicd.childprocess
+    parent                                                 child: another interpreter, the same modules
     Child(name, make) ── start ──> process ──────────────> engine = make()
     await child.call("method", …) ── pipe, in order ─────> engine.method(…)
                                   <──────────── result, or the exception it raised
@@ -9,14 +9,15 @@ One call at a time, on a thread that waits outside the interpreter's lock. The c
 the parent ends, however it ends, the child reads the end of it and goes. When the child dies, every call raises
 EngineError from then on.
 
-multiprocessing would load the parent's main module in the child and keep processes that are children from having some;
-a host program that embeds the daemon would have to know.
+multiprocessing would load the parent's main module in the child and keep processes that are children from having some.
+The child is `sys.executable`: a program that embeds the interpreter sets that to one that takes `-P -c`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -28,8 +29,15 @@ from typing import IO, Any, Final
 from mythicd.errors import EngineError, MythicError
 from mythicd.worker import Worker
 
+log = logging.getLogger(__name__)
+
 LEAVES_S: Final = 2.0
 """How long a child may take to end once nobody asks it any more."""
+
+# The parent's modules, wherever it has them from, and not those that lie where it was started.
+_BOOT: Final = (
+    "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); from mythicd.childprocess import serve; serve()"
+)
 
 
 class Child:
@@ -45,7 +53,8 @@ class Child:
     @property
     def alive(self) -> bool:
         """Whether calls can be made."""
-        return self._process is not None
+        process = self._process
+        return process is not None and process.poll() is None
 
     @property
     def pid(self) -> int | None:
@@ -67,6 +76,12 @@ class Child:
             raise EngineError(f"The engine {self._name!r} is not running.", remedy="Start it first.")
         return await self._worker.call(self._ask, method, *arguments)
 
+    def kill(self) -> None:
+        """End the process at once: whatever it is in the middle of fails. May be called from any thread."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     async def close(self) -> None:
         """End the process, in the middle of a call if that takes long. Closing twice does nothing."""
         worker, self._worker = self._worker, None
@@ -74,9 +89,8 @@ class Child:
             return
         ended = asyncio.ensure_future(worker.call(self._end))
         await asyncio.wait([ended], timeout=LEAVES_S)
-        process = self._process
-        if not ended.done() and process is not None:
-            process.kill()
+        if not ended.done():
+            self.kill()
         await ended
         await worker.close()
 
@@ -85,7 +99,7 @@ class Child:
     def _start(self) -> None:
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
+                [sys.executable, "-P", "-c", _BOOT],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -119,7 +133,7 @@ class Child:
         assert self._process is not None, "it was asked something"
         try:
             fine, value = pickle.load(_pipe(self._process.stdout))  # noqa: S301 - from our own child
-        except (EOFError, OSError, pickle.UnpicklingError):
+        except Exception:  # what cannot be unpickled leaves nobody knowing where the next answer begins
             raise self._died() from None
         if fine:
             return value
@@ -162,15 +176,15 @@ def _write(pipe: IO[bytes], what: object) -> None:
 
 
 def serve() -> None:
-    """Answer calls until the input ends."""
+    """Answer calls until the input ends. The parent's `sys.path` has been read from it already."""
+    logging.basicConfig()
     # Ctrl-C in a terminal reaches the whole group, and is the parent's to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not stand among the answers
     with contextlib.suppress(EOFError, OSError):  # the parent is gone, or wants no more
-        sys.path[:] = pickle.load(asked)  # noqa: S301 - from our own parent
         try:
-            engine = pickle.load(asked)()  # noqa: S301
+            engine = pickle.load(asked)()  # noqa: S301 - from our own parent
         except Exception as error:
             _write(answers, (False, _portable(error)))
             return
@@ -185,9 +199,8 @@ def serve() -> None:
 
 
 def _portable(error: Exception) -> MythicError:
-    """Return the error as it can be pickled: our own are, and of others only what they say is of use."""
-    return error if isinstance(error, MythicError) else EngineError(f"{type(error).__name__}: {error}")
-
-
-if __name__ == "__main__":
-    serve()
+    """Return the error as it can be pickled: our own are. Of others the log has the rest."""
+    if isinstance(error, MythicError):
+        return error
+    log.error("an engine failed", exc_info=error)
+    return EngineError(f"{type(error).__name__}: {error}")

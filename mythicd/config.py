@@ -110,7 +110,7 @@ class TtsSettings(Strict, frozen=True, kw_only=True):
 
 
 class BudgetSettings(Strict, frozen=True, kw_only=True):
-    """Most tokens in each section of a prompt."""
+    """Most tokens in each section of a prompt; of lore and recent, 48 more may stay that half a question called for."""
 
     persona: Positive = 200
     lore: Positive = 400

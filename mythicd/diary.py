@@ -15,6 +15,7 @@ from mythicd.errors import MythicError
 from mythicd.memory.records import Speaker, ToolRecord, Utterance
 from mythicd.memory.store import Store
 from mythicd.notebook import Notebook
+from mythicd.recollection import SPARE_TOKENS
 from mythicd.surroundings import Surroundings, estimate_tokens
 
 REMEMBERED = 24
@@ -79,7 +80,8 @@ class Diary:
         budgets = settings.rag.budgets
         fixed = estimate_tokens(prompt.world + prompt.character)
         own = self._stage.card(self._npc_id).llm.max_tokens
-        fixed += budgets.lore + budgets.recent + budgets.scene + (settings.llm.max_tokens if own is None else own)
+        fixed += budgets.lore + budgets.recent + 2 * SPARE_TOKENS + budgets.scene
+        fixed += settings.llm.max_tokens if own is None else own
         self._history.shorten(max(0, settings.kv.max_ctx_tokens - fixed), estimate_tokens)
 
     def compact_history(self) -> None:

@@ -267,6 +267,9 @@ class Ear:
             self._finishing = asyncio.ensure_future(stream.finish())
             try:
                 recognition = await self._finishing
+            except BaseException:
+                await stream.abandon()  # it may not have come as far as to end
+                raise
             finally:
                 self._finishing = None
         timeline = self._timeline(said, hard_s)

@@ -1,8 +1,8 @@
 """Builds the engines that a profile asks for, in the host it asks for, and owns them from start to stop.
 
-Here every engine runs in a thread of the daemon (each owns its `Worker`). An optional engine that is missing makes the
-daemon poorer, not dead: its `EngineUnavailable` becomes a notice that names the command which mends it. The engines
-that nothing works without raise.
+Here every engine runs in a thread of the daemon (each owns its `Worker`), which for pocketsphinx waits for a process.
+An optional engine that is missing makes the daemon poorer, not dead: its `EngineUnavailable` becomes a notice that
+names the command which mends it. The engines that nothing works without raise.
 """
 
 from __future__ import annotations

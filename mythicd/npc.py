@@ -333,7 +333,8 @@ class Character:
                 if turn.revision is not None and turn.revision.commitment.is_committed:
                     turn.before = turn.words
                 self._answers.undo(turn)
-                self._murmuring.rolled_back()
+                if turn.tries:
+                    self._murmuring.rolled_back()
             case Command.COMMIT:
                 assert turn is not None, "the state table opens a turn before it is answered"
                 self._answers.commit(turn)

@@ -8,7 +8,7 @@ and where they call for more, that comes behind it (`Found.joined`): a prompt wh
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mythicd.dialogue import intent as intents
@@ -25,8 +25,8 @@ from mythicd.worldfile import ToolDefinition
 T = TypeVar("T")
 
 SPARE_TOKENS = 48
-"""Most tokens of lines, in each section, that stay before new ones though the words do not call for them any more:
-three or four sentences. Of these a language model must find the right one."""
+"""Tokens of lines, in each section, that may stay when new ones come behind them, though the words do not call for
+them any more: three or four sentences. Of these a language model must find the right one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Found:
     """Those that are offered for these words."""
     failures: tuple[str, ...] = ()
     """Lines of the sections that tell of tool calls that failed."""
+    edition: object = field(default=None, compare=False)
+    """The world's files they were found in, by identity."""
 
     @property
     def is_telling(self) -> bool:
@@ -61,12 +63,14 @@ class Found:
     def joined(self, later: Found) -> Found:
         """Return what later words call for, behind what is in here: of a prompt with these sections most stays."""
         if self.holds(later):
-            return Found(self.sections, later.tools, later.failures)
-        if self.failures != later.failures:
-            return later
+            return Found(self.sections, later.tools, later.failures, later.edition)
         mine, theirs = self.sections, later.sections
+        # What was told, where she is, or the world itself has changed: then nothing of before stays.
+        same_place = mine.scene.get("zone") == theirs.scene.get("zone")
+        if self.failures != later.failures or not same_place or self.edition is not later.edition:
+            return later
         lines = _joined(mine.lore, theirs.lore), _joined(mine.recent, theirs.recent)
-        return Found(prompt.Sections(*lines, theirs.scene), later.tools, later.failures)
+        return Found(prompt.Sections(*lines, theirs.scene), later.tools, later.failures, later.edition)
 
 
 class Recollection:
@@ -100,7 +104,7 @@ class Recollection:
 
         Where a part of memory fails, `missed` is told and the rest is searched; without `missed` it is raised.
         """
-        stage, rag = self._stage, self._stage.settings.rag
+        stage, rag, edition = self._stage, self._stage.settings.rag, self._stage.edition
         intent = intents.classify(words)
         channels = intents.channels(intent)
         zone = stage.zone(self._npc_id)
@@ -121,7 +125,7 @@ class Recollection:
         failures = self._failures()
         sections = prompt.Sections(packed.lore, (*failures, *packed.recent), packed.scene)
         tools = {tool.name: tool for tool in intents.tools_for(intent, stage.tools)}
-        return Found(sections, tools, failures)
+        return Found(sections, tools, failures, edition)
 
     def _around(self, zone: str, wanted: bool) -> Around:
         """Return what is around the character, as the prompt's scene is made of it."""

@@ -50,6 +50,10 @@ class Surroundings(Protocol):
         """The daemon's settings."""
 
     @property
+    def edition(self) -> object:
+        """The same object until the world's files change."""
+
+    @property
     def things(self) -> Mapping[str, Mapping[str, Thing]]:
         """What tools can be pointed at, by kind, then id."""
 

@@ -54,7 +54,7 @@ class Turn:
     revision: Revision | None = None
     """The answer that is being made, or was."""
     tries: int = 0
-    """Answers that were prepared for it."""
+    """Answers that were prepared for it, in pauses that were longer than a stop within a word."""
     noted: bool = False
     """Whether the player's words are written down."""
     was_late: bool = False

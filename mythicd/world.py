@@ -334,6 +334,11 @@ class Stage:
         return self._house.names
 
     @property
+    def edition(self) -> object:
+        """The same object until the world's files change."""
+        return self._house.world
+
+    @property
     def name_beginnings(self) -> frozenset[str]:
         """What begins the longer ones among its people's names."""
         return self._house.name_beginnings

@@ -65,6 +65,10 @@ class Place:
         self.writes = SamplingOverride()
         """What every card says of how its character writes."""
 
+    @property
+    def edition(self) -> object:
+        return self
+
     def card(self, npc_id: str) -> PersonaCard:
         return PersonaCard(name=npc_id.title(), backstory=("You keep a tavern.",), llm=self.writes)
 

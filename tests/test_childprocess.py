@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from mythicd.childprocess import LEAVES_S, Child
-from mythicd.errors import Busy, EngineError, ModelError
+from mythicd.errors import Busy, EngineError, ModelError, MythicError
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="there are no signals")
 
@@ -66,6 +68,17 @@ class Engine:
     def leave(self) -> None:
         """End without a word."""
         os._exit(3)
+
+    def strange(self) -> None:
+        """Raise what can be pickled and not be made again."""
+        raise Strange("one", 2)
+
+
+class Strange(MythicError):
+    """An error with a signature of its own."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"{what} {number}")
 
 
 class Unloadable:
@@ -123,6 +136,34 @@ async def test_a_death_is_told_and_another_one_is_started(how: str, told: str) -
     assert not child.alive
     with pytest.raises(EngineError, match="has ended"):
         await child.call("add", 1)
+    await child.close()
+
+
+@needs_signals
+async def test_a_death_that_nobody_was_told_of_is_seen(child: Child) -> None:
+    child.kill()
+    for _ in range(500):
+        if not child.alive:
+            break
+        await asyncio.sleep(0.01)
+    assert not child.alive
+
+
+async def test_an_answer_that_cannot_be_read_ends_it(child: Child) -> None:
+    with pytest.raises(EngineError, match="counter"):
+        await child.call("strange")
+    assert not child.alive
+
+
+async def test_it_has_our_modules_and_not_those_that_lie_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "signal.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.py").write_text("class Mine:\n    def name(self): return 'mine'\n")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    child = Child("mine", importlib.import_module("mine").Mine)
+    await child.start()
+    assert await child.call("name") == "mine"
     await child.close()
 
 

@@ -90,6 +90,21 @@ def test_what_is_found_is_read_before_any_word_is_sure() -> None:
     run(play())
 
 
+def test_words_that_say_nothing_yet_do_not_look_up_what_was_talked_about() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.asr.hears, p.store.lore = QUESTION, {"tavern": HOURS, "cellar": CELLAR}
+            await p.say(1.6)
+            await p.done()
+            before = len(p.llm.prepared)
+            p.asr.hears = "what is the cellar like then"
+            await p.say(2.0)
+            await p.done(2)
+            assert all(told(each.turn[0].content) in ([], [CELLAR]) for each in p.llm.prepared[before:])
+
+    run(play())
+
+
 def test_a_word_that_was_taken_for_another_one_costs_nothing() -> None:
     async def play() -> None:
         async with Screenplay() as p:

@@ -74,9 +74,21 @@ def test_what_is_called_for_comes_behind_what_is_here(
 
 
 def test_the_rest_is_what_was_found_last() -> None:
-    later = replace(with_(lore=("d",), zone="market"), tools={"show": object()})  # type: ignore[dict-item]
+    later = replace(with_(lore=("d",), zone="pier", time="noon"), tools={"show": object()})  # type: ignore[dict-item]
     found = HERE.joined(later)
-    assert found.sections == Sections(("a", "b", "d"), ("f", "c"), {"zone": "market"})
+    assert found.sections == Sections(("a", "b", "d"), ("f", "c"), {"zone": "pier", "time": "noon"})
     assert found.tools == later.tools
-    assert HERE.joined(replace(later, failures=())) == replace(later, failures=()), "what is told once comes first"
     assert HERE.joined(with_()).sections is HERE.sections
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"failures": ()},
+        {"edition": object()},
+        {"sections": Sections(("d",), ("f", "c"), {"zone": "market"})},
+    ],
+)
+def test_nothing_stays_of_another_place_or_another_world(change: dict[str, object]) -> None:
+    later = replace(with_(lore=("d",)), **change)  # type: ignore[arg-type]
+    assert HERE.joined(later) is later

@@ -74,7 +74,6 @@ class Recogniser:
         self._idle: list[tuple[WorldModel, Any]] = []
         """Decoders that wait for an utterance, with the model each was loaded for."""
         self._open: dict[int, tuple[WorldModel, Any, Utterance]] = {}
-        self._opened = 0
 
     def learn(self, vocabulary: Vocabulary, folder: Path) -> None:
         """Expect these words from now on. Models are kept in the folder. Raises ModelError."""
@@ -82,17 +81,15 @@ class Recogniser:
         decoder = _load(model)
         self._model, self._idle = model, [(model, decoder)]
 
-    def open(self) -> int:
-        """Begin an utterance; return its number."""
+    def open(self, number: int) -> None:
+        """Begin an utterance, which is known by this number."""
         if self._idle:
             model, decoder = self._idle.pop()
         elif self._model is not None:
             model, decoder = self._model, _load(self._model)
         else:
             raise EngineError("The recogniser has no language model.", remedy="Teach it a vocabulary first.")
-        self._opened += 1
-        self._open[self._opened] = model, decoder, Utterance(decoder)
-        return self._opened
+        self._open[number] = model, decoder, Utterance(decoder)
 
     def push(self, number: int, pcm: bytes) -> str:
         """Take audio of an utterance; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
@@ -111,7 +108,9 @@ class Recogniser:
             self._give_back(model, decoder)
 
     def abandon(self, number: int) -> None:
-        """Throw an utterance away."""
+        """Throw an utterance away, if it was ever begun."""
+        if number not in self._open:
+            return
         model, decoder, utterance = self._open.pop(number)
         try:
             utterance.abandon()

@@ -7,16 +7,20 @@ process neither the language model nor the voice could go on meanwhile, and it i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Final
 
 from mythicd.asr.decoder import Recogniser
 from mythicd.audio import to_array
 from mythicd.childprocess import Child
 from mythicd.engines import Recognition, Vocabulary
 from mythicd.errors import Busy, EngineError
+
+LATE_S: Final = 20.0
+"""A process that takes longer to let go of an utterance is taken for hung, and ended."""
 
 
 class PocketSphinxAsr:
@@ -30,6 +34,7 @@ class PocketSphinxAsr:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._vocabulary = Vocabulary()
         self._open = 0
+        self._numbers = count(1)
         self._mending = asyncio.Lock()
 
     @property
@@ -38,7 +43,8 @@ class PocketSphinxAsr:
         return self._child.pid if self._child is not None else None
 
     async def start(self) -> None:
-        """Load the acoustic model. Raises EngineUnavailable without the package, ModelError without its model."""
+        """Load the acoustic model. Raises EngineUnavailable without the package, ModelError without its model,
+        EngineError where no process can be started."""
         if self._cache_dir is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="mythic-asr-")
         try:
@@ -49,8 +55,9 @@ class PocketSphinxAsr:
 
     async def learn(self, vocabulary: Vocabulary) -> None:
         """Expect the names and lore of this world from now on. Streams already open keep what they had."""
-        await self._running().call("learn", vocabulary, self._folder())
         self._vocabulary = vocabulary
+        child = await self._mended()
+        await child.call("learn", vocabulary, self._folder())
 
     async def open(self) -> PocketSphinxStream:
         """Begin an utterance. Raises Busy when `max_streams` are open."""
@@ -59,23 +66,36 @@ class PocketSphinxAsr:
             raise Busy(
                 f"All {self._max_streams} recognisers are listening.", remedy="Finish or abandon an utterance first."
             )
-        self._open += 1
         try:
-            child = await self._mended()
-            number = int(await child.call("open"))
-        except BaseException:
-            self._open -= 1
-            raise
-        return PocketSphinxStream(child, number, self._closed)
+            return await self._open_stream()
+        except EngineError:
+            if self._running().alive:
+                raise
+            return await self._open_stream()  # it died just now, and is started again
 
     async def stop(self) -> None:
         """Free the models and end the process."""
-        child, self._child = self._child, None
-        if child is not None:
-            await child.close()
+        async with self._mending:
+            child, self._child = self._child, None
+            if child is not None:
+                await child.close()
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+
+    async def _open_stream(self) -> PocketSphinxStream:
+        self._open += 1
+        stream = None
+        try:
+            stream = PocketSphinxStream(await self._mended(), next(self._numbers), self._closed)
+            await stream.begin()
+        except BaseException:
+            if stream is None:
+                self._open -= 1
+            else:  # it may be open over there though nobody waited for it
+                await stream.abandon()
+            raise
+        return stream
 
     async def _begin(self) -> Child:
         """Start a process with the words that are known."""
@@ -120,6 +140,10 @@ class PocketSphinxStream:
         self._number: int | None = number
         self._closed = closed
 
+    async def begin(self) -> None:
+        """Open it."""
+        await self._child.call("open", self._unfinished())
+
     async def push(self, pcm: bytes) -> str:
         """Take s16le 16 kHz audio; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
         number = self._unfinished()
@@ -142,8 +166,11 @@ class PocketSphinxStream:
         """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
         if self._number is not None:
             number = self._end()
-            with contextlib.suppress(EngineError):  # its process has died, and the utterance with it
-                await asyncio.shield(self._child.call("abandon", number))
+            leaving = asyncio.ensure_future(self._child.call("abandon", number))
+            leaving.add_done_callback(_ignore)  # its process may have died, and the utterance with it
+            done, _ = await asyncio.wait([leaving], timeout=LATE_S)
+            if not done:
+                self._child.kill()
 
     def _end(self) -> int:
         number, self._number = self._unfinished(), None
@@ -154,3 +181,9 @@ class PocketSphinxStream:
         if self._number is None:
             raise EngineError("This utterance is over.", remedy="Open another one.")
         return self._number
+
+
+def _ignore(done: asyncio.Future[None]) -> None:
+    """Take note of how it ended, so that nobody is told of what nobody waits for."""
+    if not done.cancelled():
+        done.exception()

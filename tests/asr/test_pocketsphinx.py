@@ -282,6 +282,47 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install" in caught.value.remedy
 
 
+async def test_a_recogniser_that_died_unseen_costs_nothing(asr: PocketSphinxAsr) -> None:
+    for _ in range(2):
+        psutil.Process(asr.pid).kill()
+        await asyncio.sleep(0.1)
+        assert (await hear(await asr.open(), say("Who is Orsolo?")))[0].text == "who is orsolo"
+    psutil.Process(asr.pid).kill()
+    await asyncio.sleep(0.1)
+    await asr.learn(Vocabulary(people=("Quibbledorf",)))
+    assert (await hear(await asr.open(), say("Who is Quibbledorf?")))[0].text == "who is quibbledorf"
+
+
+async def test_an_utterance_that_nobody_waited_for_leaves_nothing(models: Path) -> None:
+    engine = PocketSphinxAsr(cache_dir=models, max_streams=1)
+    await engine.start()
+    for _ in range(8):
+        opening = asyncio.create_task(engine.open())
+        await asyncio.sleep(0.001)
+        opening.cancel()
+        (opened,) = await asyncio.gather(opening, return_exceptions=True)
+        if not isinstance(opened, BaseException):
+            await opened.abandon()
+    process = psutil.Process(engine.pid)
+    before = process.memory_info().rss
+    for _ in range(4):
+        await (await engine.open()).abandon()
+    assert process.memory_info().rss - before < 8e6, "there is one decoder, and it was given back each time"
+    await engine.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no signals")
+async def test_a_recogniser_that_hangs_is_ended(asr: PocketSphinxAsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mythicd.asr.pocketsphinx.LATE_S", 0.3)
+    stream = await asr.open()
+    psutil.Process(asr.pid).suspend()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await stream.push(say("Who is Orsolo?"))
+    await stream.abandon()
+    assert (await hear(await asr.open(), say("Who is Orsolo?")))[0].text == "who is orsolo"
+
+
 async def test_a_recogniser_that_dies_costs_its_utterances_and_no_more(asr: PocketSphinxAsr) -> None:
     pcm = say("Who is Orsolo?")
     lost, forgotten = await asr.open(), await asr.open()
