@@ -30,8 +30,8 @@ demo: install
 
 # What runs at the pace of speech has the machine to itself; everything else shares its cores.
 test: install-dev
-	$(BIN)/python -m pytest -n logical --dist loadfile --ignore tests/daemon
-	$(BIN)/python -m pytest tests/daemon
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not realtime"
+	$(BIN)/python -m pytest tests/daemon -m realtime
 
 check: install-dev
 	$(BIN)/ruff format --check .

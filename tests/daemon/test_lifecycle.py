@@ -18,6 +18,8 @@ from mythicd.discovery import discover
 from mythicd.errors import DaemonUnreachable
 from tests.daemon import process
 
+pytestmark = pytest.mark.realtime
+
 
 def run_daemon(*arguments: str, data: Path, timeout: float = 60) -> tuple[int, str]:
     """Run `mythicd run` until it ends by itself; return exit code and output."""

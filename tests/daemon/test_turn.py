@@ -21,6 +21,8 @@ from mythicd.worldfile import load_world
 from tests.daemon import process
 from tests.daemon.process import DaemonProcess, say
 
+pytestmark = pytest.mark.realtime
+
 BARKEEP = "barkeep_01"
 HOURS = "When does the tavern close?"
 

@@ -17,6 +17,8 @@ from mythicd.client import DaemonClient, VoiceStream
 from tests.daemon.process import say
 from tests.daemon.room import Room, until
 
+pytestmark = pytest.mark.realtime
+
 BARKEEP = "barkeep_01"
 TELL = "What can you tell me about the market, the harbor, and the tavern?"
 PLAYER = "en-us+f2"

@@ -42,9 +42,6 @@ wait, wait|hang on|no, wait|that is not what I asked|forget it|when does the fer
 what is your name?|okay, where is the harbor?
 """
 
-EVERY = 2
-"""1 for all fifty of each: twice the time."""
-
 
 def test_a_command_stops_at_once() -> None:
     voice = Interruption()
@@ -194,9 +191,8 @@ async def test_every_second_one_over_a_speaking_character(models: Path, capsys: 
     await vad.start()
     await asr.start()
     await asr.learn(load_world(Path(__file__).parents[2] / "worlds" / "lanternport").vocabulary())
-    signs, interruptions = (list(enumerate(sayings(lines)))[::EVERY] for lines in (BACKCHANNELS, INTERRUPTIONS))
-    over = [await outcome(vad, asr, text, number) for number, text in signs]
-    against = [await outcome(vad, asr, text, number) for number, text in interruptions]
+    over = [await outcome(vad, asr, text, number) for number, text in enumerate(sayings(BACKCHANNELS))]
+    against = [await outcome(vad, asr, text, number) for number, text in enumerate(sayings(INTERRUPTIONS))]
     await asr.stop()
     await vad.stop()
     went_on = [each for each in over if each.stopped_ms is None]
@@ -205,8 +201,8 @@ async def test_every_second_one_over_a_speaking_character(models: Path, capsys: 
         print(f"\n  spoke on at {len(went_on)} of {len(over)} signs of listening,", end="")
         print(f" stopped at {len(times)} of {len(against)} interruptions after {times[len(times) // 2]:.0f} ms", end="")
         print(f" (p95 {times[int(0.95 * len(times))]:.0f})", end="")
-    assert len(over) == len(against) == 50 // EVERY
-    # Of all fifty, measured: 94 % and 96 %, 700 ms, p95 1180. Room for one more of each: no espeak-ng says a word twice
-    # in the same samples.
-    assert len(went_on) >= 0.88 * len(over), [each for each in over if each.stopped_ms is not None]
-    assert len(times) >= 0.88 * len(against), [each for each in against if each.stopped_ms is None]
+    assert len(over) == len(against) == 50
+    # Measured: 94 % and 98 %. Promised are 90 and 95 %; no espeak-ng says a word twice in the same samples, which is worth
+    # one case.
+    assert len(went_on) >= 0.90 * len(over), [each for each in over if each.stopped_ms is not None]
+    assert len(times) >= 0.94 * len(against), [each for each in against if each.stopped_ms is None]
