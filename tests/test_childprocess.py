@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from mythicd.childprocess import LEAVES_S, Child
-from mythicd.errors import Busy, EngineError, ModelError, MythicError
+from mythicd.errors import Busy, EngineError, ModelError
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="there are no signals")
 
@@ -74,8 +74,10 @@ class Engine:
         raise Strange("one", 2)
 
 
-class Strange(MythicError):
+class Strange(EngineError):
     """An error with a signature of its own."""
+
+    code = "STRANGE"
 
     def __init__(self, what: str, number: int) -> None:
         super().__init__(f"{what} {number}")

@@ -72,7 +72,12 @@ async def test_a_sign_of_listening_softens_her_and_no_more(client: DaemonClient)
         turn = [*before, *await client.turn()]
         done = turn[-1]
         assert isinstance(done, m.TurnTimeline)
-        assert [message.gain_db for message in turn if isinstance(message, m.Duck)] in ([-12.0, 0.0], [])
+        started = before[-1]
+        assert isinstance(started, m.StreamStart)
+        gains = [message.gain_db for message in turn if isinstance(message, m.Duck)]
+        # She may have said all she had to say before it was clear what was heard: then there is nothing to bring back.
+        was_short = client.streams[started.stream].clip.duration_s < 3.0
+        assert gains in ([-12.0, 0.0], []) or (gains == [-12.0] and was_short)
         assert not any(isinstance(message, m.Cutoff) for message in turn)
         assert done.heard == TELL and done.played == done.reply
 
