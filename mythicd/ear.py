@@ -5,8 +5,8 @@ no first consonant is lost. With push-to-talk the key itself says who speaks and
 and the release ends the turn at once; voice activity then only tells when the player speaks and pauses.
 
 At a pause (the soft end) the recogniser can be asked what the words are should the utterance end there (`guess`). Until
-the player goes on it is given nothing more: silence changes no words, and so what was guessed is final at the hard end,
-without another look.
+the player goes on it is given nothing more than the pause up to then: more silence changes no words, and so what was
+guessed is final at the hard end, without another look.
 
 Endpointing counts samples, so a replay is exact; the timeline's marks are on the monotonic clock (timeline.MicClock).
 """
@@ -144,6 +144,11 @@ class Ear:
         """Return what was said, should it end here. May be asked while audio comes in. Raises EngineError."""
         if self._finishing is not None:
             return await asyncio.shield(self._finishing)
+        if self._stream is None:
+            return Recognition("", 0.0)
+        if self._withheld:  # the pause so far: a short sound alone is understood with some silence behind it
+            silence, self._withheld = b"".join(self._withheld), []
+            await self._stream.push(silence)
         return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)
 
     def wait(self, ms: float) -> None:

@@ -10,6 +10,7 @@ ear: over                                             -> the words are final
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,6 +30,11 @@ from mythicd.turn import Turn
 
 PLAYERS_OWN = frozenset((State.LISTENING, State.PAUSING, State.DUCKED, State.BARGE_IN))
 """States in which the player is being heard."""
+
+
+ASK_AFTER_S = 0.08
+"""How much longer a pause of the voice over a character's must last before it is judged. "Mm-hm" is told from noise by
+the silence behind it: with the soft end's 60 ms alone none of 8 was, with 40 ms more 5, with 80 ms 7."""
 
 
 class Dialogue(Protocol):
@@ -163,6 +169,9 @@ class Listening:
 
     async def _ask(self) -> None:
         """The voice over the character's has paused: what did it say?"""
+        await asyncio.sleep(ASK_AFTER_S)
+        if not self._hearing.pause_ms:
+            return  # it was a stop within a word
         heard = await self._hearing.guess()
         if self._interruption is not None and self._dialogue.state is State.DUCKED:
             self._judge(self._interruption.end(self._hearing.voiced_ms, heard.text, heard.confidence))

@@ -63,23 +63,27 @@ async def test_a_pause_in_the_middle_of_a_question_does_not_end_it(client: Daemo
 
 
 async def test_a_sign_of_listening_softens_her_and_no_more(client: DaemonClient) -> None:
+    """In one of three tries: how often it is told from an interruption is measured elsewhere, in fifty cases."""
     await client.send(m.Attend(npc_id=BARKEEP))
+    softened = False
     async with Room(client, BARKEEP) as room:
-        await client.send(m.TextInput(npc_id=BARKEEP, text=TELL))
-        before = await until(client, m.StreamStart)
-        await asyncio.sleep(0.8)
-        await room.say(say("um hum"))
-        turn = [*before, *await client.turn()]
-        done = turn[-1]
-        assert isinstance(done, m.TurnTimeline)
-        started = before[-1]
-        assert isinstance(started, m.StreamStart)
-        gains = [message.gain_db for message in turn if isinstance(message, m.Duck)]
-        # She may have said all she had to say before it was clear what was heard: then there is nothing to bring back.
-        was_short = client.streams[started.stream].clip.duration_s < 3.0
-        assert gains in ([-12.0, 0.0], []) or (gains == [-12.0] and was_short)
-        assert not any(isinstance(message, m.Cutoff) for message in turn)
-        assert done.heard == TELL and done.played == done.reply
+        for _ in range(3):
+            await client.send(m.TextInput(npc_id=BARKEEP, text=TELL))
+            before = await until(client, m.StreamStart)
+            await asyncio.sleep(0.8)
+            await room.say(say("um hum"))
+            turn = [*before, *await client.turn()]
+            done = turn[-1]
+            assert isinstance(done, m.TurnTimeline)
+            gains = [message.gain_db for message in turn if isinstance(message, m.Duck)]
+            softened = gains == [-12.0, 0.0]
+            if softened:
+                assert not any(isinstance(message, m.Cutoff) for message in turn)
+                assert done.heard == TELL and done.played == done.reply
+                break
+            with contextlib.suppress(TimeoutError):  # whatever was made of it instead
+                await client.turn(4.0)
+    assert softened
 
 
 async def interrupt(client: DaemonClient, room: Room) -> tuple[m.TurnTimeline, VoiceStream]:
