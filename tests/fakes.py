@@ -131,6 +131,8 @@ class FakeAsrStream:
 
     async def guess(self) -> Recognition:
         self._guessed = asyncio.ensure_future(self._recognise(self._asr.hears))
+        # Whoever asked may have been cancelled, and nobody else need be told.
+        self._guessed.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(self._guessed)
 
     async def finish(self) -> Recognition:
