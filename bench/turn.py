@@ -252,7 +252,9 @@ def _claims(played: Played, tier: str) -> list[Claim]:
 
 
 def _floor_claims(played: Played, key: str, tier: str) -> list[Claim]:
-    return [
-        above(f"{key}_open", f"{tier}, open microphone | floor", played.waits(OPEN), played.floor(HANGOVER_MS)),
-        above(f"{key}_held", f"{tier}, push-to-talk | floor", played.waits(HELD), played.floor(0.0)),
-    ]
+    claims: list[Claim] = []
+    for told, whose, marked in ((False, "floor", ""), (True, "floor, lore told", "_told")):
+        for side, name, hangover in ((OPEN, "open microphone", HANGOVER_MS), (HELD, "push-to-talk", 0.0)):
+            floors = played.floor(hangover, told=told)
+            claims.append(above(f"{key}_{side}{marked}", f"{tier}, {name} | {whose}", played.waits(side), floors))
+    return claims

@@ -4,7 +4,8 @@
 
 It works ahead as far as anybody could: the prompt is evaluated up to the words that no recogniser could be sure of
 before the last sample (the last two), so that only they and the reply's header are left; and, where only the very last
-word calls for some lines of lore, those, which nobody can read before it is said. Searching memory is not in it.
+word calls for some lines of lore, those, which nobody can read before it is said. The clairvoyant's floor has read them
+before, too: it is told what the question will call for. Searching memory is in neither.
 The hangover is the silence that an open microphone waits for before it answers; a key that is let go needs none.
 """
 
@@ -46,11 +47,13 @@ class Floor:
     asr: float
     embed: float
     llm: float
+    llm_told: float
+    """The model's part for a clairvoyant, who has read every line that the question will call for."""
     tts: float
 
-    def total(self, hangover: float = 0.0) -> float:
+    def total(self, hangover: float = 0.0, *, told: bool = False) -> float:
         """All of it, one after the other, while the silence lasts."""
-        return max(hangover, self.asr + self.embed + self.llm + self.tts)
+        return max(hangover, self.asr + self.embed + (self.llm_told if told else self.llm) + self.tts)
 
 
 class _Nowhere:
@@ -115,7 +118,7 @@ class Alone:
 
     async def time(self, npc: str, said: Speech) -> Floor:
         """Time each engine on one question."""
-        rooms, settings = self._house.rooms, self._settings
+        rooms = self._house.rooms
         ear = await rooms.asr.open()
         for frame in said.frames[int(LEAD_S * 50) - 5 : said.last + 1]:
             await ear.push(frame)
@@ -131,20 +134,11 @@ class Alone:
         found = (await thought.glance("t-1", words)).sections
         lines = [*ahead.sections.lore, *(line for line in found.lore if line not in ahead.sections.lore)]
         sections = prompt.Sections(tuple(lines), found.recent, found.scene)
-        await rooms.llm.attend(npc, thought.resting_prompt())
-        sure = " ".join(words.split()[:-UNSURE_WORDS])
-        await rooms.llm.prepare(npc, thought.turn_prompt(sure, ahead.sections))
-        sampling = Sampling(temperature=0, repeat_penalty=1.0, max_tokens=settings.llm.max_tokens)
-        request = LlmRequest(npc, "t-1", thought.turn_prompt(words, sections), (), sampling)
-        phrases, first = PhraseBuffer(), ""
+        written, first = await self._write(npc, thought, words, ahead.sections, sections)
+        told = written
+        if sections != ahead.sections:
+            told, _ = await self._write(npc, thought, words, sections, sections)
         before = time.perf_counter()
-        async with aclosing(rooms.llm.generate(request)) as events:
-            async for event in events:
-                if isinstance(event, TextDelta) and (ready := phrases.add(event.text, time.monotonic())):
-                    first = ready[0].text
-                    break
-        first = first or "".join(phrase.text for phrase in phrases.finish()) or "Hm."
-        written = time.perf_counter()
         async with aclosing(rooms.tts.speak(first, self._stage.voice(npc))) as chunks:
             async for _ in chunks:
                 break
@@ -152,9 +146,29 @@ class Alone:
         return Floor(
             asr=1000 * (heard - begun),
             embed=1000 * (embedded - heard),
-            llm=1000 * (written - before),
-            tts=1000 * (spoken - written),
+            llm=1000 * written,
+            llm_told=1000 * told,
+            tts=1000 * (spoken - before),
         )
+
+    async def _write(
+        self, npc: str, thought: Thought, words: str, ahead: prompt.Sections, sections: prompt.Sections
+    ) -> tuple[float, str]:
+        """Let the model, which has read the sure words behind `ahead`, write the first clause; return the seconds."""
+        llm = self._house.rooms.llm
+        await llm.attend(npc, thought.resting_prompt())
+        sure = " ".join(words.split()[:-UNSURE_WORDS])
+        await llm.prepare(npc, thought.turn_prompt(sure, ahead))
+        sampling = Sampling(temperature=0, repeat_penalty=1.0, max_tokens=self._settings.llm.max_tokens)
+        request = LlmRequest(npc, "t-1", thought.turn_prompt(words, sections), (), sampling)
+        phrases, first = PhraseBuffer(), ""
+        begun = time.perf_counter()
+        async with aclosing(llm.generate(request)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta) and (ready := phrases.add(event.text, time.monotonic())):
+                    first = ready[0].text
+                    break
+        return time.perf_counter() - begun, first or "".join(phrase.text for phrase in phrases.finish()) or "Hm."
 
 
 async def floor(alone: Alone, *, npc: str, said: Speech) -> Floor:

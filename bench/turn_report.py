@@ -82,9 +82,9 @@ def table(title: str, played: Played) -> Table:
             cells = [waits(side, contact, share) for side in (ours, tuned, default)]
             cells.append(lambda floors=floors, share=share: _quantile(floors, share))  # type: ignore[misc]
             row(f"{how}, {name}", dict(zip(columns[1:], cells, strict=True)))
-    for part in ("asr", "embed", "llm", "tts"):
+    for part in ("asr", "embed", "llm", "llm_told", "tts"):
         value = figure(statistics.median(getattr(floor, part) for floor in played.floors))
-        made.add_row(f"  floor: {part}", *[""] * (len(made.columns) - 2), value)
+        made.add_row(f"  floor: {part.replace('_', ' ')}", *[""] * (len(made.columns) - 2), value)
     return made
 
 

@@ -49,9 +49,9 @@ class Played:
         """Return a side's waits in milliseconds: of first contacts, of later turns, or (None) of all."""
         return [answer.wait for place, answer in self._at(self.answers[side], contact)]
 
-    def floor(self, hangover: float, *, contact: bool | None = None) -> list[float]:
-        """Return the floors in milliseconds, in the same order."""
-        return [floor.total(hangover) for place, floor in self._at(self.floors, contact)]
+    def floor(self, hangover: float, *, contact: bool | None = None, told: bool = False) -> list[float]:
+        """Return the floors in milliseconds, in the same order; if `told`, a clairvoyant's (turn_floor.py)."""
+        return [floor.total(hangover, told=told) for _, floor in self._at(self.floors, contact)]
 
     def tokens(self, side: str) -> list[int]:
         """Return the lengths of a side's prompts."""

@@ -22,13 +22,14 @@ def answer(wait: float) -> Answer:
 def played() -> Played:
     """Two talks of two questions each; the first question of a talk takes longest."""
     places = [Place(talk, turn) for talk in range(2) for turn in range(2)]
-    floors = [Floor(asr=60, embed=10, llm=20 + 100 * number, tts=2) for number in range(4)]
+    floors = [Floor(asr=60, embed=10, llm=20 + 100 * number, llm_told=20, tts=2) for number in range(4)]
     return Played(places, {"ours": [answer(wait) for wait in (900, 100, 800, 120)]}, floors)
 
 
 def test_the_floor_is_what_is_longer_the_silence_or_the_work() -> None:
-    floor = Floor(asr=80, embed=10, llm=50, tts=5)
+    floor = Floor(asr=80, embed=10, llm=50, llm_told=30, tts=5)
     assert floor.total() == 145
+    assert floor.total(told=True) == 125
     assert floor.total(200) == 200
     assert floor.total(100) == 145
 
@@ -40,6 +41,7 @@ def test_first_contacts_are_told_from_later_turns_and_floors_stay_beside_their_w
     assert kept.waits("ours", contact=False) == [100, 120]
     assert kept.floor(0) == [92, 192, 292, 392]
     assert kept.floor(200, contact=True) == [200, 292]
+    assert kept.floor(0, told=True) == [92] * 4
     assert kept.tokens("ours") == [500] * 4
 
 
@@ -93,7 +95,7 @@ def test_sides_that_had_another_conversation_are_told() -> None:
     def kept(tokens: int, heard: str = "where is it", reply: str = REPLY) -> Played:
         mine = Answer(100.0, "where is it", REPLY, prompt=500, evaluated=8, marks={})
         theirs = Answer(200.0, heard, reply, prompt=tokens, evaluated=80, marks={})
-        return Played([Place(0, 0)], {OPEN: [mine], HELD: [mine], TUNED: [theirs]}, [Floor(1, 1, 1, 1)])
+        return Played([Place(0, 0)], {OPEN: [mine], HELD: [mine], TUNED: [theirs]}, [Floor(1, 1, 1, 1, 1)])
 
     assert set(checks(kept(540)).values()) == {0}
     assert set(checks(kept(400)).values()) == {0}, "a longer prompt is nobody's burden but ours"
