@@ -13,7 +13,8 @@ def main() -> int:
     turn = benches.add_parser("turn", help="from the player's last word to the first sound of the answer")
     llm = benches.add_parser("llm", help="many characters on one model, beside llama-server")
     echo = benches.add_parser("echo", help="our own voice in an open microphone beside a loudspeaker")
-    for bench in (turn, llm, echo):
+    barge_in = benches.add_parser("barge_in", help="what is said over a character's voice: does she go on, or stop?")
+    for bench in (turn, llm, echo, barge_in):
         bench.add_argument("--quick", action="store_true", help="less of everything: done within 55 s")
     benches.add_parser("pauses", help="how long a pause is waited for, and how often that cuts a player off")
     soak = benches.add_parser("llm_soak", help="many characters on one model, for a long time")
@@ -32,6 +33,10 @@ def main() -> int:
             from bench import echo as echo_bench
 
             return echo_bench.run(quick=chosen.quick)
+        case "barge_in":
+            from bench import barge_in as barge_in_bench
+
+            return barge_in_bench.run(quick=chosen.quick)
         case "pauses":
             from bench import pauses as pauses_bench
 

@@ -3,8 +3,9 @@
 A case is a reply of two sentences, played by a client whose jitter buffer stalls (its playheads tell) and whose device
 delay jumps (nobody tells), through a generated room into the microphone, with a game's sounds on top, and in half of
 the cases a stretch at −12 dB, as when a character was ducked. In the second kind of case a player talks over it, at
-their usual level or up to 6 dB below. The detectors, the canceller and the endpointer are the real ones, fresh in each
-case: the first reply of a session is the hardest.
+their usual level or up to 6 dB below. In the third kind that player wears headphones: nothing comes back. The
+detectors, the canceller and the endpointer are the real ones, fresh in each case: the first reply of a session is the
+hardest.
 
 espeak-ng never says the same samples twice, so two runs differ by a case or two.
 """
@@ -20,9 +21,10 @@ from typing import Literal
 import numpy as np
 from rich.table import Table
 
-from bench import rooms
+from bench import rooms, sayings
 from bench.report import finish
 from bench.rooms import Sound
+from mythicd.audio import to_array
 from mythicd.engines import MIC_RATE, VAD_FRAME, Vad
 from mythicd.vad.canceller import EchoCanceller
 from mythicd.vad.endpoint import Endpointer, SpeechStart
@@ -32,6 +34,11 @@ MS = MIC_RATE // 1000
 STREAM = 1
 CAUGHT_WITHIN_MS = 1000
 """An utterance must begin this soon after the player's first audible sample."""
+
+HEADPHONES_MS = (300, 600, 900, 1500)
+"""How far into the first reply of all a player with headphones speaks."""
+KNOWN_MS = 600
+"""From here on it is known that nothing of the voice comes back."""
 
 MAX_FALSE = 0.04
 MIN_CAUGHT = 0.90
@@ -138,6 +145,27 @@ def case(seed: int, *, player: bool, mic_samples: bool, sentences: int = 2) -> C
         f"{len(stalls)} stalls, game at {game_level:.0f} dBFS" + (", ducked" if is_ducked else "")
     )
     return Case(mic, rate, tuple(sorted(messages, key=lambda message: message.due)), onset, story)
+
+
+def headphones(seed: int, *, onset_ms: int) -> Case:
+    """Generate a case of a player whom nothing of the voice reaches but by ear, and who speaks `onset_ms` into it."""
+    rng = np.random.default_rng(seed)
+    pcm, rate = rooms.say(" ".join(rng.choice(rooms.SENTENCES, 2, replace=False)), str(rng.choice(rooms.VOICES)))
+    sound = rooms.heard(pcm, rate)
+    begins = int(rng.uniform(500, 1000)) * MS
+    ends = begins + len(sound)
+    mic = sayings.noise(seed) / 32768 * rng.standard_normal(ends + MIC_RATE)
+    text = sayings.INTERRUPTIONS[seed % len(sayings.INTERRUPTIONS)]
+    said = to_array(sayings.spoken(text, seed).pcm) / 32768
+    said = rooms.at_level(said, rooms.PLAYER_DBFS - rng.uniform(0, 6))
+    onset = begins + rooms.audible(sound)[0] + onset_ms * MS
+    mic[onset : onset + len(said)] += said[: len(mic) - onset]
+    messages = [
+        *_frames(pcm, rate, begins),
+        *_playheads(rng, [(begins, 0, len(sound))], rate, mic_samples=True),
+        Message(ends, "stopped", samples=len(pcm) // 2),
+    ]
+    return Case(mic, rate, tuple(sorted(messages, key=lambda message: message.due)), onset, f"seed {seed}: {text}")
 
 
 def _stretches(begins: int, samples: int, stalls: list[tuple[float, int]]) -> list[tuple[int, int, int]]:
@@ -277,4 +305,19 @@ async def _run(cases: int, seed: int) -> int:
             for one, verdict in over:
                 if verdict.caught_ms is None:
                     print("early: " if verdict.is_false else "missed:", one.story)
+    for onset_ms in HEADPHONES_MS:
+        judged = [judge(headphones(number, onset_ms=onset_ms), vad) for number in range(seed, seed + cases)]
+        caught = [verdict.caught_ms for verdict in judged if verdict.caught_ms is not None]
+        median, late = np.percentile(caught, [50, 90]) if caught else (float("nan"), float("nan"))
+        share = len(caught) / cases
+        ok = ok and (onset_ms < KNOWN_MS or share >= MIN_CAUGHT)
+        table.add_row(
+            f"headphones, {onset_ms} ms into the first reply",
+            "AEC3",
+            "",
+            f"{share:.0%}",
+            f"{median:.0f}",
+            f"{late:.0f}",
+        )
+        figures[f"headphones_{onset_ms}_caught"] = share
     return finish("echo", table, figures, ok=ok)

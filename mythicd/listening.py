@@ -172,9 +172,14 @@ class Listening:
         await asyncio.sleep(ASK_AFTER_S)
         if not self._hearing.pause_ms:
             return  # it was a stop within a word
+        voiced_ms = self._hearing.voiced_ms  # of this pause: by the time its words are known the utterance may be over
         heard = await self._hearing.guess()
-        if self._interruption is not None and self._dialogue.state is State.DUCKED:
-            self._judge(self._interruption.end(self._hearing.voiced_ms, heard.text, heard.confidence))
+        if self._interruption is None or self._dialogue.state is not State.DUCKED:
+            return
+        if self._hearing.pause_ms:
+            self._judge(self._interruption.end(voiced_ms, heard.text, heard.confidence))
+        else:  # the voice went on meanwhile: nothing has ended, but a command is one
+            self._judge(self._interruption.hear(voiced_ms, heard.text))
 
     def _judge(self, verdict: Verdict) -> None:
         if self._dialogue.state is not State.DUCKED or verdict is Verdict.UNDECIDED:

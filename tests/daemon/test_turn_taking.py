@@ -10,12 +10,12 @@ import contextlib
 
 import pytest
 
+from bench.microphone import Room, until
 from mythicd import messages as m
 from mythicd.asr.words import word_error_rate
 from mythicd.audio import Clip
 from mythicd.client import DaemonClient, VoiceStream
 from tests.daemon.process import say
-from tests.daemon.room import Room, until
 
 pytestmark = pytest.mark.realtime
 

@@ -11,36 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.sayings import BACKCHANNELS, INTERRUPTIONS, noise, spoken
 from mythicd.asr.pocketsphinx import PocketSphinxAsr
-from mythicd.audio import Clip
+from mythicd.audio import to_array
 from mythicd.dialogue.interruption import Interruption, InterruptionSettings, Verdict
 from mythicd.engines import MIC_RATE, VAD_FRAME
-from mythicd.espeakng import EspeakNg
+from mythicd.listening import ASK_AFTER_S
 from mythicd.vad.endpoint import Endpointer, SoftEnd, SpeechResumed, SpeechStart
 from mythicd.vad.gate import GateVad
 from mythicd.worldfile import load_world
 
 LISTENING, STOPS, OPEN = Verdict.BACKCHANNEL, Verdict.INTERRUPTION, Verdict.UNDECIDED
-
-VOICES = (("en-us+f2", 150), ("en-us+m3", 175), ("en-us+m7", 165), ("en-gb+f4", 160), ("en-us+f5", 185))
-NOISES = (20.0, 60.0, 200.0)
-"""Standard deviation of the room's noise, in sample steps: −64, −55 and −44 dBFS."""
-
-# "um hum" is what an espeak-ng voice has to be told to say "mm-hm".
-BACKCHANNELS = """
-um hum|um hum|hmm|hmm|uh-huh|uh-huh|aha|ah|oh|oh|okay|okay|right|right|yeah|yeah|yes|yes|yep|I see|I see|really|really?
-sure|wow|oh really?|yeah yeah|right, right|okay, okay|uh-huh, uh-huh|oh, I see|ah, okay|um hum, yeah|great|nice|good
-of course|true|interesting|all right|indeed|exactly|ha ha ha|ha ha|hmm, hmm|ooh|huh|got it|fine|ah yes
-"""
-INTERRUPTIONS = """
-stop|stop!|wait|no|no, no|hold on|that's enough|enough|be quiet|shut up|stop it|wait a moment|where is the market?
-I don't care|what about the ferry?|how much is a mug of ale?|who is Captain Hale?|stop talking|listen to me
-I have a question|tell me about the ghost ship|excuse me|never mind that|what do you mean?|goodbye|let me speak|quiet!
-no, that is not true|show me the way to the market|can you help me?|one moment|I want to buy bread|hey|hello
-sorry, but where is the smithy?|just a moment|please stop|okay, stop|yes, but where is it?|right, but how much is it?
-wait, wait|hang on|no, wait|that is not what I asked|forget it|when does the ferry leave?|but why?|and who are you?
-what is your name?|okay, where is the harbor?
-"""
 
 
 def test_a_command_stops_at_once() -> None:
@@ -117,10 +98,6 @@ def test_longer_settings_never_stop_more(field: str) -> None:
                 assert Interruption().hear(voiced, words) is STOPS
 
 
-def sayings(lines: str) -> list[str]:
-    return [said for line in lines.strip().splitlines() for said in line.split("|")]
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a voice."""
@@ -132,15 +109,9 @@ class Outcome:
 
 def sound(text: str, number: int) -> bytes:
     """Return `text` in a room: 0.5 s before it, 0.5 s behind."""
-    voice, rate = VOICES[number % len(VOICES)]
-    espeak = EspeakNg.load()
-    pcm = b"".join(chunk.pcm for chunk in espeak.synthesize(text, voice, rate))
-    speech = np.frombuffer(Clip(pcm, espeak.sample_rate).at(MIC_RATE).pcm, dtype="<i2").astype(float)
-    audible = np.flatnonzero(np.abs(speech) > np.abs(speech).max() / 40)
-    speech = speech[audible[0] : audible[-1]] * 16_384 / np.abs(speech).max()
     quiet = np.zeros(MIC_RATE // 2)
-    noise = np.random.default_rng(number).normal(0.0, NOISES[number // 5 % 3], len(speech) + MIC_RATE)
-    room = np.concatenate([quiet, speech, quiet]) + noise
+    room = np.concatenate([quiet, to_array(spoken(text, number).pcm).astype(np.float64), quiet])
+    room += np.random.default_rng(number).normal(0.0, noise(number), len(room))
     return bytes(np.clip(np.rint(room), -32768, 32767).astype("<i2").tobytes())
 
 
@@ -151,6 +122,8 @@ async def outcome(vad: GateVad, asr: PocketSphinxAsr, text: str, number: int) ->
     stream, first = None, 0
     withheld: list[bytes] | None = None
     """What is kept from the recogniser while the voice pauses."""
+    asks_at: int | None = None
+    """The sample at which the pause has lasted long enough to ask what was said."""
     stopped: float | None = None
     recent: list[bytes] = []
     for frame in (pcm[at : at + 2 * VAD_FRAME] for at in range(0, len(pcm) - 2 * VAD_FRAME + 1, 2 * VAD_FRAME)):
@@ -161,14 +134,19 @@ async def outcome(vad: GateVad, asr: PocketSphinxAsr, text: str, number: int) ->
                 await stream.push(b"".join(recent[:-1]))
             elif isinstance(event, SoftEnd) and stream is not None:
                 await stream.push(frame)
-                withheld = []
-                guess = await stream.guess()
-                interruption.end((event.last_voiced - first) * 1000 / MIC_RATE, guess.text, guess.confidence)
+                withheld, asks_at = [], event.sample + round(ASK_AFTER_S * MIC_RATE)
             elif isinstance(event, SpeechResumed) and stream is not None and withheld is not None:
                 await stream.push(b"".join(withheld))
-                withheld = None
-        if withheld is not None:
+                withheld = asks_at = None
+        if withheld is not None and stream is not None:
             withheld.append(frame)
+            if asks_at is not None and endpointer.samples >= asks_at:
+                asks_at = None
+                await stream.push(b"".join(withheld))
+                withheld = []
+                guess = await stream.guess()
+                voiced_ms = (endpointer.last_voiced - first) * 1000 / MIC_RATE
+                interruption.end(voiced_ms, guess.text, guess.confidence)
         elif stream is not None:
             words = await stream.push(frame)
             interruption.hear((endpointer.samples - first) * 1000 / MIC_RATE, words)
@@ -191,8 +169,8 @@ async def test_every_second_one_over_a_speaking_character(models: Path, capsys: 
     await vad.start()
     await asr.start()
     await asr.learn(load_world(Path(__file__).parents[2] / "worlds" / "lanternport").vocabulary())
-    over = [await outcome(vad, asr, text, number) for number, text in enumerate(sayings(BACKCHANNELS))]
-    against = [await outcome(vad, asr, text, number) for number, text in enumerate(sayings(INTERRUPTIONS))]
+    over = [await outcome(vad, asr, text, number) for number, text in enumerate(BACKCHANNELS)]
+    against = [await outcome(vad, asr, text, number) for number, text in enumerate(INTERRUPTIONS)]
     await asr.stop()
     await vad.stop()
     went_on = [each for each in over if each.stopped_ms is None]

@@ -20,20 +20,30 @@ from mythicd.engines import MIC_RATE, VAD_FRAME
 
 FRAME_S = VAD_FRAME / MIC_RATE
 NOISE = 8.0
-"""Standard deviation of the room's own noise, in sample steps: −72 dBFS."""
+"""Standard deviation of the room's own noise, in sample steps, where nobody says otherwise: −72 dBFS."""
 
 
 class Room:
     """One open microphone. `async with` opens and closes it."""
 
     def __init__(
-        self, client: DaemonClient, npc_id: str, *, echo_db: float | None = None, echo_ms: float = 80.0
+        self,
+        client: DaemonClient,
+        npc_id: str,
+        *,
+        echo_db: float | None = None,
+        echo_ms: float = 80.0,
+        noise: float = NOISE,
     ) -> None:
-        """`echo_db` is how loud the loudspeaker is at the microphone, beside what it plays; None for headphones."""
+        """`echo_db` is how loud the loudspeaker is at the microphone, beside what it plays; None for headphones.
+
+        `noise` is the standard deviation of the room's own, in sample steps.
+        """
         self._client = client
         self._npc_id = npc_id
         self._gain = None if echo_db is None else 10 ** (echo_db / 20)
         self._delay = round(echo_ms / 1000 / FRAME_S)
+        self._noise = noise
         self._said: deque[NDArray[np.float64]] = deque()
         self._dice = np.random.default_rng(1)
         self._heard: deque[NDArray[np.float64]] = deque([np.zeros(VAD_FRAME)] * self._delay)
@@ -66,7 +76,7 @@ class Room:
             while True:
                 number += 1
                 await asyncio.sleep(max(0.0, begun + number * FRAME_S - time.monotonic()))
-                frame = self._dice.normal(0.0, NOISE, VAD_FRAME) + self._loudspeaker()
+                frame = self._dice.normal(0.0, self._noise, VAD_FRAME) + self._loudspeaker()
                 if self._said:
                     frame += self._said.popleft()
                 else:
