@@ -6,7 +6,9 @@ of noise. The player plays what arrives and says what was heard, as a game's plu
 (`Duck`); then she comes back, or is cut off (`Cutoff`). After a cut nothing of the voice may arrive any more, and what
 she remembers of the line must be its beginning.
 
-Five sayings share a playthrough. espeak-ng never says the same samples twice, so two runs differ by a case or two.
+Five sayings share a playthrough, whose first reply of all is heard in silence: half a second of it tells the daemon
+that nothing of her voice comes back, and who speaks before that is `bench echo`'s matter. espeak-ng never says the same
+samples twice, so two runs differ by a case or two.
 """
 
 from __future__ import annotations
@@ -114,7 +116,9 @@ async def _talk_over(data: Path, kind: str, sayings: Sequence[str]) -> list[Outc
         async with await DaemonClient.connect(data, hello) as client:
             await client.send(m.Attend(npc_id=NPC))
             async with Room(client, NPC, noise=noise(first)) as room:
-                await asyncio.sleep(SETTLE_S)
+                await client.send(m.TextInput(npc_id=NPC, text=ASKED))
+                await until(client, m.TurnTimeline)
+                await _settle(client)
                 for number, text in enumerate(sayings[first : first + GROUP], first):
                     outcomes.append(await _say(client, room, text, spoken(text, number), dice.uniform(*ONSET_S)))
     return outcomes

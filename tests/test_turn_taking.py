@@ -475,6 +475,32 @@ def test_a_second_backchannel_after_the_first() -> None:
     run(play())
 
 
+@pytest.mark.parametrize(("words", "stops"), [("tell me where the market is", True), ("mm hm mm", False)])
+def test_a_pause_within_a_word_that_is_over_before_it_was_understood_is_no_end(words: str, stops: bool) -> None:
+    """ "Stop talking" has a pause of 140 ms in it: what was made of its first half says nothing of the whole."""
+
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [[LONG]]
+            p.type("Tell me.")
+            await p.player.come(m.StreamStart)
+            await asyncio.sleep(0.5)
+            mic = p.press(mode="open")
+            p.asr.by_voice, p.asr.hears, p.asr.had, p.asr.finish_s = True, words, 0, 0.1
+            await p.talk(mic, 0.2)
+            await p.talk(mic, 0.16, voiced=False)  # she asks what it was, and has no answer before the voice goes on
+            began = now()
+            await p.talk(mic, 1.3 if stops else 0.3)
+            await p.talk(mic, 1.0, voiced=False)
+            await p.done(2 if stops else 1)
+            ducks = p.player.voices[1].ducks
+            assert [gain for _, gain in ducks] == [-12.0] if stops else [-12.0, 0.0]
+            assert (p.player.voices[1].cut_s is not None) is stops
+            assert stops or ducks[1][0] > began + 0.3, "not while the voice sounds"
+
+    run(play())
+
+
 def test_the_key_cuts_her_at_once() -> None:
     async def play() -> None:
         async with Screenplay() as p:

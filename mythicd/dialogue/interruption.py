@@ -39,12 +39,13 @@ class InterruptionSettings:
     """Lengths of voice, and how far words are believed."""
 
     long_ms: float = 900.0
-    """Voice that lasts longer is an interruption, unless all its words so far are signs of listening, or it is one."""
+    """Voice that lasts longer is an interruption if it has said something by then, apart from the word that may still
+    change."""
     sentence_ms: float = 650.0
     """From here on, three words that are not all signs of listening are an interruption."""
     longest_ms: float = 1500.0
     """Voice that lasts longer is one in any case."""
-    unclear_ms: float = 750.0
+    unclear_ms: float = 1000.0
     """Voice that was not understood, and is shorter, is a noise."""
     slight_ms: float = 480.0
     """Shorter than this, words without content ("the", "who", "are you") are what the recogniser made of a sound."""
@@ -99,8 +100,10 @@ class Interruption:
             self._ended, self._from_ms, self._judged = False, voiced_ms, self._heard
         lasted = voiced_ms - self._from_ms
         said = self._new(words)
-        # A sound of which the recogniser makes a single word, however long it lasts, is laughter, not speech.
-        long = lasted >= self._settings.long_ms and " " in said and not _ONLY_SIGNS.fullmatch(said)
+        # A sound of which the recogniser makes a single word, however long it lasts, is laughter, not speech; and
+        # "okay them" is what "okay, okay" looks like in the middle.
+        settled = said.rpartition(" ")[0]
+        long = lasted >= self._settings.long_ms and bool(settled) and not _ONLY_SLIGHT.fullmatch(settled)
         sentence = lasted >= self._settings.sentence_ms and said.count(" ") >= 2 and not _ONLY_SIGNS.fullmatch(said)
         if long or sentence or lasted >= self._settings.longest_ms or _COMMAND.fullmatch(said):
             return self._decide(Verdict.INTERRUPTION)

@@ -35,8 +35,9 @@ def test_length_stops() -> None:
     voice = Interruption()
     assert voice.hear(640.0, "where does the") is OPEN
     assert voice.hear(660.0, "where does the") is STOPS
-    assert Interruption().hear(880.0, "would you") is OPEN
-    assert Interruption().hear(900.0, "would you") is STOPS
+    assert Interruption().hear(880.0, "show me") is OPEN
+    assert Interruption().hear(900.0, "market harbor") is STOPS
+    assert Interruption().hear(900.0, "okay them") is OPEN, "half of a second okay"
     assert Interruption().hear(1480.0, "okay okay") is OPEN
     assert Interruption().hear(1500.0, "okay okay") is STOPS
 
@@ -48,7 +49,8 @@ def test_signs_of_listening_do_not(words: str) -> None:
 
 def test_what_is_not_understood_does_not_if_it_is_short() -> None:
     assert Interruption().end(500.0, "", 0.0) is LISTENING
-    assert Interruption().end(800.0, "", 0.0) is STOPS
+    assert Interruption().end(950.0, "", 0.0) is LISTENING
+    assert Interruption().end(1050.0, "", 0.0) is STOPS
     assert Interruption().end(300.0, "who", 0.9) is LISTENING
     assert Interruption().end(300.0, "hello", 0.9) is STOPS
     assert Interruption().end(300.0, "hello", 0.1) is LISTENING
