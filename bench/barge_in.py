@@ -6,6 +6,9 @@ of noise. The player plays what arrives and says what was heard, as a game's plu
 (`Duck`); then she comes back, or is cut off (`Cutoff`). After a cut nothing of the voice may arrive any more, and what
 she remembers of the line must be its beginning.
 
+Before that, the judgement alone is asked about the same sayings several times, each time in other voices and in other
+noise (talk_over.py).
+
 Five sayings share a playthrough, whose first reply of all is heard in silence: half a second of it tells the daemon
 that nothing of her voice comes back, and who speaks before that is `bench echo`'s matter. espeak-ng never says the same
 samples twice, so two runs differ by a case or two.
@@ -25,6 +28,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from bench import talk_over
 from bench.llm_child import Child
 from bench.microphone import Room, until
 from bench.report import finish
@@ -43,6 +47,8 @@ ONSET_S = (0.3, 1.2)
 SETTLE_S = 1.0
 """Nothing is happening any more when nothing has for so long."""
 GROUP = 5
+ROUNDS = 5
+"""How often the judgement alone is asked about all sayings."""
 MIN_WENT_ON = 0.90
 MIN_STOPPED = 0.95
 
@@ -67,6 +73,8 @@ class Outcome:
 def run(*, quick: bool = False) -> int:
     """Print the table; return 1 when a target is missed."""
     cases = GROUP if quick else len(BACKCHANNELS)
+    with tempfile.TemporaryDirectory(prefix="mythic-bench-") as folder:
+        over_alone, against_alone = asyncio.run(talk_over.sweep(Path(folder), range(1 if quick else ROUNDS)))
     with (
         tempfile.TemporaryDirectory(prefix="mythic-bench-") as folder,
         Child("daemon", Ours, data=Path(folder), overrides={"server": {"port": 0}}) as daemon,
@@ -78,10 +86,21 @@ def run(*, quick: bool = False) -> int:
     stopped = sum(outcome.cut_ms is not None for outcome in against) / len(against)
     for outcome in (*(one for one in over if one.cut_ms is not None), *(one for one in against if one.cut_ms is None)):
         print(f"wrong: {outcome}")
-    table = Table(title=f"Said over a character's voice, {cases} cases each", title_justify="left")
+    table = Table(title="Said over a character's voice", title_justify="left")
     for column in ("", "as meant", "target", "softened after ms", "p95", "decided after ms", "p95"):
         table.add_column(column, justify="right" if column else "left")
     figures: dict[str, float | int | str | None] = {"cases": cases}
+    alone_ok = True
+    for key, name, target, judged in (
+        ("signs", "signs, judged alone", MIN_WENT_ON, over_alone),
+        ("interruptions", "interruptions, judged alone", MIN_STOPPED, against_alone),
+    ):
+        verdicts = [one.stopped_ms for one in judged if one.stopped_ms is not None]
+        right = len(judged) - len(verdicts) if key == "signs" else len(verdicts)
+        share = right / len(judged)
+        alone_ok = alone_ok and share >= target
+        table.add_row(f"{name}, {len(judged)}", f"{share:.1%}", f"≥ {target:.0%}", "–", "–", *_middle_and_end(verdicts))
+        figures |= {f"{key}_alone": len(judged), f"{key}_alone_as_meant": round(share, 3)}
     for key, name, share, target, outcomes in (
         ("signs", "signs of listening: she speaks on", went_on, MIN_WENT_ON, over),
         ("interruptions", "interruptions: she stops", stopped, MIN_STOPPED, against),
@@ -90,7 +109,7 @@ def run(*, quick: bool = False) -> int:
         decisions = [one.restored_ms if one.cut_ms is None else one.cut_ms for one in outcomes]
         decided = [at for at in decisions if at is not None]
         cells = [*_middle_and_end(ducked), *_middle_and_end(decided)]
-        table.add_row(name, f"{share:.0%}", f"≥ {target:.0%}", *cells)
+        table.add_row(f"{name}, {len(outcomes)}", f"{share:.0%}", f"≥ {target:.0%}", *cells)
         figures |= {
             f"{key}_as_meant": round(share, 3),
             f"{key}_unnoticed": len(outcomes) - len(ducked),
@@ -99,7 +118,9 @@ def run(*, quick: bool = False) -> int:
     figures["frames_after_a_cut"] = sum(one.frames_after for one in (*over, *against))
     figures["lines_not_as_heard"] = sum(not one.is_true for one in (*over, *against))
     clean = not figures["frames_after_a_cut"] and not figures["lines_not_as_heard"]
-    return finish("barge_in", table, figures, ok=clean and went_on >= MIN_WENT_ON and stopped >= MIN_STOPPED)
+    return finish(
+        "barge_in", table, figures, ok=clean and alone_ok and went_on >= MIN_WENT_ON and stopped >= MIN_STOPPED
+    )
 
 
 def _middle_and_end(values: Sequence[float]) -> tuple[str, str]:

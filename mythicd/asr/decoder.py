@@ -13,7 +13,7 @@ first are misheard and no result can be repeated. Decoding costs 0.04 s per seco
    same, the search starts over as in 1, with the best mean known.
 
 A short utterance that makes no clear sense is decoded once more, with a model of short reactions ("mm-hm", "stop"); the
-likelier of both is what was said.
+likelier of both is what was said, and the reaction where the world's words made no sense at all.
 
 The words depend on nothing but the utterance's samples (and, where two sound alike, on guesses made on the way): not
 on what was said before, nor on how it was chunked. (The confidence moves in the fourth decimal: the decoder begins its
@@ -184,7 +184,8 @@ class Utterance:
         self._begin("reaction")
         self._decode()
         reaction = self._read()
-        likelier = reaction.score > found.score and reaction.recognition.confidence >= _REACTION
+        likelier = reaction.score > found.score or not found.recognition.text
+        likelier = likelier and reaction.recognition.confidence >= _REACTION
         return reaction.recognition if likelier else found.recognition
 
     def _read(self) -> _Found:

@@ -41,13 +41,13 @@ class InterruptionSettings:
     long_ms: float = 900.0
     """Voice that lasts longer is an interruption if it has said something by then, apart from the word that may still
     change."""
-    sentence_ms: float = 650.0
+    sentence_ms: float = 700.0
     """From here on, three words that are not all signs of listening are an interruption."""
     longest_ms: float = 1500.0
     """Voice that lasts longer is one in any case."""
     unclear_ms: float = 1000.0
     """Voice that was not understood, and is shorter, is a noise."""
-    slight_ms: float = 480.0
+    slight_ms: float = 520.0
     """Shorter than this, words without content ("the", "who", "are you") are what the recogniser made of a sound."""
     believed: float = 0.15
     """Confidence below which words were not understood."""
@@ -55,7 +55,8 @@ class InterruptionSettings:
 
 _SIGNS: Final = (
     "mhm|hmm|hm|mm|um|uh|huh|aha|ah|oh|ooh|okay|ok|right|yeah|yes|yep|sure|wow|great|nice|good|true|really|indeed|"
-    "exactly|fine|interesting|cool|i see|of course|all right|alright|got it|very good|oh no|makes sense|fair enough"
+    "exactly|fine|interesting|cool|ha|haha|i see|of course|all right|alright|got it|very good|oh no|makes sense|"
+    "fair enough"
 )
 """What one says who listens."""
 _COMMANDS: Final = (
@@ -65,7 +66,7 @@ _COMMANDS: Final = (
 """Heard anywhere in the words, and at once."""
 _SLIGHT: Final = (
     "the|a|an|i|you|we|who|what|when|why|how|so|then|well|will|would|do|did|are|is|am|was|it|that|to|of|and|but|for|"
-    "show|what's|let|be|can|in|on|my|me|this|i'm|at|where"
+    "show|what's|let|be|can|in|on|my|me|this|i'm|at|where|them|him"
 )
 """Words as which a recogniser spells sounds that are none."""
 _ONLY_SIGNS = re.compile(rf"(?:{_SIGNS})(?: (?:{_SIGNS}))*")
