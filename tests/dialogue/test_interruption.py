@@ -107,7 +107,7 @@ async def test_every_second_one_over_a_speaking_character(models: Path, capsys: 
         print(f" (p95 {times[int(0.95 * len(times))]:.0f})", end="")
     assert len(over) == len(against) == 50
     # Measured: 94 and 98 %, in other voices and other noise 91 and 95 %; promised are 90 and 95 %. No espeak-ng says a
-    # word twice in the same samples, and other processors round otherwise: two cases more may go wrong here before it is
+    # word twice in the same samples, and other processors round otherwise: two cases more may go wrong before it is
     # called broken.
     assert len(went_on) >= 0.86 * len(over), [each for each in over if each.stopped_ms is not None]
     assert len(times) >= 0.90 * len(against), [each for each in against if each.stopped_ms is None]
