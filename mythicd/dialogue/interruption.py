@@ -65,7 +65,7 @@ _COMMANDS: Final = (
 )
 """Heard anywhere in the words, and at once."""
 _SLIGHT: Final = (
-    "the|a|an|i|you|we|who|what|when|why|how|so|then|well|will|would|do|did|are|is|am|was|it|that|to|of|and|but|for|"
+    "the|a|an|i|you|we|who|when|why|how|so|then|well|will|would|do|did|are|is|am|was|it|that|to|of|and|but|for|"
     "show|what's|let|be|can|in|on|my|me|this|i'm|at|where|them|him"
 )
 """Words as which a recogniser spells sounds that are none."""
