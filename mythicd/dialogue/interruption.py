@@ -41,7 +41,7 @@ class InterruptionSettings:
     long_ms: float = 900.0
     """Voice that lasts longer is an interruption if it has said something by then, apart from the word that may still
     change."""
-    sentence_ms: float = 700.0
+    sentence_ms: float = 750.0
     """From here on, three words that are not all signs of listening are an interruption."""
     longest_ms: float = 1500.0
     """Voice that lasts longer is one in any case."""

@@ -24,8 +24,8 @@ def test_a_command_stops_at_once() -> None:
 
 def test_length_stops() -> None:
     voice = Interruption()
-    assert voice.hear(690.0, "where does the") is OPEN
-    assert voice.hear(710.0, "where does the") is STOPS
+    assert voice.hear(740.0, "where does the") is OPEN
+    assert voice.hear(760.0, "where does the") is STOPS
     assert Interruption().hear(880.0, "show me") is OPEN
     assert Interruption().hear(900.0, "market harbor") is STOPS
     assert Interruption().hear(900.0, "okay them") is OPEN, "half of a second okay"
