@@ -10,16 +10,20 @@ import numpy as np
 
 from bench.sayings import BACKCHANNELS, INTERRUPTIONS, noise, spoken
 from mythicd.asr.pocketsphinx import PocketSphinxAsr
+from mythicd.asr.transcript import Partial
 from mythicd.audio import to_array
+from mythicd.config import TurnSettings
 from mythicd.dialogue.interruption import Interruption, Verdict
+from mythicd.ear import Ear, SpeechBegan, SpeechPaused, SpeechWentOn, UtteranceEnded
 from mythicd.engines import MIC_RATE, VAD_FRAME
 from mythicd.listening import ASK_AFTER_S
-from mythicd.vad.endpoint import Endpointer, SoftEnd, SpeechResumed, SpeechStart
 from mythicd.vad.gate import GateVad
 from mythicd.worldfile import load_world
 
 WORLD = Path(__file__).parents[1] / "worlds" / "lanternport"
-PREROLL_FRAMES = 22
+FRAME_S = VAD_FRAME / MIC_RATE
+QUIET_S = 0.5
+"""Of the room alone, before and behind what is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,58 +36,52 @@ class Judged:
 
 
 def room(text: str, number: int, again: int) -> bytes:
-    """Return a saying in a room, s16le at MIC_RATE: 0.5 s before it, 0.5 s behind. `again` says it in another voice,
-    in another noise."""
-    quiet = np.zeros(MIC_RATE // 2)
+    """Return a saying in a room, s16le at MIC_RATE, with QUIET_S before and behind it. `again` says it in another
+    voice and another noise."""
+    quiet = np.zeros(round(QUIET_S * MIC_RATE))
     sound = np.concatenate([quiet, to_array(spoken(text, number + again).pcm).astype(np.float64), quiet])
     sound += np.random.default_rng((again, number)).normal(0.0, noise(number + 5 * again), len(sound))
     return bytes(np.clip(np.rint(sound), -32768, 32767).astype("<i2").tobytes())
 
 
 async def judge(vad: GateVad, asr: PocketSphinxAsr, text: str, pcm: bytes) -> Judged:
-    """Say it over a character, as the ear and the dialogue hear it."""
-    detector, endpointer, interruption = vad.open(), Endpointer(), Interruption()
-    stream, first = None, 0
-    withheld: list[bytes] | None = None
-    """What is kept from the recogniser while the voice pauses."""
+    """Say it over a character: its ear hears it, and the judgement is asked as `Listening` asks. Raises EngineError."""
+    ear, interruption = Ear(vad, asr, TurnSettings(), "open", 0.0), Interruption()
+    words, speaks = "", False
     asks_at: int | None = None
-    """The sample at which the pause has lasted long enough to ask what was said."""
+    """The frame at which the pause has lasted long enough to ask what was said."""
     stopped: float | None = None
-    recent: list[bytes] = []
-    for frame in (pcm[at : at + 2 * VAD_FRAME] for at in range(0, len(pcm) - 2 * VAD_FRAME + 1, 2 * VAD_FRAME)):
-        recent = [*recent, frame][-PREROLL_FRAMES - 1 :]
-        for event in endpointer.add(detector.push(frame)):
-            if isinstance(event, SpeechStart):
-                stream, first = await asr.open(), event.first_voiced
-                await stream.push(b"".join(recent[:-1]))
-            elif isinstance(event, SoftEnd) and stream is not None:
-                await stream.push(frame)
-                withheld, asks_at = [], event.sample + round(ASK_AFTER_S * MIC_RATE)
-            elif isinstance(event, SpeechResumed) and stream is not None and withheld is not None:
-                await stream.push(b"".join(withheld))
-                withheld = asks_at = None
-        if withheld is not None and stream is not None:
-            withheld.append(frame)
-            if asks_at is not None and endpointer.samples >= asks_at:
-                asks_at = None
-                await stream.push(b"".join(withheld))
-                withheld = []
-                guess = await stream.guess()
-                voiced_ms = (endpointer.last_voiced - first) * 1000 / MIC_RATE
-                interruption.end(voiced_ms, guess.text, guess.confidence)
-        elif stream is not None:
-            words = await stream.push(frame)
-            interruption.hear((endpointer.samples - first) * 1000 / MIC_RATE, words)
+    for number in range(len(pcm) // (2 * VAD_FRAME)):
+        async for event in ear.hear(pcm[2 * VAD_FRAME * number : 2 * VAD_FRAME * (number + 1)], number * FRAME_S):
+            match event:
+                case SpeechBegan():
+                    speaks = True
+                case Partial():
+                    words = event.text
+                case SpeechPaused():
+                    asks_at = number + round(ASK_AFTER_S / FRAME_S)
+                case SpeechWentOn():
+                    asks_at = None
+                case UtteranceEnded():
+                    speaks = False
+                    interruption.end(event.voiced_ms, event.recognition.text, event.recognition.confidence)
+        if number == asks_at:
+            guess = await ear.guess()
+            interruption.end(ear.voiced_ms, guess.text, guess.confidence)
+        elif speaks and not ear.pause_ms:
+            interruption.hear(ear.voiced_ms, words)
         if interruption.verdict is Verdict.INTERRUPTION:
-            stopped = endpointer.samples * 1000 / MIC_RATE - 500
+            stopped = 1000 * ((number + 1) * FRAME_S - QUIET_S)
             break
-    if stream is not None:
-        await stream.abandon()
+    await ear.abandon()
     return Judged(text, stopped)
 
 
-async def sweep(models: Path, rounds: Sequence[int]) -> tuple[list[Judged], list[Judged]]:
-    """Judge every sign of listening and every interruption, once a round. `models` keeps the language models."""
+async def sweep(
+    models: Path, rounds: Sequence[int], cases: int = len(BACKCHANNELS)
+) -> tuple[list[Judged], list[Judged]]:
+    """Judge the first `cases` signs of listening and as many interruptions, once a round. `models` keeps the language
+    models. Raises what the engines raise."""
     vad, asr = GateVad(), PocketSphinxAsr(cache_dir=models)
     await vad.start()
     await asr.start()
@@ -93,7 +91,7 @@ async def sweep(models: Path, rounds: Sequence[int]) -> tuple[list[Judged], list
         against: list[Judged] = []
         for judged, sayings in ((over, BACKCHANNELS), (against, INTERRUPTIONS)):
             for again in rounds:
-                for number, text in enumerate(sayings):
+                for number, text in enumerate(sayings[:cases]):
                     judged.append(await judge(vad, asr, text, room(text, number, again)))
         return over, against
     finally:

@@ -42,6 +42,14 @@ async def speak(p: Screenplay, mic: int, words: str, *pauses: tuple[int, float])
         await p.talk(mic, rests.get(number, 0.0), voiced=False)
 
 
+async def talked_over(p: Screenplay, after_s: float) -> int:
+    """Ask for a line and open a microphone so long after its voice began; return the microphone's stream."""
+    p.type("Tell me.")
+    await p.player.come(m.StreamStart)
+    await asyncio.sleep(after_s)
+    return p.press(mode="open")
+
+
 def sounds(p: Screenplay) -> list[float]:
     """When each frame of a voice arrived."""
     return [at for at, item in p.player.log if isinstance(item, wire.Frame) and item.type == wire.FrameType.TTS_PCM]
@@ -403,10 +411,7 @@ def test_an_interruption_is_silent_within_a_frame_of_its_verdict() -> None:
     async def play(at: float, words: str) -> None:
         async with Screenplay() as p:
             p.llm.to["Tell me."] = ["One two three. Four five six. ", SHOW, "Seven eight nine. Red blue. ", SHOW, LONG]
-            p.type("Tell me.")
-            await p.player.come(m.StreamStart)
-            await asyncio.sleep(at)
-            mic = p.press(mode="open")
+            mic = await talked_over(p, at)
             await speak(p, mic, words)
             await p.talk(mic, 1.0, voiced=False)
             await p.done(2)
@@ -443,10 +448,7 @@ def test_a_voice_over_hers_that_outlasts_her_is_an_ordinary_turn() -> None:
         async with Screenplay() as p:
             p.llm.to["Tell me."] = ["One two three."]
             p.llm.scripts = [["Yes, indeed."]]
-            p.type("Tell me.")
-            await p.player.come(m.StreamStart)
-            await asyncio.sleep(0.5)
-            mic = p.press(mode="open")
+            mic = await talked_over(p, 0.5)
             await speak(p, mic, "right where is the market")
             await p.talk(mic, 1.0, voiced=False)
             await p.done(2)
@@ -461,10 +463,7 @@ def test_a_second_backchannel_after_the_first() -> None:
     async def play() -> None:
         async with Screenplay() as p:
             p.llm.scripts = [[LONG]]
-            p.type("Tell me.")
-            await p.player.come(m.StreamStart)
-            await asyncio.sleep(0.5)
-            mic = p.press(mode="open")
+            mic = await talked_over(p, 0.5)
             for _ in range(3):
                 p.asr.by_voice, p.asr.hears, p.asr.had = True, "mm hm", 0
                 await p.talk(mic, 0.5)
@@ -482,10 +481,7 @@ def test_a_pause_within_a_word_that_is_over_before_it_was_understood_is_no_end(w
     async def play() -> None:
         async with Screenplay() as p:
             p.llm.scripts = [[LONG]]
-            p.type("Tell me.")
-            await p.player.come(m.StreamStart)
-            await asyncio.sleep(0.5)
-            mic = p.press(mode="open")
+            mic = await talked_over(p, 0.5)
             p.asr.by_voice, p.asr.hears, p.asr.had, p.asr.finish_s = True, words, 0, 0.1
             await p.talk(mic, 0.2)
             await p.talk(mic, 0.16, voiced=False)  # she asks what it was, and has no answer before the voice goes on

@@ -187,9 +187,8 @@ class Utterance:
         self._begin("reaction")
         self._decode()
         reaction = self._read()
-        likelier = reaction.score > found.score or found.recognition.confidence < _UNCLEAR
-        likelier = likelier and reaction.recognition.confidence >= _REACTION
-        return reaction.recognition if likelier else found.recognition
+        wins = reaction.score > found.score or found.recognition.confidence < _UNCLEAR
+        return reaction.recognition if wins and reaction.recognition.confidence >= _REACTION else found.recognition
 
     def _read(self) -> _Found:
         """End the search and judge its result."""

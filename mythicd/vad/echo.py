@@ -132,11 +132,11 @@ class EchoJudge:
         self._reference_mean: Bands = np.full(_BANDS, np.log(_SILENT))
         self._gain_db: Bands = np.full(_BANDS, _FIRST_GAIN_DB)
         self._went = np.ones((_PROOF, _BANDS))
-        """Our voice in each band's last frames that had any, as loud as it may come back."""
+        """Power of our voice in each band's last frames that had any, as loud as it may come back."""
         self._came = np.ones((_PROOF, _BANDS))
-        """The microphone meanwhile."""
+        """The microphone's meanwhile."""
         self._stood_out = np.ones((_PROOF, _BANDS))
-        """The same beside the room's noise."""
+        """The same as a multiple of the room's noise."""
         self._proofs = np.zeros(_BANDS, np.intp)
         self._smooth: Bands | None = None
         self._recent = np.full((_NOISE_FRAMES, _BANDS), np.inf)
