@@ -9,10 +9,10 @@ sections stay, the model only has to read the words that are new; when the turn 
    later partial takes back. Of 85 questions in two towns, asked word by word with the last two not stable yet, what was
    found on the first three stable words held what the whole question calls for in 32 %, on all words at that moment in
    79 %, and looked at again with each word in all of them, with 22 replacements.
-2. What was found stays, and what later words call for comes behind it (`Found.joined`): a recogniser that takes a word
-   for another one, and back, costs nothing but the lines between. With the five questions of `bench turn`, pocketsphinx
-   and 8 ms a token, 6, 7, 6, 6 and 27 tokens were left to read at the end of the audio; with lines that replaced each
-   other, from three stable words on, it was 30, 33, 6, 6 and 22.
+2. What the model has read stays, and what later words call for comes behind it (`Found.joined`); what it has not read,
+   and no word calls for any more, goes. So a recogniser that takes a word for another one, and back, costs no more than
+   what was read between. On a slow machine (11 ms a token) that made of 31 tokens left behind "when is the harbor
+   office open", of which pocketsphinx hears "sell" for 60 ms, 6, and of 21 to 58 behind "when does the tavern close" 6.
 3. Nothing of it is true: nothing is written down or told, and what failed is neither reported nor used up.
 4. The model is asked only while the player alone has the floor. Before a character that is talked over has fallen
    silent, nobody knows what of its reply was heard, and that is what the prompt's history must say.
@@ -21,20 +21,22 @@ sections stay, the model only has to read the words that are new; when the turn 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mythicd.asr.transcript import Partial
-from mythicd.dialogue.prompt import Sections
-from mythicd.engines import Llm, Prompt
+from mythicd.dialogue.prompt import Sections, read_until
+from mythicd.engines import Llm, Prompt, Reading
 from mythicd.memory.query import content_words
-from mythicd.recollection import Found
+from mythicd.recollection import SPARE_TOKENS, Found
 from mythicd.sidework import SideWork
 
 FEW_WORDS = 3
 """Stable words from which a look ahead is worth it though nothing was found; fewer, when they are all there is: then
 the player pauses."""
-MOST_CHANGES = 8
+STOOD_S = 0.15
+"""How long lines must have been called for to be read to their end, though the words have just become others."""
+MOST_CHANGES = 16
 """How often what was found may change while the player speaks."""
 
 
@@ -61,9 +63,13 @@ class _Glimpse:
     is_new: bool = False
     """Whether that was not looked at yet."""
     found: Found | None = None
+    since: dict[str, float] = field(default_factory=dict)
+    """Line of what was found -> since when it is there, in seconds of audio."""
     changes: int = 0
     prepared: str | None = None
     """The words that the model was asked to read ahead; None before it was."""
+    readings: list[tuple[Sections, Reading]] = field(default_factory=list)
+    """What the model was asked to read, and how far it is with it; of those it has begun, only the last."""
     over: bool = True
     """Whether the turn goes on without it."""
 
@@ -115,7 +121,9 @@ class LookAhead:
         """The words are final; return what the prompt that was prepared holds, or None when none was."""
         glimpse = self._glimpse
         glimpse.over = True
-        return None if glimpse.prepared is None else glimpse.found
+        if glimpse.prepared is None or glimpse.found is None:
+            return None
+        return replace(glimpse.found, read=_has_read(glimpse))
 
     def reopen(self) -> None:
         """The words were not final after all: look on where it was left."""
@@ -161,9 +169,10 @@ class LookAhead:
             tells = found.is_telling and bool(content_words(partial.text))
             if not (tells or count >= FEW_WORDS or (count > 0 and partial.stable == partial.text)):
                 return
-            glimpse.found = found
-        elif self._is_news(glimpse, found):
-            glimpse.found, glimpse.changes = glimpse.found.joined(found), glimpse.changes + 1
+            self._take(glimpse, found, partial.at_s)
+        elif (joined := self._with_news(glimpse, found, partial.at_s)) is not None:
+            self._take(glimpse, joined, partial.at_s)
+            glimpse.changes += 1
         elif glimpse.prepared == partial.stable:
             return
         self._reading.instead(lambda: self._read(glimpse, partial.stable))
@@ -173,10 +182,39 @@ class LookAhead:
         if not glimpse.over and self._is_free():
             assert glimpse.found is not None, "there is something to read"
             glimpse.prepared = stable
-            await self._llm.prepare(self._llm_id, self._mind.turn_prompt(stable, glimpse.found.sections))
+            sections, reading = glimpse.found.sections, Reading()
+            glimpse.readings.append((sections, reading))
+            await self._llm.prepare(self._llm_id, self._mind.turn_prompt(stable, sections), reading)
 
-    def _is_news(self, glimpse: _Glimpse, found: Found) -> bool:
-        """Whether what was found now belongs into the prompt. Half a word that calls for nothing says nothing."""
+    def _with_news(self, glimpse: _Glimpse, found: Found, at_s: float) -> Found | None:
+        """Return what belongs into the prompt now; None when it is what is there, or half a word calls for nothing."""
         assert glimpse.found is not None
-        forgets = glimpse.found.is_telling and not found.is_telling
-        return not glimpse.found.holds(found) and not forgets and glimpse.changes < MOST_CHANGES
+        if (glimpse.found.is_telling and not found.is_telling) or glimpse.changes >= MOST_CHANGES:
+            return None
+        read, there, spare = _has_read(glimpse), glimpse.found.sections, SPARE_TOKENS
+        if not (set(found.sections.lore) <= set(there.lore) and set(found.sections.recent) <= set(there.recent)):
+            # Other words, for now. What was called for by words that stood is read to its end first; if it is not
+            # called for in the end, it goes again.
+            spare *= 2
+            lore, recent = (
+                tuple(line for line in lines if line in done or at_s - glimpse.since.get(line, at_s) >= STOOD_S)
+                for lines, done in ((there.lore, read.lore), (there.recent, read.recent))
+            )
+            read = Sections(lore, recent)
+        joined = replace(glimpse.found, read=read).joined(found, spare)
+        return None if joined.sections == there else joined
+
+    def _take(self, glimpse: _Glimpse, found: Found, at_s: float) -> None:
+        glimpse.found = found
+        lines = (*found.sections.lore, *found.sections.recent)
+        glimpse.since = {line: glimpse.since.get(line, at_s) for line in lines}
+
+
+def _has_read(glimpse: _Glimpse) -> Sections:
+    """Return what the model has read of what was found."""
+    begun = [number for number, (_, reading) in enumerate(glimpse.readings) if reading.lines is not None]
+    if not begun:
+        return Sections()
+    del glimpse.readings[: begun[-1]]
+    sections, reading = glimpse.readings[0]
+    return read_until(sections, reading.lines or 0)

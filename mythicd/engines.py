@@ -263,6 +263,15 @@ class PrefillDone:
 LlmEvent = PrefillDone | TextDelta | InlineCall | Finished
 
 
+@dataclass(slots=True)
+class Reading:
+    """How far a turn that is read ahead has been read. The engine writes it, at any time; anybody may look."""
+
+    lines: int | None = None
+    """Lines of the turn's last message that have been evaluated to their end; None before it is begun. Until then,
+    what an earlier `prepare` has evaluated is still there."""
+
+
 class Llm(Protocol):
     """Writes what characters say.
 
@@ -285,10 +294,11 @@ class Llm(Protocol):
         Only a hint, like `prepare`: it returns early where there is no room or something more important to do.
         """
 
-    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+    async def prepare(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
         """Evaluate a turn of which more is to come: the last message of `prompt.turn` is open at its end.
 
-        At the lowest priority. A later `prepare` or `generate` of this character takes over from where it got.
+        At the lowest priority. A later `prepare` or `generate` of this character takes over from where it got, which
+        `reading` tells.
         """
 
     async def rollback(self, npc_id: str) -> None:

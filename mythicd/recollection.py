@@ -1,8 +1,8 @@
 """What comes to a character's mind when it is spoken to: intent -> memory -> the sections of this turn's prompt.
 
 It is asked twice or more for each turn: while the player still speaks, so that the model can read ahead, and for the
-final words. What was found earlier stays in the prompt as long as it holds what later words call for (`Found.holds`),
-and where they call for more, that comes behind it (`Found.joined`): a prompt whose front stays is evaluated once.
+final words. What of the earlier has been read stays in the prompt, and what later words call for comes behind it
+(`Found.joined`): a prompt whose front stays is evaluated once.
 """
 
 from __future__ import annotations
@@ -40,37 +40,34 @@ class Found:
     """Lines of the sections that tell of tool calls that failed."""
     edition: object = field(default=None, compare=False)
     """The world's files they were found in, by identity."""
+    read: prompt.Sections | None = field(default=None, compare=False)
+    """What of the sections the model has read already; None for all."""
 
     @property
     def is_telling(self) -> bool:
         """Whether anything was found that not every turn has."""
         return bool(self.sections.lore or self.sections.recent)
 
-    def holds(self, later: Found) -> bool:
-        """Tell whether what later words call for is in here, so that a prompt with these sections serves them, too.
+    def joined(self, later: Found, spare: int = SPARE_TOKENS) -> Found:
+        """Return what later words call for, behind what of this has been read, which then need not be read again.
 
-        Where they call for nothing, nothing must be here: a line that does not answer would be taken for an answer.
+        What was not read yet, and is not called for any more, goes. Where later words call for nothing, nothing stays:
+        a line that does not answer would be taken for an answer. Of lines that are not called for, in each section,
+        `spare` tokens stay at most.
         """
         mine, theirs = self.sections, later.sections
-        return (
-            self.failures == later.failures
-            and _covers(mine.lore, theirs.lore)
-            and _covers(mine.recent, theirs.recent)
-            and mine.scene.get("zone") == theirs.scene.get("zone")
-            and mine.scene.keys() >= theirs.scene.keys()
-        )
-
-    def joined(self, later: Found) -> Found:
-        """Return what later words call for, behind what is in here: of a prompt with these sections most stays."""
-        if self.holds(later):
-            return Found(self.sections, later.tools, later.failures, later.edition)
-        mine, theirs = self.sections, later.sections
-        # What was told, where she is, or the world itself has changed: then nothing of before stays.
+        read = mine if self.read is None else self.read
+        lore = _joined(mine.lore, theirs.lore, read.lore, spare)
+        recent = _joined(mine.recent, theirs.recent, read.recent if lore == read.lore else (), spare)
         same_place = mine.scene.get("zone") == theirs.scene.get("zone")
+        scene = mine.scene if same_place and mine.scene.keys() >= theirs.scene.keys() else theirs.scene
+        sections = prompt.Sections(lore, recent, scene)
+        if sections == mine and self.failures == later.failures:
+            return Found(mine, later.tools, later.failures, later.edition)
+        # What was told, where she is, or the world itself has changed: then nothing of before stays.
         if self.failures != later.failures or not same_place or self.edition is not later.edition:
             return later
-        lines = _joined(mine.lore, theirs.lore), _joined(mine.recent, theirs.recent)
-        return Found(prompt.Sections(*lines, theirs.scene), later.tools, later.failures, later.edition)
+        return Found(sections, later.tools, later.failures, later.edition)
 
 
 class Recollection:
@@ -137,17 +134,18 @@ class Recollection:
         return Around(zone=place, time=scene.time, nearby=nearby)
 
 
-def _covers(lines: tuple[str, ...], asked: tuple[str, ...]) -> bool:
-    return set(lines) >= set(asked) and bool(lines) == bool(asked)
-
-
-def _joined(lines: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+def _joined(lines: tuple[str, ...], asked: tuple[str, ...], read: tuple[str, ...], spare: int) -> tuple[str, ...]:
+    """Return the lines that are asked for, behind those that have been read and may stay."""
     if not asked:
         return ()
-    kept, spare = lines, sum(estimate_tokens(line) for line in set(lines) - set(asked))
-    if spare > SPARE_TOKENS:
-        kept = tuple(line for line in lines if line in asked)
-    return (*kept, *(line for line in asked if line not in kept))
+    kept: list[str] = []
+    for line in read:
+        spare -= 0 if line in asked else estimate_tokens(line)
+        if spare < 0:
+            break  # what stands behind it would have to be read again
+        kept.append(line)
+    rest = [line for line in lines if line in asked and line not in kept]
+    return (*kept, *rest, *(line for line in asked if line not in kept and line not in rest))
 
 
 async def _or_else(otherwise: T, answer: Awaitable[T], missed: Callable[[MythicError], None] | None) -> T:

@@ -29,6 +29,7 @@ from mythicd.engines import (
     PhonemeOnset,
     PrefillDone,
     Prompt,
+    Reading,
     Recognition,
     TextDelta,
     Vocabulary,
@@ -213,10 +214,10 @@ class FakeLlm:
         await self._read_ahead(npc_id, prompt)
         self.attended.append(prompt)
 
-    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+    async def prepare(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
         self._note("prepare", npc_id)
         self.prepared.append(prompt)
-        await self._read_ahead(npc_id, prompt)
+        await self._read_ahead(npc_id, prompt, reading or Reading())
 
     async def rollback(self, npc_id: str) -> None:
         self._note("rollback", npc_id)
@@ -242,15 +243,21 @@ class FakeLlm:
             self.faults.append(f"{what} while {npc_id} writes")
         self.asked.append((now(), what, npc_id))
 
-    async def _read_ahead(self, npc_id: str, prompt: Prompt) -> None:
+    async def _read_ahead(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
         mine = self._ahead[npc_id] = object()
         words = _words(prompt)
         held = self.held[npc_id] = _common(self.held.get(npc_id, []), words)
-        for word in words[len(held) :]:
-            await asyncio.sleep(1 / self.rate)
-            if self._ahead.get(npc_id) is not mine:
-                return
-            held.append(word)
+        lines = prompt.turn[-1].content.split("\n") if prompt.turn else []
+        for word in (None, *words[len(held) :]):
+            if word is not None:
+                await asyncio.sleep(1 / self.rate)
+                if self._ahead.get(npc_id) is not mine:
+                    return
+                held.append(word)
+            if reading is not None:
+                unread = len(words) - len(held)
+                ends = [len(" ".join(lines[number:]).split()) for number in range(1, len(lines))]
+                reading.lines = sum(unread <= end for end in ends)
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         npc_id = request.npc_id

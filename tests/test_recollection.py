@@ -1,4 +1,4 @@
-"""When what was found for the words so far also serves the words that came later."""
+"""What of that which was found for the words so far stays when the words become more, or others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mythicd.dialogue.prompt import Sections
-from mythicd.recollection import Found
+from mythicd.recollection import SPARE_TOKENS, Found
 
 HERE = Found(Sections(("a", "b"), ("f", "c"), {"zone": "pier", "nearby": ["Pip"]}), {}, ("f",))
 
@@ -17,7 +17,7 @@ def with_(lore: tuple[str, ...] = ("a", "b"), recent: tuple[str, ...] = ("f", "c
 
 
 @pytest.mark.parametrize(
-    ("later", "serves"),
+    ("later", "stays"),
     [
         (HERE, True),
         (with_(), True),
@@ -35,13 +35,16 @@ def with_(lore: tuple[str, ...] = ("a", "b"), recent: tuple[str, ...] = ("f", "c
         (replace(HERE, tools={}), True),
     ],
 )
-def test_what_is_held(later: Found, serves: bool) -> None:
-    assert HERE.holds(later) is serves
+def test_a_prompt_stays_where_it_serves_the_words_that_came_later(later: Found, stays: bool) -> None:
+    found = HERE.joined(later)
+    assert (found.sections is HERE.sections and found.failures == HERE.failures) is stays
+    assert found.tools == later.tools
 
 
-def test_nothing_holds_nothing() -> None:
-    assert Found(Sections(), {}).holds(Found(Sections(), {}))
-    assert not Found(Sections(), {}).holds(with_())
+def test_nothing_stays_of_nothing() -> None:
+    nothing = Found(Sections(), {})
+    assert nothing.joined(Found(Sections(), {})).sections is nothing.sections
+    assert nothing.joined(with_()).sections == with_().sections
 
 
 def lore(*lines: str) -> Found:
@@ -62,7 +65,7 @@ LONG = " ".join([SENTENCE] * 5)
         ((), ("a", "b"), ("a", "b")),
         ((), (), ()),
         ((LONG,), ("b",), ("b",)),
-        (("a", LONG, "b"), ("c", "b"), ("b", "c")),
+        (("a", LONG, "b"), ("c", "b"), ("a", "b", "c")),
         ((LONG,), (LONG, "b"), (LONG, "b")),
         ((LONG, "a"), (LONG,), (LONG, "a")),
     ],
@@ -71,6 +74,37 @@ def test_what_is_called_for_comes_behind_what_is_here(
     here: tuple[str, ...], later: tuple[str, ...], joined: tuple[str, ...]
 ) -> None:
     assert lore(*here).joined(lore(*later)).sections.lore == joined
+
+
+@pytest.mark.parametrize(
+    ("read", "later", "joined"),
+    [
+        (Sections(("a",)), ("b",), ("a", "b")),
+        (Sections(("a",)), ("a",), ("a",)),
+        (Sections(("a", "b")), ("d",), ("a", "b", "d")),
+        (Sections(), ("c", "b"), ("b", "c")),
+        (Sections(), ("d", "c"), ("c", "d")),
+        (Sections(("x", "a")), ("a", "b"), ("x", "a", "b")),
+        (Sections(("x",)), (), ()),
+    ],
+)
+def test_of_what_is_not_called_for_only_what_was_read_stays(
+    read: Sections, later: tuple[str, ...], joined: tuple[str, ...]
+) -> None:
+    here = replace(lore("a", "b", "c"), read=read)
+    assert here.joined(lore(*later)).sections.lore == joined
+
+
+def test_memories_count_as_read_only_behind_the_same_lore() -> None:
+    here = Found(Sections(("a",), ("m", "n")), {}, read=Sections(("a",), ("m",)))
+    assert here.joined(Found(Sections(("a",), ("o",)), {})).sections == Sections(("a",), ("m", "o"))
+    assert here.joined(Found(Sections(("b",), ("o",)), {})).sections == Sections(("a", "b"), ("o",))
+
+
+def test_more_may_be_spared_for_a_while() -> None:
+    here = lore(SENTENCE, SENTENCE + " ", SENTENCE + "  ", SENTENCE + "   ")
+    assert len(here.joined(lore("b")).sections.lore) == 3
+    assert len(here.joined(lore("b"), 2 * SPARE_TOKENS).sections.lore) == 5
 
 
 def test_the_rest_is_what_was_found_last() -> None:

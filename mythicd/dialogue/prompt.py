@@ -70,6 +70,13 @@ def turn_message(words: str, sections: Sections) -> ChatMessage:
     return ChatMessage("user", "\n".join(lines))
 
 
+def read_until(sections: Sections, lines: int) -> Sections:
+    """Return what of the sections stands in the first `lines` lines of the turn's message; of the scene, nothing."""
+    lore = sections.lore[: max(0, lines - 1)]
+    before = len(sections.lore) + 1 if sections.lore else 0
+    return Sections(lore, sections.recent[: max(0, lines - before - 1)])
+
+
 def build(world: str, character: str, history: Sequence[ChatMessage], words: str, sections: Sections) -> Prompt:
     """Join the parts of one turn's prompt."""
     return Prompt(world, character, tuple(history), (turn_message(words, sections),))

@@ -9,7 +9,7 @@ from mythicd.figures import LlmFigures
 from mythicd.llm.cache import Cache
 from mythicd.llm.jobs import Job
 from mythicd.llm.llama import Model
-from mythicd.llm.prompts import PromptTokens
+from mythicd.llm.prompts import PromptTokens, line_ends
 from mythicd.llm.scheduler import Scheduler
 from mythicd.llm.writing import Writer
 
@@ -44,11 +44,19 @@ class Admission:
                 remedy="Shorten persona, lore or history, or raise kv.max_ctx_tokens and n_ctx if the model was trained"
                 " for more.",
             )
+        if job.reading is not None and job.prompt.turn:
+            said, piece = job.prompt.turn[-1].content, self.model.vocabulary.piece
+            job.line_ends = line_ends(job.tokens, said.rstrip().count("\n"), job.parts.stable, piece)
 
     def is_needless(self, job: Job) -> bool:
         """Tell whether what a job does ahead is there already, or cannot be done now."""
         ledger = self.cache.ledger
-        return not job.tokens or ledger.is_busy(job.npc_id) or ledger.holds(job.npc_id, job.tokens, job.prompt.adapter)
+        if not job.tokens or ledger.is_busy(job.npc_id):
+            return True
+        if not ledger.holds(job.npc_id, job.tokens, job.prompt.adapter):
+            return False
+        job.tell(len(job.tokens))
+        return True
 
     def seat(self, job: Job, now: float) -> bool:
         """Give a job its place; tell whether there is anything to evaluate.
@@ -62,6 +70,7 @@ class Admission:
             growth = min(job.sampling.max_tokens, self.longest - len(job.tokens)) - 1
         seat = self.cache.admit(job.npc_id, job.tokens, growth, adapter=adapter, logits=job.work == "reply")
         if seat.kept == len(job.tokens):  # it was parked, and is back
+            job.tell(seat.kept)
             self.cache.release(job.npc_id, parts.stable, parts.seed)
             return False
         try:
@@ -76,7 +85,8 @@ class Admission:
             self.cache.release(job.npc_id, 0, 0)
             self.cache.forget(job.npc_id)
             raise
-        job.number, job.sequence, job.kept, job.done = self._count, seat.sequence, seat.kept, seat.kept
+        job.number, job.sequence, job.kept = self._count, seat.sequence, seat.kept
+        job.tell(seat.kept)
         used = max(0, seat.kept - parts.stable)
         if job.work == "prepare":
             self._waste(job.npc_id, used)  # what is trimmed of the earlier hypothesis

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt
+from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt, Reading
 from mythicd.errors import Busy, ConfigError, EngineError
 from mythicd.figures import LlmFigures
 from mythicd.llm.jobs import Forget, Job, Mailbox, Order, Park, Refocus, Rollback
@@ -91,14 +91,14 @@ class LlamaLlm:
         """
         await self._do_ahead(npc_id, prompt, "warm-up")
 
-    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+    async def prepare(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
         """Evaluate a turn as far as it is known, up to the end of its last message; else as `attend`.
 
         What an earlier `prepare` has evaluated is kept as far as it is the same. While the character writes a reply,
-        nothing is done.
+        nothing is done. `reading` is kept up to date, step by step.
         """
         if prompt.turn:
-            await self._do_ahead(npc_id, prompt, "prepare")
+            await self._do_ahead(npc_id, prompt, "prepare", reading)
 
     async def rollback(self, npc_id: str) -> None:
         """Take back what was prepared or written in this turn: the character holds its front again, to the token.
@@ -157,8 +157,8 @@ class LlamaLlm:
                 pump.stop()
                 await asyncio.shield(asyncio.to_thread(pump.join))
 
-    async def _do_ahead(self, npc_id: str, prompt: Prompt, work: Work) -> None:
-        job = Job(npc_id, prompt, Mailbox(), work, time.monotonic())
+    async def _do_ahead(self, npc_id: str, prompt: Prompt, work: Work, reading: Reading | None = None) -> None:
+        job = Job(npc_id, prompt, Mailbox(), work, time.monotonic(), reading=reading)
         try:
             self._running().submit(job)
             await job.mailbox.get()

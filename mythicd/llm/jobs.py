@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 
-from mythicd.engines import Focus, LlmEvent, LlmRequest, Prompt, Sampling
+from mythicd.engines import Focus, LlmEvent, LlmRequest, Prompt, Reading, Sampling
 from mythicd.errors import ConfigError
 from mythicd.llm.prompts import Tokenised
 from mythicd.llm.scheduler import Work
@@ -72,6 +73,8 @@ class Job:
     """Of a reply: how far ahead of its reader it asked to stop; 0 for the limit of all."""
     tools: tuple[Tool, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    reading: Reading | None = None
+    """Of a prompt that is evaluated ahead: where to tell how far it is."""
     cancelled: bool = False
     """Set by anybody, at any time; the pump drops the job before its next step."""
 
@@ -84,6 +87,8 @@ class Job:
     """Tokens of the prompt that were in the KV cache already."""
     done: int = 0
     """Tokens in the sequence."""
+    line_ends: tuple[int, ...] = ()
+    """Where `reading` is: how many tokens each line of the last message ends at, save the open one."""
     delivered: int = 0
     """What was handed over to the mailbox."""
     writer: Writer | None = None
@@ -120,6 +125,12 @@ class Job:
     def tokens(self) -> list[int]:
         """The prompt's tokens."""
         return self.parts.tokens if self.parts is not None else []
+
+    def tell(self, done: int) -> None:
+        """So many of its tokens have been evaluated."""
+        self.done = done
+        if self.reading is not None:
+            self.reading.lines = bisect_right(self.line_ends, done)
 
     @property
     def deadline_s(self) -> float:

@@ -352,7 +352,7 @@ class Pump(threading.Thread):
             elif job.done < len(job.tokens):
                 self._figures.tokens_new += len(fed.tokens)
             self._cache.append(job.npc_id, fed.tokens)
-            job.done += len(fed.tokens)
+            job.tell(job.done + len(fed.tokens))
             if job.done == len(job.tokens) and job.parts is not None:
                 self._cache.pin(job.npc_id, job.parts.world)
             if job.writer is not None and fed.logits:

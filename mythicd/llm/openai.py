@@ -18,7 +18,7 @@ import os
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
-from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt
+from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt, Reading
 from mythicd.errors import Busy, ConfigError, EngineError, MythicError
 from mythicd.figures import LlmFigures
 from mythicd.llm.calls import BadCall
@@ -86,7 +86,7 @@ class OpenAiLlm:
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
         """Do nothing: a server evaluates a prompt only to write, and keeps of it what it likes."""
 
-    async def prepare(self, npc_id: str, prompt: Prompt) -> None:
+    async def prepare(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
         """Do nothing, as `abilities` says."""
 
     async def rollback(self, npc_id: str) -> None:

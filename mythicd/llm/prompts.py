@@ -80,3 +80,22 @@ class PromptTokens:
         if segments and segments[0].part == "world":
             world += common_prefix(self._tokenise(segments[0].text), tokens[world:])
         return Tokenised(tokens, min(world, stable), seed, stable)
+
+
+def line_ends(tokens: Sequence[int], lines: int, start: int, piece: Callable[[int], bytes]) -> tuple[int, ...]:
+    """Return how many tokens each of the last `lines` lines ends at that come before the last one.
+
+    `tokens` end within that last one, or behind its end; nothing before token `start` is looked at. `piece` gives a
+    token's bytes. Counted is from the end, since what stands before a message is the template's affair.
+    """
+    ends: list[int] = []
+    open_line = True
+    for place in range(len(tokens), start, -1):
+        text = piece(tokens[place - 1])
+        if open_line:
+            text = text.rstrip()
+            open_line = not text
+        ends += [place] * text.count(b"\n")
+        if len(ends) >= lines:
+            break
+    return tuple(reversed(ends[:lines]))
