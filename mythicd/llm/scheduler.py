@@ -14,7 +14,7 @@ may be as long as voices stay fed; with nobody writing it is long.
 **Who goes first** is the priority of the character (`priority`): +2 when the player sees it and speaks to it, +1 when
 it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes first; among equals the oldest prompt,
 and the writer that has waited longest. It matters where not all can be served: for the chunk, and for writing when a
-step of all would be too long.
+step of all would be too long. Before that, a warm-up of who is in view goes before any of who is not.
 
 **Nobody starves**: a reply that could run earns `slice_tokens / burst_tokens` of a turn with each step and pays one
 when it does; a whole turn saved up is served before any priority. A turn is one token of a reply, or `slice_tokens` of
@@ -283,9 +283,11 @@ class Scheduler:
     def _can_run(self, stream: _Stream) -> bool:
         return bool(stream.left) or stream.ahead < stream.most_ahead
 
-    def _rank(self, stream: _Stream, now: float) -> tuple[int, bool, bool, int, float, int]:
+    def _rank(self, stream: _Stream, now: float) -> tuple[int, bool, bool, bool, int, float, int]:
         return (
             _AHEAD[stream.work],
+            # Who has come into view may be spoken to at any moment; who has left it is tidied up after.
+            stream.work == "warm-up" and not self._focus.get(stream.owner, Focus()).on_screen,
             stream.credit < 1,
             2 * stream.ahead >= stream.most_ahead,
             -self.priority(stream.owner, now),

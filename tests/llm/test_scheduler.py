@@ -279,6 +279,21 @@ def test_what_is_done_ahead_waits_for_every_reply_whose_prompt_is_not_done() -> 
     assert first[3] < first[2] < first[1]
 
 
+def test_who_has_come_into_view_is_warmed_before_who_has_left_it() -> None:
+    model = Model()
+    model.add(1, 300, "warm-up")
+    model.step()
+    model.scheduler.focus("npc1", Focus(on_screen=False, mic=True), model.now)  # who was spoken to a moment ago
+    model.add(2, 300, "warm-up")
+    model.scheduler.focus("npc2", Focus(), model.now)
+    order = []
+    while model._left.get(2):
+        order += model.step()
+    assert order[:-1] == [2] * (len(order) - 1) and model._left[1] > 200
+    model.remove(2)
+    assert 1 in model.step(), "and that one not for ever"
+
+
 def test_who_has_gone_is_in_no_later_batch() -> None:
     model = Model()
     model.add(1, 100)
