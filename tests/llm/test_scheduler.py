@@ -279,6 +279,28 @@ def test_what_is_done_ahead_waits_for_every_reply_whose_prompt_is_not_done() -> 
     assert first[3] < first[2] < first[1]
 
 
+def test_what_may_be_for_nothing_is_read_in_short_steps_and_by_whole_rows() -> None:
+    model = Model(Limits(), token=6 * MS)
+    model.add(1, 64)
+    model.step()
+    took = {}
+    for stream, work, ahead in ((2, "prepare", 0), (3, "reply", 24), (4, "reply", 0)):
+        model.remove(stream - 1)
+        model.add(stream, 400, work, ahead_tokens=ahead)  # type: ignore[arg-type]
+        took[stream] = model.step()[stream]
+    assert took[2] == 8 == 50 // 6 // 4 * 4, "a turn that is being said"
+    assert took[3] == 24 == 150 // 6 // 4 * 4, "an answer to a guess"
+    assert took[4] > 100, "an answer to what was said"
+    model.add(5, 400, "prepare")
+    model.remove(4)
+    model.slower = 4
+    for _ in range(40):
+        model.add(6, 16)
+        model.step()
+        model.remove(6)
+    assert model.step() == {5: 4}, "on a slow machine four, which take hardly longer than one"
+
+
 def test_who_has_come_into_view_is_warmed_before_who_has_left_it() -> None:
     model = Model()
     model.add(1, 300, "warm-up")
