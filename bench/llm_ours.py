@@ -13,6 +13,9 @@ from mythicd.engines import Finished, LlmRequest, Prompt, Sampling, TextDelta
 from mythicd.llm.engine import LlamaLlm
 from mythicd.llm.llama import LlamaOptions
 
+PATIENCE_S = 60.0
+"""The peers' clients wait for as long as it takes; on a slow machine 800 tokens beside four speakers take over 10 s."""
+
 
 def options(n_ctx: int = 8192, sequences: int = 16) -> LlamaOptions:
     """Return our engine's defaults, on one thread.
@@ -57,7 +60,7 @@ class Ours:
     async def reply(self, npc: str, prompt: Prompt, tokens: int, arrivals: list[float]) -> Spent:
         """Write a reply of so many tokens, noting when each arrives."""
         spent = Spent(0, 0, 0)
-        request = LlmRequest(npc, "bench", prompt, (), sampling(tokens))
+        request = LlmRequest(npc, "bench", prompt, (), sampling(tokens), PATIENCE_S)
         async with aclosing(self.engine.generate(request)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):

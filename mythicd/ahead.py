@@ -35,9 +35,9 @@ FEW_WORDS = 3
 """Stable words from which a look ahead is worth it though nothing was found; fewer, when they are all there is: then
 the player pauses."""
 STOOD_S = 0.15
-"""How long lines must have been called for to be read to their end, though the words have just become others."""
-MOST_CHANGES = 16
-"""How often what was found may change while the player speaks."""
+"""How long lines must have been there to be read to their end, though the words have just become others."""
+MOST_CHANGES = 8
+"""How often something may come to what was found while the player speaks."""
 
 
 class Mind(Protocol):
@@ -64,7 +64,7 @@ class _Glimpse:
     """Whether that was not looked at yet."""
     found: Found | None = None
     since: dict[str, float] = field(default_factory=dict)
-    """Line of what was found -> since when it is there, in seconds of audio."""
+    """Line of what was found -> since when it is there, on the clock of `Partial.at_s`."""
     changes: int = 0
     prepared: str | None = None
     """The words that the model was asked to read ahead; None before it was."""
@@ -118,7 +118,7 @@ class LookAhead:
             self.hear(self._glimpse.last)
 
     def commit(self) -> Found | None:
-        """The words are final; return what the prompt that was prepared holds, or None when none was."""
+        """The words are final; return what was found, and what of it was read; None when nothing was prepared."""
         glimpse = self._glimpse
         glimpse.over = True
         if glimpse.prepared is None or glimpse.found is None:
@@ -171,8 +171,8 @@ class LookAhead:
                 return
             self._take(glimpse, found, partial.at_s)
         elif (joined := self._with_news(glimpse, found, partial.at_s)) is not None:
+            glimpse.changes += _adds(joined, glimpse.found)
             self._take(glimpse, joined, partial.at_s)
-            glimpse.changes += 1
         elif glimpse.prepared == partial.stable:
             return
         self._reading.instead(lambda: self._read(glimpse, partial.stable))
@@ -187,12 +187,13 @@ class LookAhead:
             await self._llm.prepare(self._llm_id, self._mind.turn_prompt(stable, sections), reading)
 
     def _with_news(self, glimpse: _Glimpse, found: Found, at_s: float) -> Found | None:
-        """Return what belongs into the prompt now; None when it is what is there, or half a word calls for nothing."""
+        """Return what belongs into the prompt now; None when it is what is there, half a word calls for nothing, or too
+        much was called for already."""
         assert glimpse.found is not None
-        if (glimpse.found.is_telling and not found.is_telling) or glimpse.changes >= MOST_CHANGES:
+        if glimpse.found.is_telling and not found.is_telling:
             return None
         read, there, spare = _has_read(glimpse), glimpse.found.sections, SPARE_TOKENS
-        if not (set(found.sections.lore) <= set(there.lore) and set(found.sections.recent) <= set(there.recent)):
+        if _adds(found, glimpse.found):
             # Other words, for now. What was called for by words that stood is read to its end first; if it is not
             # called for in the end, it goes again.
             spare *= 2
@@ -202,12 +203,19 @@ class LookAhead:
             )
             read = Sections(lore, recent)
         joined = replace(glimpse.found, read=read).joined(found, spare)
-        return None if joined.sections == there else joined
+        is_too_much = glimpse.changes >= MOST_CHANGES and _adds(joined, glimpse.found)
+        return None if joined.sections == there or is_too_much else joined
 
     def _take(self, glimpse: _Glimpse, found: Found, at_s: float) -> None:
         glimpse.found = found
         lines = (*found.sections.lore, *found.sections.recent)
         glimpse.since = {line: glimpse.since.get(line, at_s) for line in lines}
+
+
+def _adds(found: Found, to: Found) -> bool:
+    """Whether there are lines in it that are not in the other."""
+    lines, there = found.sections, to.sections
+    return not (set(lines.lore) <= set(there.lore) and set(lines.recent) <= set(there.recent))
 
 
 def _has_read(glimpse: _Glimpse) -> Sections:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TypeVar
 
 from mythicd.dialogue import intent as intents
@@ -25,8 +26,8 @@ from mythicd.worldfile import ToolDefinition
 T = TypeVar("T")
 
 SPARE_TOKENS = 48
-"""Tokens of lines, in each section, that may stay when new ones come behind them, though the words do not call for
-them any more: three or four sentences. Of these a language model must find the right one."""
+"""Tokens of lines, in each section, that may stay when others are to be read behind them, though the words do not call
+for them any more: three or four sentences. Of these a language model must find the right one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +57,17 @@ class Found:
         `spare` tokens stay at most.
         """
         mine, theirs = self.sections, later.sections
-        read = mine if self.read is None else self.read
-        lore = _joined(mine.lore, theirs.lore, read.lore, spare)
-        recent = _joined(mine.recent, theirs.recent, read.recent if lore == read.lore else (), spare)
         same_place = mine.scene.get("zone") == theirs.scene.get("zone")
-        scene = mine.scene if same_place and mine.scene.keys() >= theirs.scene.keys() else theirs.scene
-        sections = prompt.Sections(lore, recent, scene)
-        if sections == mine and self.failures == later.failures:
-            return Found(mine, later.tools, later.failures, later.edition)
         # What was told, where she is, or the world itself has changed: then nothing of before stays.
         if self.failures != later.failures or not same_place or self.edition is not later.edition:
             return later
-        return Found(sections, later.tools, later.failures, later.edition)
+        read = mine if self.read is None else self.read
+        lore = _joined(mine.lore, theirs.lore, read.lore, spare)
+        recent = _joined(mine.recent, theirs.recent, read.recent if lore == read.lore else (), spare)
+        sections = prompt.Sections(
+            lore, recent, mine.scene if mine.scene.keys() >= theirs.scene.keys() else theirs.scene
+        )
+        return Found(mine if sections == mine else sections, later.tools, later.failures, later.edition)
 
 
 class Recollection:
@@ -135,11 +135,14 @@ class Recollection:
 
 
 def _joined(lines: tuple[str, ...], asked: tuple[str, ...], read: tuple[str, ...], spare: int) -> tuple[str, ...]:
-    """Return the lines that are asked for, behind those that have been read and may stay."""
+    """Return the lines that are asked for, behind those of `lines` that have been read and may stay."""
     if not asked:
         return ()
+    front = tuple(takewhile(lines.__contains__, read))  # what is no longer here was given up for a reason
+    if set(asked) <= set(front):
+        return front  # there is nothing more to read
     kept: list[str] = []
-    for line in read:
+    for line in front:
         spare -= 0 if line in asked else estimate_tokens(line)
         if spare < 0:
             break  # what stands behind it would have to be read again

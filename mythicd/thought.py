@@ -115,8 +115,9 @@ class Thought:
         ahead: Found | None = None,
         commitment: Commitment | None = None,
     ) -> Question:
-        """Search memory for what the player said. `ahead` is what was found while it was being said: it stays, and what
-        the words call for beyond it comes behind. What goes wrong is told with the answer's commitment."""
+        """Search memory for what the player said. `ahead` is what was found while it was being said: what of it was
+        read stays, and what the words call for beyond it comes behind. What goes wrong is told with the answer's
+        commitment."""
         if not understood:
             return Question(turn_id, words, False, seed, prompt.Sections(), {})
         # Without her memory she still answers: what failed is told, and the turn goes on with less.

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mythicd import messages as m
-from mythicd.ahead import LookAhead
+from mythicd.ahead import MOST_CHANGES, LookAhead
 from mythicd.asr.transcript import Partial
 from mythicd.dialogue import prompt as prompts
 from mythicd.engines import InlineCall, LlmAbilities, Prompt
@@ -384,6 +384,16 @@ def test_of_what_no_word_calls_for_any_more_only_what_was_read_stays(
 ) -> None:
     async def play() -> None:
         assert (await looked(*heard))[0] == final
+
+    run(play())
+
+
+def test_too_many_changes_add_no_more_but_still_take_away() -> None:
+    async def play() -> None:
+        flickers = [(0.02 * turn, f"office {('sell', 'so')[turn % 2]}") for turn in range(40)]
+        _, asked = await looked((0.0, "office"), *flickers)
+        assert sum(FISH in lines for lines in asked) <= MOST_CHANGES + 1
+        assert asked[-1] == [OFFICE]
 
     run(play())
 

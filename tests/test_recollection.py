@@ -68,6 +68,7 @@ LONG = " ".join([SENTENCE] * 5)
         (("a", LONG, "b"), ("c", "b"), ("a", "b", "c")),
         ((LONG,), (LONG, "b"), (LONG, "b")),
         ((LONG, "a"), (LONG,), (LONG, "a")),
+        ((LONG, "a"), ("a",), (LONG, "a")),
     ],
 )
 def test_what_is_called_for_comes_behind_what_is_here(
@@ -84,7 +85,7 @@ def test_what_is_called_for_comes_behind_what_is_here(
         (Sections(("a", "b")), ("d",), ("a", "b", "d")),
         (Sections(), ("c", "b"), ("b", "c")),
         (Sections(), ("d", "c"), ("c", "d")),
-        (Sections(("x", "a")), ("a", "b"), ("x", "a", "b")),
+        (Sections(("a", "x", "b")), ("d",), ("a", "d")),
         (Sections(("x",)), (), ()),
     ],
 )
@@ -99,6 +100,14 @@ def test_memories_count_as_read_only_behind_the_same_lore() -> None:
     here = Found(Sections(("a",), ("m", "n")), {}, read=Sections(("a",), ("m",)))
     assert here.joined(Found(Sections(("a",), ("o",)), {})).sections == Sections(("a",), ("m", "o"))
     assert here.joined(Found(Sections(("b",), ("o",)), {})).sections == Sections(("a", "b"), ("o",))
+
+
+def test_what_is_no_longer_true_does_not_come_back_for_having_been_read() -> None:
+    told = Found(Sections((), ("the gate is shut", "m")), {}, ("the gate is shut",))
+    mended = told.joined(Found(Sections((), ("m",)), {}))
+    assert mended.sections.recent == ("m",)
+    asked = replace(mended, read=told.sections)  # the model has not begun with the new prompt yet
+    assert asked.joined(Found(Sections((), ("m", "n")), {})).sections.recent == ("m", "n")
 
 
 def test_more_may_be_spared_for_a_while() -> None:
@@ -120,6 +129,7 @@ def test_the_rest_is_what_was_found_last() -> None:
     [
         {"failures": ()},
         {"edition": object()},
+        {"edition": object(), "sections": Sections(("a",), ("f", "c"), {"zone": "pier"})},
         {"sections": Sections(("d",), ("f", "c"), {"zone": "market"})},
     ],
 )

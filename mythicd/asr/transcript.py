@@ -36,7 +36,7 @@ class Partial:
     stable: str
     """The front that no later partial takes back."""
     at_s: float
-    """Seconds of audio heard."""
+    """When it was understood, on the clock that `add` was given."""
 
 
 @dataclass(frozen=True, slots=True)

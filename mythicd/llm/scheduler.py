@@ -72,7 +72,8 @@ class Limits:
     chunk: int = 256
     """Most prompt tokens in a step."""
     chunk_least: int = 8
-    """Fewest, where there is a prompt to evaluate: below this, reading the weights costs more than the tokens."""
+    """Fewest, where there is a prompt to evaluate: below this, reading the weights costs more than the tokens; but ROWS
+    for a turn that is prepared while nobody writes."""
     stretch: float = 6.5
     """How many times as long a step may take as it would without prompts: more makes those who write stutter, less
     spends the time on reading weights."""
@@ -282,6 +283,9 @@ class Scheduler:
     def _next_adapter(self, runnable: Sequence[_Stream], now: float) -> str | None:
         """Return the adapter that has waited longest; one with nothing to do but what is ahead, only now and then."""
         replies = {stream.adapter for stream in runnable if stream.work == "reply"}
+        if not replies:
+            first = min(self._stage(stream) for stream in runnable)
+            runnable = [stream for stream in runnable if self._stage(stream) == first]
 
         def waited(adapter: str | None) -> tuple[bool, float]:
             last_s = self._adapters_s.get(adapter, -inf)
@@ -292,11 +296,15 @@ class Scheduler:
     def _can_run(self, stream: _Stream) -> bool:
         return bool(stream.left) or stream.ahead < stream.most_ahead
 
-    def _rank(self, stream: _Stream, now: float) -> tuple[int, bool, bool, bool, int, float, int]:
+    def _stage(self, stream: _Stream) -> tuple[int, bool]:
+        """Return what goes before any priority: replies, then turns that are being said, then warm-ups. Who has come
+        into view may be spoken to at any moment; who has left it is tidied up after."""
+        away = stream.work == "warm-up" and not self._focus.get(stream.owner, Focus()).on_screen
+        return _AHEAD[stream.work], away
+
+    def _rank(self, stream: _Stream, now: float) -> tuple[tuple[int, bool], bool, bool, int, float, int]:
         return (
-            _AHEAD[stream.work],
-            # Who has come into view may be spoken to at any moment; who has left it is tidied up after.
-            stream.work == "warm-up" and not self._focus.get(stream.owner, Focus()).on_screen,
+            self._stage(stream),
             stream.credit < 1,
             2 * stream.ahead >= stream.most_ahead,
             -self.priority(stream.owner, now),
@@ -354,5 +362,5 @@ class Scheduler:
         if size is None:  # nothing was measured yet: a size that is bearable anywhere, and tells
             size = 2 * limits.chunk_least
         if size > ROWS:
-            size -= size % ROWS
+            size -= (size + len(writers)) % ROWS
         return max(least, min(size, limits.chunk))

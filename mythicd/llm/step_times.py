@@ -19,7 +19,7 @@ _MOST = 0.25
 _GROWTH = 0.4
 """How much longer a step of twice the width takes, until that is known: llama.cpp on a CPU, 143 M parameters in Q4_0,
 took 15.6, 24.9, 30 and 56 ms with 1, 2, 4 and 8 streams."""
-_TELLING = 8
+_TELLING = 4
 """Prompt tokens in a step from which their cost can be told from noise."""
 
 

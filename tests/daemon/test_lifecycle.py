@@ -18,8 +18,6 @@ from mythicd.discovery import discover
 from mythicd.errors import DaemonUnreachable
 from tests.daemon import process
 
-pytestmark = pytest.mark.realtime
-
 
 def run_daemon(*arguments: str, data: Path, timeout: float = 60) -> tuple[int, str]:
     """Run `mythicd run` until it ends by itself; return exit code and output."""
@@ -32,6 +30,7 @@ def run_daemon(*arguments: str, data: Path, timeout: float = 60) -> tuple[int, s
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_within_two_seconds_and_leaves_only_its_data(tmp_path: Path, number: int) -> None:
     daemon = process.start(tmp_path / "data")
@@ -44,6 +43,7 @@ def test_it_stops_within_two_seconds_and_leaves_only_its_data(tmp_path: Path, nu
         discover(daemon.data)
 
 
+@pytest.mark.realtime
 async def test_it_stops_within_two_seconds_in_the_middle_of_a_turn(tmp_path: Path) -> None:
     daemon = process.start(tmp_path / "data")
     async with await DaemonClient.connect(daemon.data, process.hello("stop")) as client:
@@ -149,6 +149,7 @@ def test_unknown_profile_and_world(tmp_path: Path) -> None:
     assert code == 1 and "atlantis" in output
 
 
+@pytest.mark.realtime
 async def test_fifty_turns_leak_no_memory(tmp_path: Path) -> None:
     daemon = process.start(tmp_path / "data")
     measured = psutil.Process(daemon.process.pid)

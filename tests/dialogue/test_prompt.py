@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.dialogue.prompt import Sections, build, character_part, turn_message, world_part
+from mythicd.dialogue.prompt import Sections, build, character_part, read_until, turn_message, world_part
 from mythicd.engines import ChatMessage, Prompt, ToolSpec
 
 WAYPOINT = ToolSpec(
@@ -65,6 +65,23 @@ def test_the_turn() -> None:
         "## Player\nWhen do you open?",
     )
     assert turn_message("hello", Sections()) == ChatMessage("user", "## Player\nhello")
+
+
+@pytest.mark.parametrize("lore", [(), ("a",), ("a", "b", "c")])
+@pytest.mark.parametrize("recent", [(), ("m",), ("m", "n")])
+@pytest.mark.parametrize("scene", [{}, {"zone": "pier"}])
+def test_what_of_the_sections_stands_in_the_first_lines(
+    lore: tuple[str, ...], recent: tuple[str, ...], scene: dict[str, str]
+) -> None:
+    sections = Sections(lore, recent, scene)
+    lines = turn_message("where is it", sections).content.split("\n")
+    for count in range(len(lines) + 1):
+        found = read_until(sections, count)
+        assert [f"- {line}" for line in (*found.lore, *found.recent)] == [
+            line for line in lines[:count] if line.startswith("- ")
+        ]
+        assert found.lore == lore[: len(found.lore)] and not found.scene
+        assert not found.recent or found.lore == lore
 
 
 def test_names_with_braces_are_only_names() -> None:
