@@ -216,7 +216,8 @@ class EchoJudge:
                 self._brings_nothing = True
                 # Where our voice was faint the room's noise looks like an echo as loud: the sum tells better.
                 brought_db = _db(self._came.sum(axis=0) / self._went.sum(axis=0))
-            elif rise_db == _RISE_DB:
+            elif rise_db == _RISE_DB and np.median(((heard + 1) / (noise + 1))[told]) > _NOTHING:
+                # It stands out just now, and our voice explains it. In the gaps of somebody's words noise explains all.
                 self._brings_nothing = False
         moved = np.where(told, np.minimum(moved, brought_db + _PROOF_MARGIN_DB), moved)
         moved = np.clip(moved, _LOWEST_GAIN_DB, _HIGHEST_GAIN_DB)
