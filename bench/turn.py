@@ -9,7 +9,6 @@ The starter profile is measured against its floor alone. docs/benchmarks.md says
 from __future__ import annotations
 
 import importlib.util
-import math
 import sys
 import tempfile
 import time
@@ -253,12 +252,9 @@ def _claims(played: Played, tier: str) -> list[Claim]:
 
 
 def _floor_claims(played: Played, key: str, tier: str) -> list[Claim]:
-    """Against who knows what can be known, both targets; against who was told the lore, whom nobody can be, the p95 is
-    the price of the last word, and shown."""
     claims: list[Claim] = []
     for told, whose, marked in ((False, "floor", ""), (True, "floor, lore told", "_told")):
         for side, name, hangover in ((OPEN, "open microphone", HANGOVER_MS), (HELD, "push-to-talk", 0.0)):
             floors = played.floor(hangover, told=told)
-            label, most_p95 = f"{tier}, {name} | {whose}", math.inf if told else 1.6
-            claims.append(above(f"{key}_{side}{marked}", label, played.waits(side), floors, most_p95=most_p95))
+            claims.append(above(f"{key}_{side}{marked}", f"{tier}, {name} | {whose}", played.waits(side), floors))
     return claims

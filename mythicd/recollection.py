@@ -53,8 +53,8 @@ class Found:
         """Return what later words call for, behind what of this has been read, which then need not be read again.
 
         What was not read yet, and is not called for any more, goes. Where later words call for nothing, nothing stays:
-        a line that does not answer would be taken for an answer. Of lines that are not called for, in each section,
-        `spare` tokens stay at most.
+        a line that does not answer would be taken for an answer. Where more is to be read, at most `spare` tokens of
+        lines that are not called for stay before it, in each section.
         """
         mine, theirs = self.sections, later.sections
         same_place = mine.scene.get("zone") == theirs.scene.get("zone")
