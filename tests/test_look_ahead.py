@@ -10,12 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mythicd import messages as m
-from mythicd.ahead import MOST_CHANGES, LookAhead
-from mythicd.asr.transcript import Partial
-from mythicd.dialogue import prompt as prompts
-from mythicd.engines import InlineCall, LlmAbilities, Prompt
-from mythicd.recollection import Found
-from tests.fakes import FakeLlm
+from mythicd.engines import InlineCall, LlmAbilities
 from tests.screenplay import Screenplay
 from tests.virtual_time import run
 
@@ -318,94 +313,6 @@ def test_a_slow_model_does_not_hold_up_the_turn() -> None:
             assert len(p.llm.prepared) >= 2, "what is new is asked for at once, not behind what was asked before"
             assert 0 < p.llm.evaluated[0] < read, "it went on from where that had got"
             assert done.marks["prefill_done"] - done.marks["context_ready"] < 1000 * (0.11 + p.llm.evaluated[0] / 10)
-
-    run(play())
-
-
-# --- what is read first, word by word ------------------------------------------------------------------------------
-
-OFFICE, HALE, FINN = "The harbor office opens at eight.", "Captain Hale is in the harbor.", "Old Finn mends nets."
-FISH, GATE = "Fishers sell their fish at dawn.", "The north gate is shut at night."
-CALLED = {"harbor": (OFFICE, HALE, FINN), "sell": (OFFICE, FISH), "office": (OFFICE,), "tower": (GATE,)}
-"""What the last word that is in here calls for."""
-
-
-class Remembering:
-    """A mind that finds what CALLED says."""
-
-    async def anticipate(self, words: str) -> None: ...
-
-    async def glance(self, turn_id: str, words: str) -> Found:
-        calls = [CALLED[word] for word in words.split() if word in CALLED]
-        return Found(prompts.Sections(calls[-1] if calls else ()), {})
-
-    def turn_prompt(self, words: str, sections: prompts.Sections) -> Prompt:
-        return prompts.build("You are in a town.", "You are Marla.", (), words, sections)
-
-
-async def looked(*heard: tuple[float, str]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Say these words at these times to a model that reads 20 words a second; return what the prompt of the same words
-    as are last holds in the end, and what was asked for on the way."""
-    llm, mind = FakeLlm(), Remembering()
-    llm.rate = 20.0
-    await llm.attend("marla", mind.turn_prompt("", prompts.Sections()))
-
-    async def ready() -> None: ...
-
-    ahead = LookAhead("marla", "marla", mind, llm, is_free=lambda: True, ready=ready)
-    ahead.open("t-1")
-    begun = asyncio.get_running_loop().time()
-    for at_s, words in heard:
-        await asyncio.sleep(begun + at_s - asyncio.get_running_loop().time())
-        ahead.hear(Partial(words, "", at_s))
-    await asyncio.sleep(0.001)
-    found = ahead.commit()
-    assert found is not None
-    await ahead.stop()
-    final = found.joined(await mind.glance("t-1", heard[-1][1]))
-    return final.sections.lore, [told(each.turn[0].content) for each in llm.prepared]
-
-
-@pytest.mark.parametrize(
-    ("heard", "final"),
-    [
-        # 0.45 s for the first line, 0.3 s for each of the others
-        (((0.0, "the harbor"), (0.1, "the harbor office")), (OFFICE,)),
-        (((0.0, "the harbor"), (0.9, "the harbor office")), (OFFICE, HALE)),
-        (((0.0, "the harbor"), (2.0, "the harbor office")), (OFFICE, HALE, FINN)),
-        (((0.0, "the tower"), (0.05, "the harbor")), (OFFICE, HALE, FINN)),
-        (((0.0, "the tower"), (2.0, "the harbor")), (GATE, OFFICE, HALE, FINN)),
-        (((0.0, "office"), (0.1, "office sell"), (0.16, "office so")), (OFFICE,)),
-        (((0.0, "office"), (0.1, "office sell"), (2.0, "office so")), (OFFICE, FISH)),
-    ],
-)
-def test_of_what_no_word_calls_for_any_more_only_what_was_read_stays(
-    heard: tuple[tuple[float, str], ...], final: tuple[str, ...]
-) -> None:
-    async def play() -> None:
-        assert (await looked(*heard))[0] == final
-
-    run(play())
-
-
-def test_too_many_changes_add_no_more_but_still_take_away() -> None:
-    async def play() -> None:
-        flickers = [(0.02 * turn, f"office {('sell', 'so')[turn % 2]}") for turn in range(40)]
-        _, asked = await looked((0.0, "office"), *flickers)
-        assert sum(FISH in lines for lines in asked) <= MOST_CHANGES + 1
-        assert asked[-1] == [OFFICE]
-
-    run(play())
-
-
-def test_what_words_that_stood_call_for_is_read_before_what_others_do() -> None:
-    async def play() -> None:
-        final, asked = await looked((0.0, "the harbor"), (0.3, "the harbor sell"), (0.36, "the harbor"))
-        assert asked == [[OFFICE, HALE, FINN], [OFFICE, HALE, FINN, FISH], [OFFICE, HALE, FINN]]
-        assert final == (OFFICE, HALE, FINN)
-        final, asked = await looked((0.0, "the harbor"), (0.1, "the harbor sell"), (0.16, "the harbor"))
-        assert asked[1] == [OFFICE, FISH], "they had stood for a tenth of a second only"
-        assert final == (OFFICE, HALE, FINN)
 
     run(play())
 
