@@ -105,10 +105,10 @@ class Listening:
                 turn.words = words.text
                 self._ahead.hear(words)
             case SpeechPaused() if turn is not None and self.is_hearing:
-                self.wait_for_more(turn.with_before(event.words))
                 if self._dialogue.state is State.DUCKED:
                     self._asking.instead(self._ask)
                 else:
+                    self.wait_for_more(turn.with_before(event.words))
                     self._dialogue.happen(Event.SOFT_END)
             case SpeechWentOn() if self._dialogue.state is not State.DUCKED:
                 self._dialogue.happen(Event.SPEECH_RESUMED)
@@ -174,12 +174,17 @@ class Listening:
             return  # it was a stop within a word
         voiced_ms = self._hearing.voiced_ms  # of this pause: by the time its words are known the utterance may be over
         heard = await self._hearing.guess()
-        if self._interruption is None or self._dialogue.state is not State.DUCKED:
+        if self._interruption is None:
             return
-        if self._hearing.pause_ms:
-            self._judge(self._interruption.end(voiced_ms, heard.text, heard.confidence))
-        else:  # the voice went on meanwhile: nothing has ended, but a command is one
+        if not self._hearing.pause_ms:  # the voice went on meanwhile: nothing has ended, but a command is one
             self._judge(self._interruption.hear(voiced_ms, heard.text))
+            return
+        if self._dialogue.state is State.DUCKED:
+            self._judge(self._interruption.end(voiced_ms, heard.text, heard.confidence))
+        # Only what is meant hurries her. Behind a sign of listening the ear waits as long as it ever does: what comes
+        # within that ("okay … stop") belongs to it, and both words are recognised together.
+        if self.is_hearing and (turn := self._dialogue.turn) is not None:
+            self.wait_for_more(turn.with_before(heard.text))
 
     def _judge(self, verdict: Verdict) -> None:
         if self._dialogue.state is not State.DUCKED or verdict is Verdict.UNDECIDED:

@@ -474,6 +474,29 @@ def test_a_second_backchannel_after_the_first() -> None:
     run(play())
 
 
+def test_a_sign_of_listening_and_what_follows_it_are_one_utterance() -> None:
+    """ "Okay … stop": "okay" looks finished, and in silence 200 ms behind it would be the end of a turn."""
+
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [[LONG], ["As you wish."]]
+            mic = await talked_over(p, 0.5)
+            p.asr.by_voice, p.asr.hears, p.asr.had = True, "okay stop", 0
+            await p.talk(mic, 0.3)
+            await p.talk(mic, 0.5, voiced=False)
+            assert [gain for _, gain in p.player.voices[1].ducks] == [-12.0, 0.0], "she has come back"
+            await p.talk(mic, 0.4)
+            said = now()
+            await p.talk(mic, 1.0, voiced=False)
+            await p.done(2)
+            assert p.player.voices[1].cut_s is not None
+            assert p.player.all(m.TurnTimeline)[1].heard == "okay stop"
+            final = next(moment for moment, each in p.player.log if isinstance(each, m.ASRFinal) and each.text)
+            assert final - said < 0.4, "what is meant hurries her"
+
+    run(play())
+
+
 @pytest.mark.parametrize(("words", "stops"), [("tell me where the market is", True), ("mm hm mm", False)])
 def test_a_pause_within_a_word_that_is_over_before_it_was_understood_is_no_end(words: str, stops: bool) -> None:
     """ "Stop talking" has a pause of 140 ms in it: what was made of its first half says nothing of the whole."""

@@ -42,7 +42,7 @@ class InterruptionSettings:
     """Voice that lasts longer is an interruption if it has said something by then, apart from the word that may still
     change."""
     sentence_ms: float = 750.0
-    """From here on, three words that are not all signs of listening are an interruption."""
+    """From here on, three words behind any signs of listening are an interruption, unless none has content."""
     longest_ms: float = 1500.0
     """Voice that lasts longer is one in any case."""
     unclear_ms: float = 1000.0
@@ -70,6 +70,7 @@ _SLIGHT: Final = (
 )
 """Words as which a recogniser spells sounds that are none."""
 _ONLY_SIGNS = re.compile(rf"(?:{_SIGNS})(?: (?:{_SIGNS}))*")
+_LEADING_SIGNS = re.compile(rf"^(?:(?:{_SIGNS})(?: |$))+")
 _COMMAND = re.compile(rf"(?:^|.* )(?:{_COMMANDS})(?: .*)?$")
 _ONLY_SLIGHT = re.compile(rf"(?:{_SLIGHT}|{_SIGNS})(?: (?:{_SLIGHT}|{_SIGNS}))*")
 
@@ -102,10 +103,11 @@ class Interruption:
         lasted = voiced_ms - self._from_ms
         said = self._new(words)
         # A sound of which the recogniser makes a single word, however long it lasts, is laughter, not speech; and
-        # "okay them" is what "okay, okay" looks like in the middle.
+        # "okay them" is what "okay, okay" looks like in the middle, "them to him" what "hmm, hmm" does.
         settled = said.rpartition(" ")[0]
         long = lasted >= self._settings.long_ms and bool(settled) and not _ONLY_SLIGHT.fullmatch(settled)
-        sentence = lasted >= self._settings.sentence_ms and said.count(" ") >= 2 and not _ONLY_SIGNS.fullmatch(said)
+        meant = _LEADING_SIGNS.sub("", said)
+        sentence = lasted >= self._settings.sentence_ms and meant.count(" ") >= 2 and not _ONLY_SLIGHT.fullmatch(meant)
         if long or sentence or lasted >= self._settings.longest_ms or _COMMAND.fullmatch(said):
             return self._decide(Verdict.INTERRUPTION)
         return self._decide(Verdict.UNDECIDED)

@@ -29,6 +29,9 @@ def test_length_stops() -> None:
     assert Interruption().hear(880.0, "show me") is OPEN
     assert Interruption().hear(900.0, "market harbor") is STOPS
     assert Interruption().hear(900.0, "okay them") is OPEN, "half of a second okay"
+    assert Interruption().hear(800.0, "them to him") is OPEN, "the middle of hmm, hmm"
+    assert Interruption().hear(800.0, "okay will pay") is OPEN, "the middle of okay, okay"
+    assert Interruption().hear(800.0, "okay will you pay") is STOPS
     assert Interruption().hear(1480.0, "okay okay") is OPEN
     assert Interruption().hear(1500.0, "okay okay") is STOPS
 
