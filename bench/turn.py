@@ -92,6 +92,9 @@ def run(*, quick: bool) -> int:
     console.print(turn_report.table(f"the turn, {plan.shape.name}", played))
     if starter is not None:
         console.print(turn_report.table("the turn, starter profile", starter))
+    for name, kept_of in ((plan.shape.name, played), ("starter profile", starter)):
+        if kept_of is not None:
+            console.print(turn_report.farthest(name, kept_of))
     for name, kept in (("open microphone", played.answers[OPEN]), ("push-to-talk", played.answers[HELD])):
         console.print(turn_report.waterfall(f"Mythic, {name}: where the time goes", [answer.marks for answer in kept]))
     if not quick:

@@ -23,6 +23,9 @@ SAME_PROMPT = 0.12
 """How much shorter than a peer's Mythic's prompt for the same question may be. It may be longer: lines that half a
 question called for stay in it, and that is work for nobody but Mythic."""
 
+FARTHEST = 6
+"""Answers that `farthest` shows."""
+
 
 def checks(played: Played) -> dict[str, int]:
     """Return how often something was not as it has to be for the sides to be comparable; all 0 when it was."""
@@ -104,6 +107,23 @@ def waterfall(title: str, turns: Sequence[Mapping[str, float]]) -> Table:
         values = [marks[mark] for marks in turns if mark in marks]
         if values:
             made.add_row(mark.value, figure(statistics.median(values)), figure(percentile(values, 0.95)))
+    return made
+
+
+def farthest(title: str, played: Played) -> Table:
+    """Return the answers that are farthest above their floors: these make the p95."""
+    title = f"{title}: farthest above the floor (ms)"
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title) + 2)
+    for column in ("heard", "talk", "turn", "", "wait", "floor", "told", "ratio"):
+        made.add_column(column, justify="left" if column in ("heard", "") else "right")
+    rows = []
+    for side, name, hangover in ((OPEN, "open", HANGOVER_MS), (HELD, "key", 0.0)):
+        for place, answer, floor in zip(played.places, played.answers[side], played.floors, strict=True):
+            ratio = answer.wait / floor.total(hangover)
+            rows.append((ratio, answer, place, name, floor.total(hangover), floor.total(hangover, told=True)))
+    for ratio, answer, place, name, known, told in sorted(rows, key=lambda row: -row[0])[:FARTHEST]:
+        cells = (figure(answer.wait), figure(known), figure(told), figure(ratio))
+        made.add_row(answer.heard, str(place.talk + 1), str(place.turn + 1), name, *cells)
     return made
 
 

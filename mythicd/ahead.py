@@ -13,14 +13,16 @@ sections stay, the model only has to read the words that are new; when the turn 
    and no word calls for any more, goes. So a recogniser that takes a word for another one, and back, costs no more than
    what was read between. On a slow machine (11 ms a token) that made of 31 tokens left behind "when is the harbor
    office open", of which pocketsphinx hears "sell" for 60 ms, 6, and of 21 to 58 behind "when does the tavern close" 6.
-3. Nothing of it is true: nothing is written down or told, and what failed is neither reported nor used up.
-4. The model is asked only while the player alone has the floor. Before a character that is talked over has fallen
+3. Where the recogniser takes back the word that called for what is read ("ferry", now "finn really"), and the new words
+   call for none of that, they are not believed before they have stood: mostly the old ones come back.
+4. Nothing of it is true: nothing is written down or told, and what failed is neither reported nor used up.
+5. The model is asked only while the player alone has the floor. Before a character that is talked over has fallen
    silent, nobody knows what of its reply was heard, and that is what the prompt's history must say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -65,6 +67,10 @@ class _Glimpse:
     found: Found | None = None
     since: dict[str, float] = field(default_factory=dict)
     """Line of what was found -> since when it is there, on the clock of `Partial.at_s`."""
+    words: str = ""
+    """The last words that called for any of it."""
+    called: dict[str, float] = field(default_factory=dict)
+    """Line that the last words called for -> since when all words do, on the same clock."""
     changes: int = 0
     prepared: str | None = None
     """The words that the model was asked to read ahead; None before it was."""
@@ -163,16 +169,17 @@ class LookAhead:
             await self._mind.anticipate(partial.text)
             return
         found = await self._mind.glance(glimpse.turn_id, partial.text)
+        glimpse.called = {line: glimpse.called.get(line, partial.at_s) for line in _lines(found)}
         if glimpse.found is None:
             count = len(partial.stable.split())
             # Words that say nothing themselves find what was talked about before.
             tells = found.is_telling and bool(content_words(partial.text))
             if not (tells or count >= FEW_WORDS or (count > 0 and partial.stable == partial.text)):
                 return
-            self._take(glimpse, found, partial.at_s)
-        elif (joined := self._with_news(glimpse, found, partial.at_s)) is not None:
+            self._take(glimpse, found, partial)
+        elif (joined := self._with_news(glimpse, found, partial)) is not None:
             glimpse.changes += _adds(joined, glimpse.found)
-            self._take(glimpse, joined, partial.at_s)
+            self._take(glimpse, joined, partial)
         elif glimpse.prepared == partial.stable:
             return
         self._reading.instead(lambda: self._read(glimpse, partial.stable))
@@ -186,13 +193,17 @@ class LookAhead:
             glimpse.readings.append((sections, reading))
             await self._llm.prepare(self._llm_id, self._mind.turn_prompt(stable, sections), reading)
 
-    def _with_news(self, glimpse: _Glimpse, found: Found, at_s: float) -> Found | None:
-        """Return what belongs into the prompt now; None when it is what is there, half a word calls for nothing, or too
-        much was called for already."""
+    def _with_news(self, glimpse: _Glimpse, found: Found, partial: Partial) -> Found | None:
+        """Return what belongs into the prompt now; None when it is what is there, half a word calls for nothing, the
+        words are not believed yet, or too much was called for already."""
         assert glimpse.found is not None
         if glimpse.found.is_telling and not found.is_telling:
             return None
-        read, there, spare = _has_read(glimpse), glimpse.found.sections, SPARE_TOKENS
+        if not _lines(found).isdisjoint(_lines(glimpse.found)):
+            glimpse.words = partial.text
+        elif _is_doubtful(glimpse, partial):
+            return None
+        read, there, spare, at_s = _has_read(glimpse), glimpse.found.sections, SPARE_TOKENS, partial.at_s
         if _adds(found, glimpse.found):
             # Other words, for now. What was called for by words that stood is read to its end first; if it is not
             # called for in the end, it goes again.
@@ -206,16 +217,28 @@ class LookAhead:
         is_too_much = glimpse.changes >= MOST_CHANGES and _adds(joined, glimpse.found)
         return None if joined.sections == there or is_too_much else joined
 
-    def _take(self, glimpse: _Glimpse, found: Found, at_s: float) -> None:
-        glimpse.found = found
-        lines = (*found.sections.lore, *found.sections.recent)
-        glimpse.since = {line: glimpse.since.get(line, at_s) for line in lines}
+    def _take(self, glimpse: _Glimpse, found: Found, partial: Partial) -> None:
+        glimpse.found, glimpse.words = found, partial.text
+        glimpse.since = {line: glimpse.since.get(line, partial.at_s) for line in _lines(found)}
+
+
+def _lines(found: Found) -> Set[str]:
+    """Return the lines that were found, in no order."""
+    return {*found.sections.lore, *found.sections.recent}
 
 
 def _adds(found: Found, to: Found) -> bool:
     """Whether there are lines in it that are not in the other."""
     lines, there = found.sections, to.sections
     return not (set(lines.lore) <= set(there.lore) and set(lines.recent) <= set(there.recent))
+
+
+def _is_doubtful(glimpse: _Glimpse, partial: Partial) -> bool:
+    """Whether these words, which call for nothing of what is there, have taken back others that stood longer."""
+    before = glimpse.words.split()
+    goes_on = partial.text.split()[: len(before)] == before
+    stood = any(partial.at_s - since >= STOOD_S for since in glimpse.since.values())
+    return stood and not goes_on and any(partial.at_s - since < STOOD_S for since in glimpse.called.values())
 
 
 def _has_read(glimpse: _Glimpse) -> Sections:
