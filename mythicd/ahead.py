@@ -14,7 +14,8 @@ sections stay, the model only has to read the words that are new; when the turn 
    what was read between. On a slow machine (11 ms a token) that made of 31 tokens left behind "when is the harbor
    office open", of which pocketsphinx hears "sell" for 60 ms, 6, and of 21 to 58 behind "when does the tavern close" 6.
 3. Where the recogniser takes back the word that called for what is read ("ferry", now "finn really"), and the new words
-   call for none of that, they are not believed before they have stood: mostly the old ones come back.
+   call for none of that, they are believed when what they call for has been called for BELIEVED_S: mostly the old ones
+   come back.
 4. Nothing of it is true: nothing is written down or told, and what failed is neither reported nor used up.
 5. The model is asked only while the player alone has the floor. Before a character that is talked over has fallen
    silent, nobody knows what of its reply was heard, and that is what the prompt's history must say.
@@ -22,11 +23,13 @@ sections stay, the model only has to read the words that are new; when the turn 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mythicd.asr.transcript import Partial
+from mythicd.asr.words import spoken_words
 from mythicd.dialogue.prompt import Sections, read_until
 from mythicd.engines import Llm, Prompt, Reading
 from mythicd.memory.query import content_words
@@ -38,6 +41,9 @@ FEW_WORDS = 3
 the player pauses."""
 STOOD_S = 0.15
 """How long lines must have been there to be read to their end, though the words have just become others."""
+BELIEVED_S = 0.25
+"""How long words must have called for something else to be believed, where they have taken back words that stood.
+pocketsphinx hears "finn really" in "ferry leave" for 110 to 220 ms."""
 MOST_CHANGES = 8
 """How often something may come to what was found while the player speaks."""
 
@@ -69,8 +75,10 @@ class _Glimpse:
     """Line of what was found -> since when it is there, on the clock of `Partial.at_s`."""
     words: str = ""
     """The last words that called for any of it."""
+    theirs: Set[str] = frozenset()
+    """The lines that they called for."""
     called: dict[str, float] = field(default_factory=dict)
-    """Line that the last words called for -> since when all words do, on the same clock."""
+    """Line that the last words of all called for -> since when all words do, on the same clock."""
     changes: int = 0
     prepared: str | None = None
     """The words that the model was asked to read ahead; None before it was."""
@@ -105,6 +113,7 @@ class LookAhead:
         self._ready = ready
         self._side = SideWork(f"{npc_id} looks ahead")
         self._reading = SideWork(f"{npc_id} reads ahead")
+        self._doubt = SideWork(f"{npc_id} waits for words to stand")
         self._glimpse = _Glimpse()
         self._to_undo = False
 
@@ -154,6 +163,7 @@ class LookAhead:
         await self._rest()
 
     async def _rest(self) -> None:
+        await self._doubt.stop()
         await self._side.stop()
         await self._reading.stop()
 
@@ -169,7 +179,8 @@ class LookAhead:
             await self._mind.anticipate(partial.text)
             return
         found = await self._mind.glance(glimpse.turn_id, partial.text)
-        glimpse.called = {line: glimpse.called.get(line, partial.at_s) for line in _lines(found)}
+        called = _called(found)
+        glimpse.called = {line: glimpse.called.get(line, partial.at_s) for line in called}
         if glimpse.found is None:
             count = len(partial.stable.split())
             # Words that say nothing themselves find what was talked about before.
@@ -177,12 +188,25 @@ class LookAhead:
             if not (tells or count >= FEW_WORDS or (count > 0 and partial.stable == partial.text)):
                 return
             self._take(glimpse, found, partial)
-        elif (joined := self._with_news(glimpse, found, partial)) is not None:
-            glimpse.changes += _adds(joined, glimpse.found)
-            self._take(glimpse, joined, partial)
-        elif glimpse.prepared == partial.stable:
-            return
+        else:
+            if not called.isdisjoint(_called(glimpse.found)):
+                glimpse.words, glimpse.theirs = partial.text, called
+            elif _is_doubtful(glimpse, partial):
+                rest_s = BELIEVED_S - max(partial.at_s - since for since in glimpse.called.values())
+                self._doubt.instead(lambda: self._look_again(glimpse, partial, rest_s))
+                found = glimpse.found
+            if (joined := self._with_news(glimpse, found, partial.at_s)) is not None:
+                glimpse.changes += _adds(joined, glimpse.found)
+                self._take(glimpse, joined, partial)
+            elif glimpse.prepared == partial.stable:
+                return
         self._reading.instead(lambda: self._read(glimpse, partial.stable))
+
+    async def _look_again(self, glimpse: _Glimpse, partial: Partial, rest_s: float) -> None:
+        """Believe these words, which are in doubt, if they are still the last then."""
+        await asyncio.sleep(rest_s)
+        if glimpse.last is partial and not glimpse.over:
+            self.hear(replace(partial, at_s=partial.at_s + rest_s))
 
     async def _read(self, glimpse: _Glimpse, stable: str) -> None:
         await self._ready()
@@ -193,17 +217,13 @@ class LookAhead:
             glimpse.readings.append((sections, reading))
             await self._llm.prepare(self._llm_id, self._mind.turn_prompt(stable, sections), reading)
 
-    def _with_news(self, glimpse: _Glimpse, found: Found, partial: Partial) -> Found | None:
-        """Return what belongs into the prompt now; None when it is what is there, half a word calls for nothing, the
-        words are not believed yet, or too much was called for already."""
+    def _with_news(self, glimpse: _Glimpse, found: Found, at_s: float) -> Found | None:
+        """Return what belongs into the prompt now; None when it is what is there, half a word calls for nothing, or too
+        much was called for already."""
         assert glimpse.found is not None
-        if glimpse.found.is_telling and not found.is_telling:
+        if found is glimpse.found or (glimpse.found.is_telling and not found.is_telling):
             return None
-        if not _lines(found).isdisjoint(_lines(glimpse.found)):
-            glimpse.words = partial.text
-        elif _is_doubtful(glimpse, partial):
-            return None
-        read, there, spare, at_s = _has_read(glimpse), glimpse.found.sections, SPARE_TOKENS, partial.at_s
+        read, there, spare = _has_read(glimpse), glimpse.found.sections, SPARE_TOKENS
         if _adds(found, glimpse.found):
             # Other words, for now. What was called for by words that stood is read to its end first; if it is not
             # called for in the end, it goes again.
@@ -218,13 +238,14 @@ class LookAhead:
         return None if joined.sections == there or is_too_much else joined
 
     def _take(self, glimpse: _Glimpse, found: Found, partial: Partial) -> None:
-        glimpse.found, glimpse.words = found, partial.text
-        glimpse.since = {line: glimpse.since.get(line, partial.at_s) for line in _lines(found)}
+        lines = (*found.sections.lore, *found.sections.recent)
+        glimpse.since = {line: glimpse.since.get(line, partial.at_s) for line in lines}
+        glimpse.found, glimpse.words, glimpse.theirs = found, partial.text, frozenset(glimpse.called)
 
 
-def _lines(found: Found) -> Set[str]:
-    """Return the lines that were found, in no order."""
-    return {*found.sections.lore, *found.sections.recent}
+def _called(found: Found) -> frozenset[str]:
+    """Return the lines that words called for: all but those that every turn is told."""
+    return frozenset((*found.sections.lore, *found.sections.recent)).difference(found.failures)
 
 
 def _adds(found: Found, to: Found) -> bool:
@@ -234,11 +255,13 @@ def _adds(found: Found, to: Found) -> bool:
 
 
 def _is_doubtful(glimpse: _Glimpse, partial: Partial) -> bool:
-    """Whether these words, which call for nothing of what is there, have taken back others that stood longer."""
-    before = glimpse.words.split()
-    goes_on = partial.text.split()[: len(before)] == before
-    stood = any(partial.at_s - since >= STOOD_S for since in glimpse.since.values())
-    return stood and not goes_on and any(partial.at_s - since < STOOD_S for since in glimpse.called.values())
+    """Whether these words, which call for nothing of what is there, have taken back others that stood."""
+    before = spoken_words(glimpse.words)
+    if spoken_words(partial.text)[: len(before)] == before:
+        return False  # they only go on
+    stood = any(partial.at_s - glimpse.since.get(line, partial.at_s) >= STOOD_S for line in glimpse.theirs)
+    ages = [partial.at_s - since for since in glimpse.called.values()]
+    return stood and bool(ages) and max(ages) < BELIEVED_S
 
 
 def _has_read(glimpse: _Glimpse) -> Sections:

@@ -5,6 +5,7 @@ ear: somebody speaks     the floor is free            -> SpeechStart
                          the answer is not out yet    -> the player goes on: one turn, words joined
 ear: a pause             the words look finished      -> a short wait, and an answer is prepared
                          they do not                  -> a long one
+                         she speaks                   -> what was said is judged, and the wait is long
 ear: over                                             -> the words are final
 """
 
@@ -139,6 +140,9 @@ class Listening:
         """Take note of where the dialogue has got."""
         if state is State.DUCKED and self._interruption is None:
             self._interruption = Interruption()
+        elif state is State.IDLE and self._interruption is not None:
+            # She has said all, and what was said over her is judged: what comes now is no part of it.
+            self._hearing.wait(self._stage.settings.turn.wait_ms)
 
     async def close(self) -> None:
         """Ask no more."""
@@ -176,13 +180,14 @@ class Listening:
         heard = await self._hearing.guess()
         if self._interruption is None:
             return
-        if not self._hearing.pause_ms:  # the voice went on meanwhile: nothing has ended, but a command is one
+        if not self._hearing.pause_ms or self._hearing.voiced_ms != voiced_ms:
+            # The voice went on meanwhile: nothing has ended, but a command is one.
             self._judge(self._interruption.hear(voiced_ms, heard.text))
             return
         if self._dialogue.state is State.DUCKED:
             self._judge(self._interruption.end(voiced_ms, heard.text, heard.confidence))
-        # Only what is meant hurries her. Behind a sign of listening the ear waits as long as it ever does: what comes
-        # within that ("okay … stop") belongs to it, and both words are recognised together.
+        # Who is being heard is not kept waiting. Behind a sign of listening the ear waits as long as it ever does: what
+        # comes within that ("okay … stop") belongs to it, and both words are recognised together.
         if self.is_hearing and (turn := self._dialogue.turn) is not None:
             self.wait_for_more(turn.with_before(heard.text))
 

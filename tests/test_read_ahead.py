@@ -107,13 +107,15 @@ def test_what_words_that_stood_call_for_is_read_before_what_others_do() -> None:
 
 def test_words_that_take_others_back_are_not_believed_before_they_have_stood() -> None:
     async def play() -> None:
-        first = (0.0, "the harbor")
-        final, asked = await looked(first, (0.3, "the tower"), (0.4, "the harbor so"))
-        assert asked == [[OFFICE, HALE, FINN]] and final == (OFFICE, HALE, FINN)
-        _, asked = await looked(first, (0.3, "the tower"), (0.46, "the tower so"))
-        assert asked[1:] == [[OFFICE, HALE, FINN, GATE]], "they have stood"
-        _, asked = await looked(first, (0.3, "the harbor tower"))
-        assert asked[1:] == [[OFFICE, HALE, FINN, GATE]], "nothing was taken back"
+        first, harbor, both = (0.0, "the harbor"), [OFFICE, HALE, FINN], [OFFICE, HALE, FINN, GATE]
+        final, asked = await looked(first, (0.3, "the tower"), (0.5, "the harbor so"))
+        assert asked == [harbor] and final == (OFFICE, HALE, FINN)
+        _, asked = await looked(first, (0.3, "the tower"), (0.4, "this tower"), (0.56, "his tower"))
+        assert asked[1] == both, "they have stood"
+        _, asked = await looked(first, (0.3, "the tower"), (1.0, "the tower"))
+        assert asked[1:] == [both], "nothing more was heard, and they stand"
+        _, asked = await looked(first, (0.3, "The harbor tower"))
+        assert asked[1:] == [both], "nothing was taken back"
         _, asked = await looked(first, (0.1, "the tower"))
         assert asked[1:] == [[GATE]], "what they replace had not stood either"
 

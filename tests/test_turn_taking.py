@@ -497,6 +497,27 @@ def test_a_sign_of_listening_and_what_follows_it_are_one_utterance() -> None:
     run(play())
 
 
+def test_what_is_asked_when_she_has_ended_is_no_part_of_a_sign_before() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.to["Tell me."] = ["One two three four."]
+            mic = await talked_over(p, 0.6)
+            p.asr.by_voice, p.asr.hears, p.asr.had = True, "so the where is the market", 0
+            p.asr.confidence = 0.1
+            await p.talk(mic, 0.3)
+            await p.player.until(lambda: p.states()[-1] == "Idle")
+            ended = now()
+            await p.talk(mic, 0.4, voiced=False)
+            p.asr.confidence = 0.9
+            await p.talk(mic, 1.0)
+            assert now() - ended < 1.5
+            await p.talk(mic, 1.0, voiced=False)
+            await p.done(2)
+            assert "so the" not in p.player.all(m.TurnTimeline)[1].heard
+
+    run(play())
+
+
 @pytest.mark.parametrize(("words", "stops"), [("tell me where the market is", True), ("mm hm mm", False)])
 def test_a_pause_within_a_word_that_is_over_before_it_was_understood_is_no_end(words: str, stops: bool) -> None:
     """ "Stop talking" has a pause of 140 ms in it: what was made of its first half says nothing of the whole."""

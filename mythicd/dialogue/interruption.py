@@ -9,8 +9,12 @@
         BACKCHANNEL ("mm-hm", "right", a cough, nothing understood) ───────────────┘
 
 While the voice lasts, three things decide: a command, as soon as it stands in the hypothesis; length, because signs of
-listening are short (here 240–740 ms); and when neither has, the end of the voice, with the final words. Words alone do
-not decide before: the first hypotheses of a sound are guesses ("the", "who", "will you"), whatever is said.
+listening are short (here 240–740 ms), the sooner where there is a sentence; and when neither has, the end of the voice,
+with the final words. Words alone do not decide before: the first hypotheses of a sound are guesses ("the", "who", "will
+you"), whatever is said.
+
+A voice that comes again is judged by what it says now. A command counts wherever it stands, for an earlier one would
+have stopped her: heard with more behind it, the first word may be spelled otherwise, and be two or none.
 
 Time is an argument, in milliseconds of voice. The bounds are measured, with the starter engines: see
 `tests/dialogue/test_interruption.py`.
@@ -68,9 +72,9 @@ _SLIGHT: Final = (
     "the|a|an|i|you|we|who|when|why|how|so|then|well|will|would|do|did|are|is|am|was|it|that|to|of|and|but|for|"
     "show|what's|let|be|can|in|on|my|me|this|i'm|at|where|them|him"
 )
-"""Words as which a recogniser spells sounds that are none."""
+"""Words as which a recogniser spells sounds that are none; alone, they say nothing."""
 _ONLY_SIGNS = re.compile(rf"(?:{_SIGNS})(?: (?:{_SIGNS}))*")
-_LEADING_SIGNS = re.compile(rf"^(?:(?:{_SIGNS})(?: |$))+")
+_LEADING_SIGNS = re.compile(rf"^(?:(?:{'|'.join(sorted(_SIGNS.split('|'), key=len, reverse=True))})(?: |$))+")
 _COMMAND = re.compile(rf"(?:^|.* )(?:{_COMMANDS})(?: .*)?$")
 _ONLY_SLIGHT = re.compile(rf"(?:{_SLIGHT}|{_SIGNS})(?: (?:{_SLIGHT}|{_SIGNS}))*")
 
@@ -108,7 +112,7 @@ class Interruption:
         long = lasted >= self._settings.long_ms and bool(settled) and not _ONLY_SLIGHT.fullmatch(settled)
         meant = _LEADING_SIGNS.sub("", said)
         sentence = lasted >= self._settings.sentence_ms and meant.count(" ") >= 2 and not _ONLY_SLIGHT.fullmatch(meant)
-        if long or sentence or lasted >= self._settings.longest_ms or _COMMAND.fullmatch(said):
+        if long or sentence or lasted >= self._settings.longest_ms or _COMMAND.fullmatch(words.lower()):
             return self._decide(Verdict.INTERRUPTION)
         return self._decide(Verdict.UNDECIDED)
 
@@ -120,14 +124,14 @@ class Interruption:
         if self._verdict is Verdict.INTERRUPTION:
             return self._verdict
         self._ended, self._heard = True, len(words.split())
+        if _COMMAND.fullmatch(words.lower()):
+            return self._decide(Verdict.INTERRUPTION)
         return self._decide(self._judge(voiced_ms - self._from_ms, self._new(words), confidence))
 
     def _judge(self, lasted_ms: float, said: str, confidence: float) -> Verdict:
         settings = self._settings
         if _ONLY_SIGNS.fullmatch(said):
             return Verdict.BACKCHANNEL
-        if _COMMAND.fullmatch(said):
-            return Verdict.INTERRUPTION
         if not said or confidence < settings.believed:
             return Verdict.BACKCHANNEL if lasted_ms < settings.unclear_ms else Verdict.INTERRUPTION
         if lasted_ms < settings.slight_ms and _ONLY_SLIGHT.fullmatch(said):
@@ -135,7 +139,9 @@ class Interruption:
         return Verdict.INTERRUPTION
 
     def _new(self, words: str) -> str:
-        return " ".join(words.lower().split()[self._judged :])
+        all_words = words.lower().split()
+        # Fewer than were judged: the first ones are spelled otherwise now, and which are new nobody knows.
+        return " ".join(all_words[self._judged :] or all_words)
 
     def _decide(self, verdict: Verdict) -> Verdict:
         self._verdict = verdict

@@ -58,6 +58,22 @@ def test_a_sign_and_then_a_question() -> None:
     assert voice.end(1700.0, "okay where is it", 0.9) is STOPS
 
 
+def test_a_command_behind_a_sign_that_was_more_words_when_it_stood_alone() -> None:
+    for words in ("okay stop", "stop"):
+        voice = Interruption()
+        assert voice.end(400.0, "them to him", 0.1) is LISTENING
+        assert voice.hear(1000.0, "them to him") is OPEN
+        assert voice.hear(1300.0, words) is STOPS
+        voice = Interruption()
+        assert voice.end(400.0, "them to him", 0.1) is LISTENING
+        assert voice.hear(1000.0, "them to him") is OPEN
+        assert voice.end(1300.0, words, 0.9) is STOPS
+    voice = Interruption()
+    assert voice.end(400.0, "hmm hmm", 0.9) is LISTENING
+    assert voice.hear(1000.0, "hmm hmm") is OPEN
+    assert voice.end(1400.0, "hello there", 0.9) is STOPS
+
+
 def test_a_sign_and_another_one() -> None:
     voice = Interruption()
     assert voice.end(400.0, "okay", 1.0) is LISTENING
