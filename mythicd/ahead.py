@@ -41,9 +41,9 @@ FEW_WORDS = 3
 the player pauses."""
 STOOD_S = 0.15
 """How long lines must have been there to be read to their end, though the words have just become others."""
-BELIEVED_S = 0.25
+BELIEVED_S = 0.4
 """How long words must have called for something else to be believed, where they have taken back words that stood.
-pocketsphinx hears "finn really" in "ferry leave" for 110 to 220 ms."""
+pocketsphinx hears "finn really" in "ferry leave" for 110 to 300 ms."""
 MOST_CHANGES = 8
 """How often something may come to what was found while the player speaks."""
 
@@ -192,8 +192,8 @@ class LookAhead:
             if not called.isdisjoint(_called(glimpse.found)):
                 glimpse.words, glimpse.theirs = partial.text, called
             elif _is_doubtful(glimpse, partial):
-                rest_s = BELIEVED_S - max(partial.at_s - since for since in glimpse.called.values())
-                self._doubt.instead(lambda: self._look_again(glimpse, partial, rest_s))
+                believed_s = _believed_s(glimpse)
+                self._doubt.instead(lambda: self._look_again(glimpse, partial, believed_s))
                 found = glimpse.found
             if (joined := self._with_news(glimpse, found, partial.at_s)) is not None:
                 glimpse.changes += _adds(joined, glimpse.found)
@@ -202,11 +202,11 @@ class LookAhead:
                 return
         self._reading.instead(lambda: self._read(glimpse, partial.stable))
 
-    async def _look_again(self, glimpse: _Glimpse, partial: Partial, rest_s: float) -> None:
+    async def _look_again(self, glimpse: _Glimpse, partial: Partial, believed_s: float) -> None:
         """Believe these words, which are in doubt, if they are still the last then."""
-        await asyncio.sleep(rest_s)
+        await asyncio.sleep(believed_s - partial.at_s)
         if glimpse.last is partial and not glimpse.over:
-            self.hear(replace(partial, at_s=partial.at_s + rest_s))
+            self.hear(replace(partial, at_s=believed_s))  # to the bit: by then they are in doubt no more
 
     async def _read(self, glimpse: _Glimpse, stable: str) -> None:
         await self._ready()
@@ -260,8 +260,12 @@ def _is_doubtful(glimpse: _Glimpse, partial: Partial) -> bool:
     if spoken_words(partial.text)[: len(before)] == before:
         return False  # they only go on
     stood = any(partial.at_s - glimpse.since.get(line, partial.at_s) >= STOOD_S for line in glimpse.theirs)
-    ages = [partial.at_s - since for since in glimpse.called.values()]
-    return stood and bool(ages) and max(ages) < BELIEVED_S
+    return stood and bool(glimpse.called) and partial.at_s < _believed_s(glimpse)
+
+
+def _believed_s(glimpse: _Glimpse) -> float:
+    """Return when what the last words call for is believed."""
+    return min(glimpse.called.values()) + BELIEVED_S
 
 
 def _has_read(glimpse: _Glimpse) -> Sections:

@@ -110,7 +110,7 @@ def test_words_that_take_others_back_are_not_believed_before_they_have_stood() -
         first, harbor, both = (0.0, "the harbor"), [OFFICE, HALE, FINN], [OFFICE, HALE, FINN, GATE]
         final, asked = await looked(first, (0.3, "the tower"), (0.5, "the harbor so"))
         assert asked == [harbor] and final == (OFFICE, HALE, FINN)
-        _, asked = await looked(first, (0.3, "the tower"), (0.4, "this tower"), (0.56, "his tower"))
+        _, asked = await looked(first, (0.3, "the tower"), (0.5, "this tower"), (0.71, "his tower"))
         assert asked[1] == both, "they have stood"
         _, asked = await looked(first, (0.3, "the tower"), (1.0, "the tower"))
         assert asked[1:] == [both], "nothing more was heard, and they stand"
