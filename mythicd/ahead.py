@@ -189,13 +189,16 @@ class LookAhead:
                 return
             self._take(glimpse, found, partial)
         else:
-            if not called.isdisjoint(_called(glimpse.found)):
+            joined: Found | None = None
+            shares = not called.isdisjoint(_called(glimpse.found))
+            if shares:
                 glimpse.words, glimpse.theirs = partial.text, called
-            elif _is_doubtful(glimpse, partial):
+            if not shares and _is_doubtful(glimpse, partial):
                 believed_s = _believed_s(glimpse)
                 self._doubt.instead(lambda: self._look_again(glimpse, partial, believed_s))
-                found = glimpse.found
-            if (joined := self._with_news(glimpse, found, partial.at_s)) is not None:
+            else:
+                joined = self._with_news(glimpse, found, partial.at_s)
+            if joined is not None:
                 glimpse.changes += _adds(joined, glimpse.found)
                 self._take(glimpse, joined, partial)
             elif glimpse.prepared == partial.stable:
@@ -221,7 +224,7 @@ class LookAhead:
         """Return what belongs into the prompt now; None when it is what is there, half a word calls for nothing, or too
         much was called for already."""
         assert glimpse.found is not None
-        if found is glimpse.found or (glimpse.found.is_telling and not found.is_telling):
+        if glimpse.found.is_telling and not found.is_telling:
             return None
         read, there, spare = _has_read(glimpse), glimpse.found.sections, SPARE_TOKENS
         if _adds(found, glimpse.found):
