@@ -20,7 +20,7 @@ from mythicd import wire
 from mythicd.config import AsrSettings, LlmSettings, Settings, TurnSettings
 from mythicd.dialogue.casing import Names
 from mythicd.dialogue.state import State
-from mythicd.engines import VAD_FRAME, VoiceSpec
+from mythicd.engines import VAD_FRAME, InlineCall, VoiceSpec
 from mythicd.intercom import Intercom
 from mythicd.mailbox import MicFrame
 from mythicd.memory.embedder import QueryVectors
@@ -31,6 +31,9 @@ from mythicd.surroundings import Rooms
 from mythicd.vad.canceller import EchoCanceller
 from mythicd.worldfile import PersonaCard, SamplingOverride, Thing, ToolDefinition, WordArgument
 from tests.fakes import FakeAsr, FakeEmbedder, FakeLlm, FakeStore, FakeTts, FakeVad, now
+
+LONG = "One two three four. Five six seven eight. Nine ten eleven twelve. Red blue green black. White grey pink brown."
+SHOW = InlineCall("show", {"place": "market"})
 
 UPLINK_S = 0.004
 """Seconds that a message takes either way."""
@@ -309,3 +312,21 @@ class Screenplay:
 
     def errors(self) -> list[str]:
         return [error.code for error in self.player.all(m.Error)]
+
+
+async def speak(p: Screenplay, mic: int, words: str, *pauses: tuple[int, float]) -> None:
+    """Say these words into an open microphone, a good quarter of a second each, and pause behind some of them
+    (number of the word, seconds)."""
+    p.asr.by_voice, p.asr.hears, p.asr.had = True, words, 0
+    rests = dict(pauses)
+    for number in range(len(words.split())):
+        await p.talk(mic, 0.26)
+        await p.talk(mic, rests.get(number, 0.0), voiced=False)
+
+
+async def talked_over(p: Screenplay, after_s: float) -> int:
+    """Ask for a line and open a microphone so long after its voice began; return the microphone's stream."""
+    p.type("Tell me.")
+    await p.player.come(m.StreamStart)
+    await asyncio.sleep(after_s)
+    return p.press(mode="open")
