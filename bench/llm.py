@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -37,9 +38,14 @@ class Plan:
     crowd_rounds: int
     brief_rounds: int
     """Of the crowd with short turns, which is as large as the first."""
+    alike: int
+    """Further crowds of the two sides that do the same, by themselves."""
+    alike_rounds: int
     batches: tuple[int, ...]
     """n_batch of the servers that a newcomer comes to."""
     newcomers: int
+    newcomers_alike: int
+    """Further ones, to us and to the server's best setting alone."""
     widths: tuple[int, ...]
     """Streams that are compared with a bare loop."""
     voices: tuple[int, ...]
@@ -58,8 +64,11 @@ FULL = Plan(
     crowds=(1, 2, 4, 16),
     crowd_rounds=2,
     brief_rounds=3,
+    alike=3,
+    alike_rounds=4,
     batches=(2048, 512, 64, 32),
     newcomers=7,
+    newcomers_alike=14,
     widths=(1, 2, 4, 8),
     voices=(2, 4, 8),
     tokens=48,
@@ -74,8 +83,11 @@ QUICK = Plan(
     crowds=(),
     crowd_rounds=0,
     brief_rounds=1,
+    alike=1,
+    alike_rounds=1,
     batches=(2048, 32),
     newcomers=2,
+    newcomers_alike=1,
     widths=(4,),
     voices=(4,),
     tokens=16,
@@ -105,7 +117,7 @@ def run(*, quick: bool) -> int:
         print(f"{time.monotonic() - begun:6.0f} s  {what} …", file=sys.stderr, flush=True)
 
     say(f"{plan.shape.name}: each build of llama.cpp by itself")
-    ours_bare, theirs_bare = llm_stages.yardstick(model, plan.pairs)
+    ours_bare, theirs_bare = llm_stages.yardstick(model, 2 * plan.pairs)
     short = _build([speed.short for speed in ours_bare], [speed.short for speed in theirs_bare])
     long = _build([speed.long for speed in ours_bare], [speed.long for speed in theirs_bare])
     claims: list[Claim] = [
@@ -116,7 +128,11 @@ def run(*, quick: bool) -> int:
 
     say(f"{plan.characters} characters")
     turns = llm_crowd.play(model, script, plan.sides, plan.characters, plan.rounds)
-    claims += _crowd_claims(turns, short, long)
+    alike = []
+    for number in range(plan.alike):
+        say(f"{plan.characters} characters, prefilled and warm-up requests alone, {number + 1} of {plan.alike}")
+        alike.append(llm_crowd.play(model, script, (AHEAD, WARMED), plan.characters, plan.alike_rounds))
+    claims += _crowd_claims(turns, alike, short, long)
     say(f"{plan.characters} characters, short turns")
     brief = llm_crowd.play(
         model, Script(plan.shape.vocabulary, BRIEF), (PLAIN, DEFAULT), plan.characters, plan.brief_rounds, tokens=8
@@ -130,13 +146,15 @@ def run(*, quick: bool) -> int:
 
     say("a newcomer among speakers")
     came = llm_stages.newcomers(model, script, plan.batches, plan.newcomers)
-    claims += _newcomer_claims(came, short)
+    say(f"a newcomer, with us and with n_batch {came.best} alone")
+    further = llm_stages.newcomers(model, script, (int(came.best),), plan.newcomers_alike)
+    claims += _newcomer_claims(came, further, short)
 
     say("our engine by itself")
     with Child("ours", Ours, model=model, options=options()) as ours:
         claims += llm_stages.parking(ours, script, plan.pairs)
-        # More pairs than of the rest: five in a hundred is little beside what the machine does meanwhile.
-        claims += llm_stages.decoding(ours, script, plan.widths, 32, 2 * plan.pairs)
+        # More pairs than of the rest, and shorter: five in a hundred is little beside what the machine does meanwhile.
+        claims += llm_stages.decoding(ours, script, plan.widths, 16, 6 * plan.pairs)
         claims += llm_stages.rotation(ours, script, plan.shape, 24, plan.pairs)
         say("voices")
         claims += llm_stages.chorus(ours, script, plan.voices, plan.tokens)
@@ -150,8 +168,11 @@ def run(*, quick: bool) -> int:
     return finish("llm", table(title, claims), numbers, ok=all(holds))
 
 
-def _crowd_claims(turns: Turns, short: float, long: float) -> list[Claim]:
-    """Make the claims about turns. `short` and `long` are the builds' ratio for prompts like those."""
+def _crowd_claims(turns: Turns, alike: list[Turns], short: float, long: float) -> list[Claim]:
+    """Make the claims about turns. `short` and `long` are the builds' ratio for prompts like those.
+
+    `alike` are the further crowds of the two that do the same: to tell 5 % apart wants many pairs, and close ones.
+    """
     claims: list[Claim] = []
     steady, first = turns.steady, turns.first
     for key, name, ours, theirs, target, build in (
@@ -159,18 +180,23 @@ def _crowd_claims(turns: Turns, short: float, long: float) -> list[Claim]:
         ("steady_roomy", "steady turn | a slot for each", PLAIN, ROOMY, None, short),
         ("steady_pinned", "steady turn | slots pinned", PLAIN, PINNED, 0.95, short),
         ("steady_ahead_pinned", "steady, prefilled | slots pinned", AHEAD, PINNED, 5.0, short),
-        ("steady_ahead_warmed", "steady, prefilled | warm-up requests", AHEAD, WARMED, 0.95, short),
     ):
         if theirs in steady:
             claims.append(ratio(key, name, steady[ours], steady[theirs], target, build))
     for key, name, ours, theirs, target, build in (
         ("first_pinned", "first contact, prefilled | slots pinned", AHEAD, PINNED, 10.0, long),
-        ("first_warmed", "first contact, prefilled | warm-up requests", AHEAD, WARMED, 0.95, short),
         ("first_plain_pinned", "first contact | slots pinned", PLAIN, PINNED, None, long),
         ("first_default", "first contact | server as it comes", PLAIN, DEFAULT, None, long),
     ):
         if theirs in first:
             claims.append(ratio(key, name, first[ours], first[theirs], target, build))
+    crowds = [turns, *alike]
+    for key, name, found in (
+        ("steady_ahead_warmed", "steady, prefilled | warm-up requests", [crowd.steady for crowd in crowds]),
+        ("first_warmed", "first contact, prefilled | warm-up requests", [crowd.first for crowd in crowds]),
+    ):
+        prefilled, warmed = (list(chain.from_iterable(times[side] for times in found)) for side in (AHEAD, WARMED))
+        claims.append(ratio(key, name, prefilled, warmed, 0.95, short))
     for side, evaluated in turns.evaluated.items():
         claims.append(Count(f"evaluated_{side}", f"tokens of a steady turn: {SIDES[side]}", median(evaluated)))
     return claims
@@ -190,13 +216,28 @@ def _brief_claims(turns: Turns, short: float) -> list[Claim]:
     return claims
 
 
-def _newcomer_claims(came: llm_stages.Newcomers, short: float) -> list[Claim]:
+def _newcomer_claims(came: llm_stages.Newcomers, further: llm_stages.Newcomers, short: float) -> list[Claim]:
+    """Make the claims about a newcomer; `further` came to us and to the server's best setting only."""
     best, default = came.best, str(llm_stages.DEFAULT_BATCH)
     gap, ttft = came.longest("ours"), came.ttft("ours")
     claims: list[Claim] = [
         ratio("gap_default", "longest gap | server as it comes", gap, came.longest(default), 8.0, short),
-        ratio("gap_best", f"longest gap | its best n_batch, {best}", gap, came.longest(best), 1.0, short),
-        ratio("newcomer_best", f"newcomer's first token | n_batch {best}", ttft, came.ttft(best), 1.0, short),
+        ratio(
+            "gap_best",
+            f"longest gap | its best n_batch, {best}",
+            gap + further.longest("ours"),
+            came.longest(best) + further.longest(best),
+            1.0,
+            short,
+        ),
+        ratio(
+            "newcomer_best",
+            f"newcomer's first token | n_batch {best}",
+            ttft + further.ttft("ours"),
+            came.ttft(best) + further.ttft(best),
+            1.0,
+            short,
+        ),
         ratio("newcomer_default", "newcomer's first token | server as it comes", ttft, came.ttft(default), None, short),
     ]
     for name in came.arrivals:

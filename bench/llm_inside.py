@@ -75,7 +75,8 @@ async def decode(side: Ours, *, prompts: Sequence[Prompt], tokens: int, rounds: 
             took = await asyncio.to_thread(bare.decode, sequences, starts, tokens)
             for sequence, length in zip(sequences, starts, strict=True):
                 bare.trim(sequence, length)
-        found.append(Steps(engine, 1000 * sum(took) / len(took)))
+        # The engine's time begins when its first step is over, so the loop's does too.
+        found.append(Steps(engine, 1000 * sum(took[1:]) / (tokens - 1)))
     for name in names:
         await side.leave(name)
     return found
