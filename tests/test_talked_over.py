@@ -10,6 +10,7 @@ import pytest
 
 from mythicd import messages as m
 from mythicd import wire
+from mythicd.listening import ASK_AFTER_S
 from mythicd.timeline import percentile
 from tests.fakes import VOICE_RATE, WORD_S, now
 from tests.screenplay import LONG, SHOW, Screenplay, speak, talked_over
@@ -172,6 +173,27 @@ def test_a_pause_within_a_word_that_is_over_before_it_was_understood_is_no_end(w
             assert [gain for _, gain in ducks] == [-12.0] if stops else [-12.0, 0.0]
             assert (p.player.voices[1].cut_s is not None) is stops
             assert stops or ducks[1][0] > began + 0.3, "not while the voice sounds"
+
+    run(play())
+
+
+def test_what_was_made_of_one_pause_says_nothing_of_the_next() -> None:
+    """The recogniser takes its time, and the voice has gone on and stopped again before it has an answer."""
+
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [[LONG]]
+            mic = await talked_over(p, 0.5)
+            p.asr.by_voice, p.asr.hears, p.asr.had, p.asr.finish_s = True, "mm hm", 0, 0.31
+            await p.talk(mic, 0.26)
+            await p.talk(mic, 0.16, voiced=False)  # she asks 140 ms into it, and is told 450 ms after it began
+            await p.talk(mic, 0.26)
+            paused = now()
+            await p.talk(mic, 1.5, voiced=False)
+            await p.done()
+            ducks = p.player.voices[1].ducks
+            assert [gain for _, gain in ducks] == [-12.0, 0.0]
+            assert ducks[1][0] > paused + 0.06 + ASK_AFTER_S, "when this pause was asked about, and not before"
 
     run(play())
 
