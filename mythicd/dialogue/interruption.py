@@ -49,8 +49,13 @@ class InterruptionSettings:
     """From here on, three words behind any signs of listening are an interruption, unless none has content."""
     longest_ms: float = 1500.0
     """Voice that lasts longer is one in any case."""
-    unclear_ms: float = 1000.0
+    unclear_ms: float = 1350.0
     """Voice that was not understood, and is shorter, is a noise."""
+    fastest_ms: float = 50.0
+    """Milliseconds for each letter below which words were not understood: at 4.7 letters a word (English text) that is
+    255 words a minute, and nobody interrupts faster. "Hello there" in 280 ms is what was made of "good"."""
+    slowest_ms: float = 180.0
+    """Milliseconds for each letter above which words without content say nothing: "do the" in 960 ms is "oh, I see"."""
     slight_ms: float = 520.0
     """Shorter than this, words without content ("the", "who", "are you") are what the recogniser made of a sound."""
     believed: float = 0.15
@@ -132,11 +137,13 @@ class Interruption:
         settings = self._settings
         if _ONLY_SIGNS.fullmatch(said):
             return Verdict.BACKCHANNEL
-        if not said or confidence < settings.believed:
+        letter_ms = lasted_ms / max(1, sum(map(str.isalpha, said)))
+        # Behind an end a first sound may be missing from the length.
+        too_fast = letter_ms < settings.fastest_ms and not self._judged
+        if not said or confidence < settings.believed or too_fast:
             return Verdict.BACKCHANNEL if lasted_ms < settings.unclear_ms else Verdict.INTERRUPTION
-        if lasted_ms < settings.slight_ms and _ONLY_SLIGHT.fullmatch(said):
-            return Verdict.BACKCHANNEL
-        return Verdict.INTERRUPTION
+        odd = lasted_ms < settings.slight_ms or letter_ms > settings.slowest_ms
+        return Verdict.BACKCHANNEL if odd and _ONLY_SLIGHT.fullmatch(said) else Verdict.INTERRUPTION
 
     def _new(self, words: str) -> str:
         all_words = words.lower().split()

@@ -43,11 +43,24 @@ def test_signs_of_listening_do_not(words: str) -> None:
 
 def test_what_is_not_understood_does_not_if_it_is_short() -> None:
     assert Interruption().end(500.0, "", 0.0) is LISTENING
-    assert Interruption().end(950.0, "", 0.0) is LISTENING
-    assert Interruption().end(1050.0, "", 0.0) is STOPS
+    assert Interruption().end(1300.0, "", 0.0) is LISTENING
+    assert Interruption().end(1400.0, "", 0.0) is STOPS
     assert Interruption().end(300.0, "who", 0.9) is LISTENING
     assert Interruption().end(300.0, "hello", 0.9) is STOPS
     assert Interruption().end(300.0, "hello", 0.1) is LISTENING
+
+
+def test_words_that_nobody_says_so_fast_or_so_slowly_were_not_understood() -> None:
+    assert Interruption().end(280.0, "hello there", 0.6) is LISTENING, "good"
+    assert Interruption().end(560.0, "hello there", 0.6) is STOPS
+    assert Interruption().end(280.0, "stop it now", 0.6) is STOPS, "a command is one at any speed"
+    assert Interruption().end(960.0, "do the", 0.9) is LISTENING, "oh, I see"
+    assert Interruption().end(640.0, "and who are you", 0.9) is STOPS
+    assert Interruption().end(960.0, "market", 0.9) is STOPS, "it has content"
+    voice = Interruption()
+    assert voice.end(400.0, "okay", 1.0) is LISTENING
+    assert voice.hear(420.0, "okay") is OPEN
+    assert voice.end(640.0, "okay stall", 0.6) is STOPS, "where it began nobody knows so well"
 
 
 def test_a_sign_and_then_a_question() -> None:
