@@ -180,8 +180,9 @@ class Listening:
         heard = await self._hearing.guess()
         if self._interruption is None:
             return
-        if not self._hearing.pause_ms or self._hearing.voiced_ms != voiced_ms:
-            # The voice went on meanwhile: nothing has ended, but a command is one.
+        if not self._hearing.pause_ms:
+            # The voice went on meanwhile: nothing has ended, but a command is one. Had it paused again, this would have
+            # given way to that pause's question.
             self._judge(self._interruption.hear(voiced_ms, heard.text))
             return
         if self._dialogue.state is State.DUCKED:

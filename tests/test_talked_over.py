@@ -184,9 +184,9 @@ def test_what_was_made_of_one_pause_says_nothing_of_the_next() -> None:
         async with Screenplay() as p:
             p.llm.scripts = [[LONG]]
             mic = await talked_over(p, 0.5)
-            p.asr.by_voice, p.asr.hears, p.asr.had, p.asr.finish_s = True, "mm hm", 0, 0.31
+            p.asr.by_voice, p.asr.hears, p.asr.had, p.asr.finish_s = True, "mm hm", 0, 0.36
             await p.talk(mic, 0.26)
-            await p.talk(mic, 0.16, voiced=False)  # she asks 140 ms into it, and is told 450 ms after it began
+            await p.talk(mic, 0.16, voiced=False)  # she asks 140 ms into it, and would be told 500 ms after it began
             await p.talk(mic, 0.26)
             paused = now()
             await p.talk(mic, 1.5, voiced=False)

@@ -139,7 +139,7 @@ class Interruption:
             return Verdict.BACKCHANNEL
         letter_ms = lasted_ms / max(1, sum(map(str.isalpha, said)))
         # Behind an end a first sound may be missing from the length.
-        too_fast = letter_ms < settings.fastest_ms and not self._judged
+        too_fast = letter_ms < settings.fastest_ms and not self._from_ms
         if not said or confidence < settings.believed or too_fast:
             return Verdict.BACKCHANNEL if lasted_ms < settings.unclear_ms else Verdict.INTERRUPTION
         odd = lasted_ms < settings.slight_ms or letter_ms > settings.slowest_ms
