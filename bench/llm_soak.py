@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bench import llm_model
 from bench.llm_actor import Actor, Ledger
-from bench.llm_stats import figure, slope
+from bench.llm_stats import figure, for_their_size, growth, slope
 from bench.llm_texts import Lengths, Script
 from bench.report import finish
 from mythicd.figures import LlmFigures
@@ -37,7 +37,7 @@ SETTLING_S = 120.0
 MOST_RSS_SLOPE = 1.0
 """MB a minute."""
 MOST_GROWTH = 0.1
-"""How much slower steps may have become over the whole run, as a part of what they take."""
+"""How much slower steps may have become over the whole run, as a part of what one of as many tokens takes."""
 GRACE_S = 1.0
 """How long after its patience an answer may still come: a step that had begun."""
 
@@ -52,6 +52,8 @@ class Sample:
     """Resident memory, MB."""
     step: float
     """Mean step of the model, milliseconds."""
+    tokens: float
+    """Mean tokens of a step: it takes the longer, the more who wait have to be read."""
     machine: float
     """What a fixed piece of arithmetic took, milliseconds: how fast the machine was just then."""
     ttft: float
@@ -81,7 +83,7 @@ async def _soak(engine: LlamaLlm, script: Script, adapters: list[str], ledger: L
     begun = time.monotonic()
     try:
         while (left := seconds - (time.monotonic() - begun)) > 0:
-            before = (engine.figures.step.total, sum(engine.figures.step.counts))
+            before = (engine.figures.step.total, sum(engine.figures.step.counts), _tokens(engine.figures))
             ledger.begin()
             done, _ = await asyncio.wait(tasks, timeout=min(SAMPLE_S, left), return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -92,6 +94,7 @@ async def _soak(engine: LlamaLlm, script: Script, adapters: list[str], ledger: L
                     at=time.monotonic() - begun,
                     rss=psutil.Process().memory_info().rss / 1e6,
                     step=1000 * (engine.figures.step.total - before[0]) / max(1, steps),
+                    tokens=(_tokens(engine.figures) - before[2]) / max(1, steps),
                     machine=_machine(),
                     ttft=1000 * float(np.median(ledger.ttfts)) if ledger.ttfts else float("nan"),
                     replies=ledger.replies,
@@ -112,12 +115,13 @@ def _report(samples: list[Sample], ledger: Ledger, counted: LlmFigures, minutes:
     settled = [sample for sample in samples if sample.at >= min(SETTLING_S, 60 * minutes / 5)]
     at = [sample.at / 60 for sample in settled]
     rss_slope = slope(at, [sample.rss for sample in settled])
-    growth = _growth(at, [sample.step for sample in settled])
-    against = _growth(at, [sample.step / sample.machine for sample in settled])
+    tokens = [sample.tokens for sample in settled]
+    step_growth = growth(at, for_their_size([sample.step for sample in settled], tokens))
+    against = growth(at, for_their_size([sample.step / sample.machine for sample in settled], tokens))
     quietest = min(ledger.turns.values(), default=0)
     checks = {
         "memory grows, MB a minute": (rss_slope, f"< {MOST_RSS_SLOPE}", rss_slope < MOST_RSS_SLOPE),
-        "steps grow, part of a step": (growth, f"< {MOST_GROWTH}", min(growth, against) < MOST_GROWTH),
+        "steps grow, part of a step": (step_growth, f"< {MOST_GROWTH}", min(step_growth, against) < MOST_GROWTH),
         "  … against the machine's own speed": (against, "", True),
         "longest wait past its patience, s": (ledger.latest, f"< {GRACE_S}", ledger.latest < GRACE_S),
         "turns of whoever had fewest": (quietest, "> 0", len(ledger.turns) == CHARACTERS and quietest > 0),
@@ -146,7 +150,7 @@ def _report(samples: list[Sample], ledger: Ledger, counted: LlmFigures, minutes:
         "minutes": minutes,
         "rss_slope_mb_per_min": round(rss_slope, 3),
         "rss_last_mb": round(samples[-1].rss, 1),
-        "step_growth": round(growth, 3),
+        "step_growth": round(step_growth, 3),
         "step_growth_against_machine": round(against, 3),
         "step_ms": round(float(np.median([sample.step for sample in settled])), 2),
         "ttft_ms": round(float(np.nanmedian([sample.ttft for sample in settled])), 1),
@@ -164,9 +168,9 @@ def _report(samples: list[Sample], ledger: Ledger, counted: LlmFigures, minutes:
     return finish("llm_soak", table, numbers, ok=all(fine for _, _, fine in checks.values()))
 
 
-def _growth(at: list[float], values: list[float]) -> float:
-    """Return how much values have grown from the first moment to the last, as a part of their median."""
-    return slope(at, values) * (at[-1] - at[0]) / float(np.median(values)) if len(at) > 1 else 0.0
+def _tokens(counted: LlmFigures) -> int:
+    """Return the tokens evaluated so far."""
+    return counted.tokens_new + counted.tokens_ahead + counted.tokens_written
 
 
 def _machine() -> float:
@@ -180,6 +184,6 @@ def _machine() -> float:
 
 def _line(sample: Sample) -> str:
     return (
-        f"{sample.rss:6.0f} MB, step {sample.step:5.1f} ms, first token {sample.ttft:5.0f} ms,"
-        f" {sample.replies} replies, {sample.refused} refused"
+        f"{sample.rss:6.0f} MB, step {sample.step:5.1f} ms of {sample.tokens:4.1f} tokens,"
+        f" first token {sample.ttft:5.0f} ms, {sample.replies} replies, {sample.refused} refused"
     )

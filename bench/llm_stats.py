@@ -53,6 +53,21 @@ def slope(times: Sequence[float], values: Sequence[float]) -> float:
     return float((spread * v).sum()) / square if square else 0.0
 
 
+def growth(times: Sequence[float], values: Sequence[float]) -> float:
+    """Return how much values have grown from the first moment to the last, as a part of their median."""
+    return slope(times, values) * (times[-1] - times[0]) / float(np.median(values)) if len(times) > 1 else 0.0
+
+
+def for_their_size(values: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    """Return each value as a multiple of what a value of its size is, by the least-squares line over all of them.
+
+    What is left of durations that grow with what is to be done, when that varies.
+    """
+    v, s = np.asarray(values, float), np.asarray(sizes, float)
+    line = float(v.mean()) + slope(sizes, values) * (s - s.mean())
+    return [float(value) for value in v / np.maximum(line, 1e-9)]
+
+
 def gaps(arrivals: Sequence[float]) -> list[float]:
     """Return the time between each arrival and the next."""
     return [after - before for before, after in zip(arrivals, arrivals[1:], strict=False)]

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
-from bench.llm_stats import figure, gaps, gaps_within, histogram, interval, slope, speedup
+from bench.llm_stats import (
+    figure,
+    for_their_size,
+    gaps,
+    gaps_within,
+    growth,
+    histogram,
+    interval,
+    slope,
+    speedup,
+)
 
 
 def test_an_interval_lies_around_its_median_and_within_its_values() -> None:
@@ -35,6 +46,22 @@ def test_a_speedup_is_taken_pair_by_pair() -> None:
     assert (found.low, found.median, found.high) == (10, 10, 10)
     with pytest.raises(ValueError, match="zip"):
         speedup([1, 2], [1])
+
+
+def test_what_takes_longer_for_there_is_more_to_do_has_not_become_slower() -> None:
+    times = [float(minute) for minute in range(10)]
+    tokens = [4.0, 9.0, 6.0, 12.0, 10.0, 16.0, 13.0, 20.0, 17.0, 22.0]
+    steps = [10 + 2 * size for size in tokens]
+    assert growth(times, steps) > 0.5, "they take longer in the end"
+    assert abs(growth(times, for_their_size(steps, tokens))) < 1e-9
+    tired = [step * (1 + 0.03 * minute) for step, minute in zip(steps, times, strict=True)]
+    assert growth(times, for_their_size(tired, [10.0] * 10)) == pytest.approx(growth(times, tired))
+    dice = random.Random(3)
+    sizes = [dice.uniform(4, 22) for _ in range(200)]
+    when = [number / 20 for number in range(200)]
+    slower = [(10 + 2 * size) * (1 + 0.03 * minute) for size, minute in zip(sizes, when, strict=True)]
+    assert growth(when, for_their_size(slower, sizes)) == pytest.approx(0.3, abs=0.06), "and so much slower is seen"
+    assert growth([1.0], [5.0]) == 0
 
 
 def test_a_slope_is_per_unit_of_time() -> None:
