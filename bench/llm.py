@@ -222,24 +222,14 @@ def _newcomer_claims(came: llm_stages.Newcomers, further: llm_stages.Newcomers, 
     gap, ttft = came.longest("ours"), came.ttft("ours")
     claims: list[Claim] = [
         ratio("gap_default", "longest gap | server as it comes", gap, came.longest(default), 8.0, short),
-        ratio(
-            "gap_best",
-            f"longest gap | its best n_batch, {best}",
-            gap + further.longest("ours"),
-            came.longest(best) + further.longest(best),
-            1.0,
-            short,
-        ),
-        ratio(
-            "newcomer_best",
-            f"newcomer's first token | n_batch {best}",
-            ttft + further.ttft("ours"),
-            came.ttft(best) + further.ttft(best),
-            1.0,
-            short,
-        ),
         ratio("newcomer_default", "newcomer's first token | server as it comes", ttft, came.ttft(default), None, short),
     ]
+    for key, name, of in (
+        ("gap_best", f"longest gap | its best n_batch, {best}", llm_stages.Newcomers.longest),
+        ("newcomer_best", f"newcomer's first token | n_batch {best}", llm_stages.Newcomers.ttft),
+    ):
+        ours, theirs = (of(came, side) + of(further, side) for side in ("ours", best))
+        claims.append(ratio(key, name, ours, theirs, 1.0, short))
     for name in came.arrivals:
         if name not in ("ours", best, default):
             claims.append(ratio(f"gap_{name}", f"longest gap | n_batch {name}", gap, came.longest(name), None, short))

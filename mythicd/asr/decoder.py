@@ -64,7 +64,8 @@ _UNCLEAR: Final = 0.5
 character are told from 500 signs of listening, where with the likelier of both it was 471."""
 _SURE: Final = 0.9
 """Confidence from which a reaction is what was said, whichever fits better: 71 of 100 signs of listening are believed
-so much, and of 100 interruptions, half of them questions and requests, one is another reaction than what was said."""
+so much, four of them as "who", "that" or "listen"; of 100 interruptions two are another reaction ("stop it" for "stop",
+"wait a moment" for "where is the market?")."""
 _NOTHING_BELOW: Final = 0.1
 """Confidence below which the words are noise and better not shown to anybody."""
 _SETTINGS: Final[dict[str, object]] = {"samprate": MIC_RATE, "lw": 9.0, "bestpathlw": 12.0, "loglevel": "FATAL"}
