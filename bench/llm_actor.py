@@ -8,9 +8,10 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from bench.llm_probe import Pause
 from bench.llm_texts import Script
 from bench.llm_voice import Voice
-from mythicd.engines import ChatMessage, Focus, LlmRequest, Prompt, Sampling, TextDelta
+from mythicd.engines import ChatMessage, Focus, LlmRequest, PrefillDone, Prompt, Sampling, TextDelta
 from mythicd.errors import Busy
 from mythicd.llm.engine import LlamaLlm
 
@@ -33,14 +34,16 @@ class Ledger:
     failed: int = 0
     """Replies that ended with an error other than Busy, as the engine counts them."""
     latest: float = 0.0
-    """How far past its patience somebody was answered, in seconds."""
+    """How far past its patience somebody got a first token or a refusal, in seconds."""
+    latest_text: float = 0.0
+    """How far past it somebody got a first word, in seconds: what a token adds to the text may be nothing."""
 
     def begin(self) -> None:
         """A new sample begins."""
         self.ttfts.clear()
         self.replies = self.refused = 0
 
-    def answered(self, npc: str, waited: float, patience: float) -> None:
+    def answered(self, waited: float, patience: float) -> None:
         """Somebody has got a first token, or was refused."""
         self.longest = max(self.longest, waited)
         self.latest = max(self.latest, waited - patience)
@@ -56,9 +59,10 @@ class Actor:
         script: Script,
         adapters: list[str],
         ledger: Ledger,
+        pause: Pause,
         chance: random.Random,
     ) -> None:
-        self._npc, self._engine, self._script, self._ledger = npc, engine, script, ledger
+        self._npc, self._engine, self._script, self._ledger, self._pause = npc, engine, script, ledger, pause
         self._adapters, self._chance = [None, *adapters], chance
         self._history: list[ChatMessage] = []
         self._adapter: str | None = chance.choice(self._adapters)
@@ -68,17 +72,23 @@ class Actor:
         """Go on until cancelled."""
         while True:
             await asyncio.sleep(self._chance.expovariate(1.0))
-            roll = self._chance.random()
-            if roll < 0.75:
-                await self._turn()
-            elif roll < 0.90:
-                await self._go_away_and_come_back()
-            elif roll < 0.95:
-                await self._engine.forget(self._npc)
-                await self._engine.attend(self._npc, self._front())
-            else:
-                self._adapter = self._chance.choice(self._adapters)
-                await self._engine.attend(self._npc, self._front())
+            await self._pause.begin()
+            try:
+                await self._act(self._chance.random())
+            finally:
+                self._pause.end()
+
+    async def _act(self, roll: float) -> None:
+        if roll < 0.75:
+            await self._turn()
+        elif roll < 0.90:
+            await self._go_away_and_come_back()
+        elif roll < 0.95:
+            await self._engine.forget(self._npc)
+            await self._engine.attend(self._npc, self._front())
+        else:
+            self._adapter = self._chance.choice(self._adapters)
+            await self._engine.attend(self._npc, self._front())
 
     async def _turn(self) -> None:
         """The player speaks, perhaps changes his mind; the character answers, perhaps is interrupted."""
@@ -108,18 +118,20 @@ class Actor:
         cut = chance.expovariate(1 / 3) if chance.random() < 0.3 else None  # seconds after which he talks over it
         sampling = Sampling(temperature=0.8, max_tokens=chance.randint(5, 60), seed=chance.randrange(2**31))
         request = LlmRequest(self._npc, f"t{self._said}", prompt, (), sampling, patience_s=10.0)
-        begun, first = time.monotonic(), False
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(cut), aclosing(self._engine.generate(request)) as events:
                 async for event in events:
-                    if not isinstance(event, TextDelta):
-                        continue
                     now = time.monotonic()
-                    if not first:
-                        first = True
-                        self._ledger.answered(self._npc, now - begun, request.patience_s)
+                    if isinstance(event, PrefillDone):  # comes with the first token, which is what was promised
+                        self._ledger.answered(now - begun, request.patience_s)
                         self._ledger.ttfts.append(now - begun)
                         self._ledger.turns[self._npc] = self._ledger.turns.get(self._npc, 0) + 1
+                    if not isinstance(event, TextDelta):
+                        continue
+                    if not text:
+                        late = now - begun - request.patience_s
+                        self._ledger.latest_text = max(self._ledger.latest_text, late)
                     text += event.text
                     voice.add(len(event.text), now)
                     await asyncio.sleep(voice.too_far_ahead(120, now))
@@ -128,7 +140,7 @@ class Actor:
             pass
         except Busy:
             self._ledger.refused += 1
-            self._ledger.answered(self._npc, time.monotonic() - begun, request.patience_s)
+            self._ledger.answered(time.monotonic() - begun, request.patience_s)
         if text:
             self._history += [ChatMessage("user", words), ChatMessage("assistant", text.strip())]
             if len(self._history) > 2 * MOST_EXCHANGES:

@@ -2,7 +2,8 @@
 
 `python -m bench llm_soak --minutes 30`. Eight characters are spoken to, interrupted, prepared for and let down, leave
 view and come back, are forgotten, change their adapter, in a KV cache too small for all. Every ten seconds a sample is
-taken; at the end memory must not have grown, steps must not have become slower, and nobody may have been left waiting.
+taken, and every two minutes all pause for a probe (llm_probe.py); at the end memory must not have grown, the probe's
+steps must not have become slower, and nobody may have been left waiting.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from rich.table import Table
 
 from bench import llm_model
 from bench.llm_actor import Actor, Ledger
-from bench.llm_stats import figure, for_their_size, growth, slope
+from bench.llm_probe import Pause, Probe, probe
+from bench.llm_stats import figure, growth, slope, steady_growth
 from bench.llm_texts import Lengths, Script
 from bench.report import finish
 from mythicd.figures import LlmFigures
@@ -32,13 +34,15 @@ CHARACTERS = 8
 CELLS = 5120
 """Fewer than eight conversations need: somebody always has to make room."""
 SAMPLE_S = 10.0
+PROBE_EVERY_S = 120.0
+"""Or a fifth of a shorter run. The first comes when everybody's conversation is in the cache."""
 SETTLING_S = 120.0
 """What is allocated in the first two minutes is caches being filled."""
 MOST_RSS_SLOPE = 1.0
 """MB a minute."""
 MOST_GROWTH = 0.1
 """How much slower steps may have become over the whole run, as a part of what they take."""
-GRACE_S = 1.0
+GRACE_S = 0.5
 """How long after its patience an answer may still come: a step that had begun."""
 
 
@@ -54,8 +58,6 @@ class Sample:
     """Mean step of the model, milliseconds."""
     tokens: float
     """Mean tokens of a step: it takes the longer, the more who wait have to be read."""
-    machine: float
-    """What a fixed piece of arithmetic took, milliseconds: how fast the machine was just then."""
     ttft: float
     """Median time to first token of the replies that began, milliseconds; NaN when none did."""
     replies: int
@@ -69,64 +71,77 @@ def run(*, minutes: float) -> int:
     script = Script(SHAPE.vocabulary, Lengths(world=500, persona=200, exchanges=0))
     engine = LlamaLlm(model, LlamaOptions(n_ctx=CELLS, threads=1))
     ledger = Ledger()
-    samples = asyncio.run(_soak(engine, script, adapters, ledger, 60 * minutes))
-    return _report(samples, ledger, engine.figures, minutes)
+    samples, probes = asyncio.run(_soak(engine, script, adapters, ledger, 60 * minutes))
+    return _report(samples, probes, ledger, engine.figures, minutes)
 
 
-async def _soak(engine: LlamaLlm, script: Script, adapters: list[str], ledger: Ledger, seconds: float) -> list[Sample]:
+async def _soak(
+    engine: LlamaLlm, script: Script, adapters: list[str], ledger: Ledger, seconds: float
+) -> tuple[list[Sample], list[Probe]]:
     await engine.start()
+    pause = Pause()
     actors = [
-        Actor(f"npc {number}", engine, script, adapters, ledger, random.Random(number)) for number in range(CHARACTERS)
+        Actor(f"npc {number}", engine, script, adapters, ledger, pause, random.Random(number))
+        for number in range(CHARACTERS)
     ]
     tasks = [asyncio.create_task(actor.live()) for actor in actors]
     samples: list[Sample] = []
-    begun = time.monotonic()
+    probes: list[Probe] = []
+    every, begun = min(PROBE_EVERY_S, seconds / 5), time.monotonic()
     try:
-        while (left := seconds - (time.monotonic() - begun)) > 0:
-            before = (engine.figures.step.total, sum(engine.figures.step.counts), _tokens(engine.figures))
-            ledger.begin()
-            done, _ = await asyncio.wait(tasks, timeout=min(SAMPLE_S, left), return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-            steps = sum(engine.figures.step.counts) - before[1]
-            samples.append(
-                Sample(
-                    at=time.monotonic() - begun,
-                    rss=psutil.Process().memory_info().rss / 1e6,
-                    step=1000 * (engine.figures.step.total - before[0]) / max(1, steps),
-                    tokens=(_tokens(engine.figures) - before[2]) / max(1, steps),
-                    machine=_machine(),
-                    ttft=1000 * float(np.median(ledger.ttfts)) if ledger.ttfts else float("nan"),
-                    replies=ledger.replies,
-                    refused=ledger.refused,
-                )
-            )
-            print(f"{samples[-1].at:6.0f} s  {_line(samples[-1])}", file=sys.stderr, flush=True)
+        while (left := seconds - (at := time.monotonic() - begun)) > 0:
+            if at >= every * (len(probes) + 1):
+                async with pause:
+                    probes.append(await probe(engine, script, time.monotonic() - begun))
+                print(_told(probes[-1]), file=sys.stderr, flush=True)
+            samples.append(await _sample(engine, ledger, tasks, min(SAMPLE_S, left), begun))
+            print(_line(samples[-1]), file=sys.stderr, flush=True)
         ledger.failed = engine.figures.failed  # before those who are cut off by the end
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await engine.stop()
-    return samples
+    return samples, probes
 
 
-def _report(samples: list[Sample], ledger: Ledger, counted: LlmFigures, minutes: float) -> int:
+async def _sample(
+    engine: LlamaLlm, ledger: Ledger, tasks: list[asyncio.Task[None]], seconds: float, begun: float
+) -> Sample:
+    counted = engine.figures
+    before = (counted.step.total, sum(counted.step.counts), _tokens(counted))
+    ledger.begin()
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()
+    steps = max(1, sum(counted.step.counts) - before[1])
+    return Sample(
+        at=time.monotonic() - begun,
+        rss=psutil.Process().memory_info().rss / 1e6,
+        step=1000 * (counted.step.total - before[0]) / steps,
+        tokens=(_tokens(counted) - before[2]) / steps,
+        ttft=1000 * float(np.median(ledger.ttfts)) if ledger.ttfts else float("nan"),
+        replies=ledger.replies,
+        refused=ledger.refused,
+    )
+
+
+def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted: LlmFigures, minutes: float) -> int:
     settled = [sample for sample in samples if sample.at >= min(SETTLING_S, 60 * minutes / 5)]
     at = [sample.at / 60 for sample in settled]
     rss_slope = slope(at, [sample.rss for sample in settled])
-    steps = [sample.step for sample in settled]
-    step_growth = growth(at, steps)
-    against = growth(at, [sample.step / sample.machine for sample in settled])
-    # Shown, not claimed: a model that becomes slower is also asked for more at once, which would explain it away.
-    sized = growth(at, for_their_size(steps, [sample.tokens for sample in settled]))
+    probed = [probe.at / 60 for probe in probes]
+    step_growth = steady_growth(probed, [probe.gap for probe in probes])
+    against = steady_growth(probed, [probe.gap / probe.machine for probe in probes])
+    loaded = growth(at, [sample.step for sample in settled])
     quietest = min(ledger.turns.values(), default=0)
     checks = {
         "memory grows, MB a minute": (rss_slope, f"< {MOST_RSS_SLOPE}", rss_slope < MOST_RSS_SLOPE),
         "steps grow, part of a step": (step_growth, f"< {MOST_GROWTH}", min(step_growth, against) < MOST_GROWTH),
         "  … against the machine's own speed": (against, "", True),
-        "  … for their size": (sized, "", True),
+        "  … whatever they evaluate, under load": (loaded, "", True),
         "longest wait past its patience, s": (ledger.latest, f"< {GRACE_S}", ledger.latest < GRACE_S),
+        "  … for the first word, s": (ledger.latest_text, "", True),
         "turns of whoever had fewest": (quietest, "> 0", len(ledger.turns) == CHARACTERS and quietest > 0),
         "replies that failed": (ledger.failed, "0", ledger.failed == 0),
     }
@@ -155,11 +170,14 @@ def _report(samples: list[Sample], ledger: Ledger, counted: LlmFigures, minutes:
         "rss_last_mb": round(samples[-1].rss, 1),
         "step_growth": round(step_growth, 3),
         "step_growth_against_machine": round(against, 3),
-        "step_growth_for_size": round(sized, 3),
+        "step_growth_under_load": round(loaded, 3),
+        "probes": len(probes),
+        "probe_ms": round(float(np.median([probe.gap for probe in probes])), 2) if probes else None,
         "step_ms": round(float(np.median([sample.step for sample in settled])), 2),
         "ttft_ms": round(float(np.nanmedian([sample.ttft for sample in settled])), 1),
         "longest_wait_s": round(ledger.longest, 2),
         "latest_past_patience_s": round(ledger.latest, 2),
+        "latest_word_past_patience_s": round(ledger.latest_text, 2),
         "fewest_turns": quietest,
         "replies": counted.replies,
         "cancelled": counted.cancelled,
@@ -177,17 +195,12 @@ def _tokens(counted: LlmFigures) -> int:
     return counted.tokens_new + counted.tokens_ahead + counted.tokens_written
 
 
-def _machine() -> float:
-    """Time a fixed piece of arithmetic, in milliseconds."""
-    square = np.ones((384, 384), np.float32)
-    begun = time.perf_counter()
-    for _ in range(4):
-        square @ square
-    return 1000 * (time.perf_counter() - begun)
-
-
 def _line(sample: Sample) -> str:
     return (
-        f"{sample.rss:6.0f} MB, step {sample.step:5.1f} ms of {sample.tokens:4.1f} tokens,"
+        f"{sample.at:6.0f} s  {sample.rss:6.0f} MB, step {sample.step:5.1f} ms of {sample.tokens:4.1f} tokens,"
         f" first token {sample.ttft:5.0f} ms, {sample.replies} replies, {sample.refused} refused"
     )
+
+
+def _told(probe: Probe) -> str:
+    return f"{probe.at:6.0f} s  a probe: {probe.gap:5.2f} ms between two tokens, arithmetic {probe.machine:5.2f} ms"

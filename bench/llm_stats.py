@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -58,14 +59,14 @@ def growth(times: Sequence[float], values: Sequence[float]) -> float:
     return slope(times, values) * (times[-1] - times[0]) / float(np.median(values)) if len(times) > 1 else 0.0
 
 
-def for_their_size(values: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Return each value as a multiple of what a value of its size is, by the least-squares line over all of them.
+def steady_growth(times: Sequence[float], values: Sequence[float]) -> float:
+    """Return the same by the median of the slopes between all pairs, which a few wild values do not move.
 
-    What is left of durations that grow with what is to be done, when that varies.
+    The estimator of Theil (1950) and Sen (1968). The times must differ; 0 when there are fewer than two moments.
     """
-    v, s = np.asarray(values, float), np.asarray(sizes, float)
-    line = float(v.mean()) + slope(sizes, values) * (s - s.mean())
-    return [float(value) for value in v / np.maximum(line, 1e-9)]
+    pairs = list(combinations(zip(times, values, strict=True), 2))
+    slopes = [(after - before) / (later - earlier) for (earlier, before), (later, after) in pairs]
+    return float(np.median(slopes)) * (times[-1] - times[0]) / float(np.median(values)) if slopes else 0.0
 
 
 def gaps(arrivals: Sequence[float]) -> list[float]:

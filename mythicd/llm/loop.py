@@ -305,6 +305,7 @@ class Pump(threading.Thread):
                 if not job.writer.written:
                     until = min(until, job.deadline_s)
         batch = self._scheduler.next_batch(now, until)
+        self._deliver()  # who was refused just now is not to wait for a step that may take a second
         if batch.slices:
             self._run(batch)
         self._figures.writing, self._figures.waiting = self._scheduler.writing, len(self._waiting)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 
 import pytest
 
 from bench.llm_stats import (
     figure,
-    for_their_size,
     gaps,
     gaps_within,
     growth,
@@ -17,6 +15,7 @@ from bench.llm_stats import (
     interval,
     slope,
     speedup,
+    steady_growth,
 )
 
 
@@ -48,20 +47,18 @@ def test_a_speedup_is_taken_pair_by_pair() -> None:
         speedup([1, 2], [1])
 
 
-def test_what_takes_longer_for_there_is_more_to_do_has_not_become_slower() -> None:
-    times = [float(minute) for minute in range(10)]
-    tokens = [4.0, 9.0, 6.0, 12.0, 10.0, 16.0, 13.0, 20.0, 17.0, 22.0]
-    steps = [10 + 2 * size for size in tokens]
-    assert growth(times, steps) > 0.5, "they take longer in the end"
-    assert abs(growth(times, for_their_size(steps, tokens))) < 1e-9
-    tired = [step * (1 + 0.03 * minute) for step, minute in zip(steps, times, strict=True)]
-    assert growth(times, for_their_size(tired, [10.0] * 10)) == pytest.approx(growth(times, tired))
-    dice = random.Random(3)
-    sizes = [dice.uniform(4, 22) for _ in range(200)]
-    when = [number / 20 for number in range(200)]
-    slower = [(10 + 2 * size) * (1 + 0.03 * minute) for size, minute in zip(sizes, when, strict=True)]
-    assert growth(when, for_their_size(slower, sizes)) == pytest.approx(0.3, abs=0.06), "and so much slower is seen"
-    assert growth([1.0], [5.0]) == 0
+def test_growth_is_a_part_of_the_median_from_the_first_moment_to_the_last() -> None:
+    times = [float(minute) for minute in range(0, 30, 2)]
+    tired = [10 * (1 + 0.01 * minute) for minute in times]
+    assert growth(times, tired) == pytest.approx(steady_growth(times, tired)) == pytest.approx(0.28 / 1.14)
+    assert growth([1.0], [5.0]) == steady_growth([1.0], [5.0]) == steady_growth([], []) == 0
+
+
+def test_two_wild_values_in_fifteen_look_like_growth_but_to_the_steady_one() -> None:
+    times = [float(minute) for minute in range(0, 30, 2)]
+    values = [10 + 0.2 * (number % 3) for number in range(13)] + [19.0, 25.0]
+    assert growth(times, values) > 0.5
+    assert abs(steady_growth(times, values)) < 0.05
 
 
 def test_a_slope_is_per_unit_of_time() -> None:

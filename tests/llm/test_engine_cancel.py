@@ -39,7 +39,7 @@ from mythicd.engines import (
 from mythicd.errors import Busy, ConfigError, EngineError
 from mythicd.llm.engine import LlamaLlm
 from mythicd.llm.llama import Context
-from mythicd.llm.scheduler import Limits
+from mythicd.llm.scheduler import Batch, Limits
 
 pytestmark = pytest.mark.engine
 
@@ -255,6 +255,27 @@ async def test_the_room_of_one_whose_time_is_up_is_the_next_ones_at_once(
         async with asyncio.timeout(5):
             assert finished(await waiting)
     await stuck.aclose()
+
+
+async def test_whose_time_is_up_is_told_before_the_next_step_and_not_after_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await start(n_ctx=4096, limits=Limits(chunk=1, chunk_least=1))
+    inside, told, in_time = pump(engine), threading.Event(), list[bool]()
+    run = inside._run
+
+    def running(batch: Batch) -> None:
+        if inside._figures.refused and not in_time:
+            in_time.append(told.wait(2))
+        run(batch)
+
+    monkeypatch.setattr(inside, "_run", running)
+    other = asyncio.ensure_future(read(engine, request("marla", ask(MARLA, "why? " * 250))))
+    with pytest.raises(Busy):
+        await read(engine, request("odo", ask(ODO, "why? " * 250), patience_s=0.05))
+    told.set()
+    assert finished(await other)
+    assert in_time == [True]
 
 
 async def test_what_is_done_ahead_goes_on_while_a_reply_waits_for_another_to_end(start: Start) -> None:
