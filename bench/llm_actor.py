@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from bench.llm_probe import Pause
 from bench.llm_texts import Script
 from bench.llm_voice import Voice
 from mythicd.engines import ChatMessage, Focus, LlmRequest, PrefillDone, Prompt, Sampling, TextDelta
@@ -49,6 +49,39 @@ class Ledger:
         self.latest = max(self.latest, waited - patience)
 
 
+class Pause:
+    """Everybody is quiet: what is begun goes on to its end, and nothing new begins."""
+
+    def __init__(self) -> None:
+        self._may_begin, self._all_quiet = asyncio.Event(), asyncio.Event()
+        self._may_begin.set()
+        self._all_quiet.set()
+        self._acting = 0
+
+    async def __aenter__(self) -> None:
+        """Wait until nobody does anything."""
+        self._may_begin.clear()
+        await self._all_quiet.wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let them go on."""
+        self._may_begin.set()
+
+    @asynccontextmanager
+    async def acting(self) -> AsyncIterator[None]:
+        """Do something, as soon as that may be."""
+        while not self._may_begin.is_set():  # there may be another pause by the time one wakes up
+            await self._may_begin.wait()
+        self._acting += 1
+        self._all_quiet.clear()
+        try:
+            yield
+        finally:
+            self._acting -= 1
+            if not self._acting:
+                self._all_quiet.set()
+
+
 class Actor:
     """One character's life: turns, silence, interruptions, absences."""
 
@@ -72,11 +105,8 @@ class Actor:
         """Go on until cancelled."""
         while True:
             await asyncio.sleep(self._chance.expovariate(1.0))
-            await self._pause.begin()
-            try:
+            async with self._pause.acting():
                 await self._act(self._chance.random())
-            finally:
-                self._pause.end()
 
     async def _act(self, roll: float) -> None:
         if roll < 0.75:

@@ -67,7 +67,7 @@ async def decode(side: Ours, *, prompts: Sequence[Prompt], tokens: int, rounds: 
     starts = [(await side.reply(name, prompt, 1, [])).prompt for name, prompt in zip(names, prompts, strict=True)]
     found = []
     for _ in range(rounds):
-        engine = await _step_of_engine(side, names, prompts, tokens)
+        engine = await step_of_engine(side, names, prompts, tokens)
         context, sequences = side.borrow(names)
         with llm_bare.Loop(llm_bare.bound(llm_bare.ours()), context) as bare:
             for sequence, length in zip(sequences, starts, strict=True):
@@ -82,7 +82,7 @@ async def decode(side: Ours, *, prompts: Sequence[Prompt], tokens: int, rounds: 
     return found
 
 
-async def _step_of_engine(side: Ours, names: Sequence[str], prompts: Sequence[Prompt], tokens: int) -> float:
+async def step_of_engine(side: Ours, names: Sequence[str], prompts: Sequence[Prompt], tokens: int) -> float:
     """Return the time of one step while all write, counted from when the last began until the first ended."""
     streams: list[list[float]] = [[] for _ in names]
     await asyncio.gather(*map(side.reply, names, prompts, repeat(tokens), streams))
