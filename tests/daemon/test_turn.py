@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from mythicd import messages as m
@@ -229,17 +230,21 @@ async def test_edited_lore_is_spoken_on_the_next_turn(edited: DaemonProcess) -> 
 
 
 async def test_what_was_said_is_kept_and_scoped(client: DaemonClient, daemon: DaemonProcess) -> None:
-    """The history of a playthrough is its own."""
+    """The history of a playthrough is its own; it is written beside the turn, which does not wait for it."""
     await ask(client, HOURS)
-    import apsw
-
-    db = apsw.Connection(str(daemon.data / "memory.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    rows = list(
-        db.execute(
-            "select speaker_kind, heard_text from utterance where playthrough = ? order by id",
-            ("test-what-was-said-is-kept-and-scoped",),
-        )
-    )
-    db.close()
+    playthrough = "test-what-was-said-is-kept-and-scoped"
+    async with asyncio.timeout(10.0):
+        while len(rows := _utterances(daemon, playthrough)) < 2:  # noqa: ASYNC110  (a file tells only when it is asked)
+            await asyncio.sleep(0.05)
     assert [kind for kind, _ in rows] == ["player", "npc"]
     assert all(text for _, text in rows)
+
+
+def _utterances(daemon: DaemonProcess, playthrough: str) -> list[tuple[str, str]]:
+    """Who spoke and what was heard of it, in the order in which it was written down."""
+    db = apsw.Connection(str(daemon.data / "memory.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        query = "select speaker_kind, heard_text from utterance where playthrough = ? order by id"
+        return [(str(kind), str(text or "")) for kind, text in db.execute(query, (playthrough,))]
+    finally:
+        db.close()
