@@ -17,6 +17,10 @@ from mythicd.llm.engine import LlamaLlm
 
 MOST_EXCHANGES = 8
 """When its history is longer than this, the older half is dropped, as when it is summed up."""
+SILENCE_S = 0.3
+"""Mean silence between two of its deeds: short enough that the model cannot keep up with all."""
+PATIENCE_S = (0.5, 8.0)
+"""Whoever asks waits for a first token for a time between these."""
 
 
 @dataclass(slots=True)
@@ -104,7 +108,7 @@ class Actor:
     async def live(self) -> None:
         """Go on until cancelled."""
         while True:
-            await asyncio.sleep(self._chance.expovariate(1.0))
+            await asyncio.sleep(self._chance.expovariate(1 / SILENCE_S))
             async with self._pause.acting():
                 await self._act(self._chance.random())
 
@@ -147,7 +151,7 @@ class Actor:
         chance, voice, text = self._chance, Voice(), ""
         cut = chance.expovariate(1 / 3) if chance.random() < 0.3 else None  # seconds after which he talks over it
         sampling = Sampling(temperature=0.8, max_tokens=chance.randint(5, 60), seed=chance.randrange(2**31))
-        request = LlmRequest(self._npc, f"t{self._said}", prompt, (), sampling, patience_s=10.0)
+        request = LlmRequest(self._npc, f"t{self._said}", prompt, (), sampling, patience_s=chance.uniform(*PATIENCE_S))
         begun = time.monotonic()
         try:
             async with asyncio.timeout(cut), aclosing(self._engine.generate(request)) as events:

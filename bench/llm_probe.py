@@ -58,6 +58,8 @@ async def probe(side: Ours, script: Script, bare: llm_bare.Bare, at: float) -> P
     sequences, length = list(range(WRITERS)), script.lengths.world + PERSONA
     ours: list[float] = []
     bares: list[float] = []
+    for name, prompt in zip(names, prompts, strict=True):  # so that all begin to write at once
+        await side.reply(name, prompt, 1, [])
     for _ in range(ROUNDS):
         ours.append(await step_of_engine(side, names, prompts, TOKENS))
         took = await asyncio.to_thread(bare.decode, sequences, [length] * WRITERS, TOKENS)

@@ -12,7 +12,7 @@ import asyncio
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import psutil
@@ -32,8 +32,10 @@ from mythicd.llm.engine import LlamaLlm
 SHAPE = llm_model.SMALL
 """Small, so that more happens in a minute: it is the bookkeeping that is tried, not the arithmetic."""
 CHARACTERS = 8
-CELLS = 5120
+CELLS = 3584
 """Fewer than eight conversations need: somebody always has to make room."""
+PARK_BYTES = 16 * 2**20
+"""Host memory for about four of them: of those who are parked, somebody may be lost and has to be read again."""
 SAMPLE_S = 10.0
 PROBE_EVERY_S = 120.0
 """Or a fifth of a shorter run. The first comes when everybody's conversation is in the cache."""
@@ -72,7 +74,7 @@ def run(*, minutes: float) -> int:
     model = llm_model.model(SHAPE)
     adapters = [str(llm_model.adapter(SHAPE, seed)) for seed in (1, 2)]
     script = Script(SHAPE.vocabulary, Lengths(world=500, persona=200, exchanges=0))
-    side = Ours(model, options(CELLS))
+    side = Ours(model, replace(options(CELLS), park_bytes=PARK_BYTES))
     ledger = Ledger()
     with yardstick(model, script) as bare:
         samples, probes = asyncio.run(_soak(side, script, adapters, ledger, bare, 60 * minutes))
