@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from bench import llm_bare, llm_inside, llm_model
@@ -12,8 +13,9 @@ from bench.llm_child import Child
 from bench.llm_claims import Claim, Count, ratio
 from bench.llm_ours import Ours, options
 from bench.llm_peer import Peer
-from bench.llm_stats import interval
+from bench.llm_stats import Interval, interval, speedup, until_known
 from bench.llm_texts import Script
+from mythicd.engines import Prompt
 
 SPEAKERS = 4
 NEWCOMER = 800
@@ -49,8 +51,14 @@ class Newcomers:
         return [gap for arrival in self.arrivals[name] for gap in arrival.gaps]
 
 
-def newcomers(model: Path, script: Script, batches: tuple[int, ...], rounds: int, core: int | None = None) -> Newcomers:
-    """Let a newcomer come while others speak, again and again, with each setting of the server in turn."""
+def newcomers(
+    model: Path, script: Script, batches: tuple[int, ...], rounds: int, blocks: int = 1, core: int | None = None
+) -> Newcomers:
+    """Let a newcomer come while others speak, again and again, with each setting of the server in turn.
+
+    With more `blocks` there are up to so many times as many rounds, until the first setting's TTFT is known beside
+    ours.
+    """
     with ExitStack() as stack:
         sides = {"ours": stack.enter_context(Child("ours", Ours, core, model=model, options=options()))}
         for batch in batches:
@@ -65,27 +73,49 @@ def newcomers(model: Path, script: Script, batches: tuple[int, ...], rounds: int
                 n_batch=None if batch == DEFAULT_BATCH else batch,
             )
             sides[str(batch)] = stack.enter_context(peer)
-        found: dict[str, list[scenes.Arrival]] = {name: [] for name in sides}
         speakers = [script.stranger(f"speaker {number}", 64) for number in range(SPEAKERS)]
-        for number in range(-1, rounds):  # the first one warms up, and does not count
-            newcomer = script.stranger(f"newcomer {number}", NEWCOMER)
-            for name, child in sides.items():
-                arrival = child.run(scenes.newcomer, speakers=speakers, prompt=newcomer, before=BEFORE)
-                if number >= 0:
-                    found[name].append(arrival)
-    return Newcomers(found)
+        came = Newcomers({name: [] for name in sides})
+        numbers = count()
+
+        def arrive() -> dict[str, scenes.Arrival]:
+            newcomer = script.stranger(f"newcomer {next(numbers)}", NEWCOMER)
+            return {
+                name: child.run(scenes.newcomer, speakers=speakers, prompt=newcomer, before=BEFORE)
+                for name, child in sides.items()
+            }
+
+        def block() -> Interval:
+            for _ in range(rounds):
+                for name, arrival in arrive().items():
+                    came.arrivals[name].append(arrival)
+            return speedup(came.ttft(str(batches[0])), came.ttft("ours"))
+
+        arrive()  # the first one warms up, and does not count
+        until_known(block, blocks)
+    return came
 
 
-def yardstick(model: Path, rounds: int, core: int | None = None) -> tuple[list[scenes.Speed], list[scenes.Speed]]:
-    """Return what our build and theirs do with the model when nothing is around it, in pairs."""
+def yardstick(
+    model: Path, rounds: int, blocks: int = 1, core: int | None = None
+) -> tuple[list[scenes.Speed], list[scenes.Speed]]:
+    """Return what our build and theirs do with the model when nothing is around it, in pairs.
+
+    With more `blocks` there are up to so many times as many, until the ratio of their short prompts is known, which is
+    what most rows are normalised by.
+    """
     with ExitStack() as stack:
         ours = stack.enter_context(Child("ours", Ours, core, model=model, options=options(2048)))
         peer = Child("peer", Peer, core, model=model, style="default", slots=1, n_ctx=2048)
         theirs = stack.enter_context(peer)
         found: tuple[list[scenes.Speed], list[scenes.Speed]] = ([], [])
-        for _ in range(rounds):
-            found[0].append(ours.run(scenes.bare_speed, library=llm_bare.ours, model=model, flash=True))
-            found[1].append(theirs.run(scenes.bare_speed, library=llm_bare.theirs, model=model, flash=None))
+
+        def block() -> Interval:
+            for _ in range(rounds):
+                found[0].append(ours.run(scenes.bare_speed, library=llm_bare.ours, model=model, flash=True))
+                found[1].append(theirs.run(scenes.bare_speed, library=llm_bare.theirs, model=model, flash=None))
+            return speedup([speed.short for speed in found[1]], [speed.short for speed in found[0]])
+
+        until_known(block, blocks)
     return found
 
 
@@ -100,14 +130,24 @@ def parking(ours: Child, script: Script, rounds: int) -> list[Claim]:
     return [ratio("park", name, both, [parked.prefill for parked in found], 500)]
 
 
-def decoding(ours: Child, script: Script, widths: tuple[int, ...], tokens: int, rounds: int) -> list[Claim]:
-    """Write with several streams, against a bare loop."""
+def decoding(
+    ours: Child, script: Script, widths: tuple[int, ...], tokens: int, rounds: int, blocks: int = 1
+) -> list[Claim]:
+    """Write with several streams, against a bare loop; up to so many times, until the ratio is known."""
     claims: list[Claim] = []
     for width in widths:
         prompts = [script.stranger(f"writer {number}", 128) for number in range(width)]
-        found = ours.run(llm_inside.decode, prompts=prompts, tokens=tokens, rounds=rounds)
+        engine: list[float] = []
+        bare: list[float] = []
+
+        def block(prompts: list[Prompt] = prompts, engine: list[float] = engine, bare: list[float] = bare) -> Interval:
+            found = ours.run(llm_inside.decode, prompts=prompts, tokens=tokens, rounds=rounds)
+            engine.extend(steps.engine for steps in found)
+            bare.extend(steps.bare for steps in found)
+            return speedup(bare, engine)
+
+        until_known(block, blocks)
         name = f"a step of {width} stream{'s' * (width > 1)} | bare llama_decode"
-        engine, bare = [steps.engine for steps in found], [steps.bare for steps in found]
         claims.append(ratio(f"decode_{width}", name, engine, bare, 1 / 1.05))
     return claims
 

@@ -8,13 +8,15 @@ held against the interval's bad end. The percentile bootstrap is Efron's (1979),
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 RESAMPLES = 2000
+KNOWN = 0.02
+"""A ratio is known when half its interval is no wider than this part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,11 @@ class Interval:
     high: float
     count: int
     """Values it comes from."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is narrow enough to tell five in a hundred from nothing."""
+        return self.high - self.low <= 2 * KNOWN * self.median
 
     def __str__(self) -> str:
         return f"{figure(self.median)} ({figure(self.low)}–{figure(self.high)})"
@@ -44,6 +51,17 @@ def interval(values: Sequence[float]) -> Interval:
 def speedup(theirs: Sequence[float], ours: Sequence[float]) -> Interval:
     """Return how many times longer theirs took, pair by pair; above 1 we are faster, and `low` is the bad end."""
     return interval([their / our for their, our in zip(theirs, ours, strict=True)])
+
+
+def until_known(measure: Callable[[], Interval], blocks: int) -> None:
+    """Measure a block of pairs after another until the ratio of all is known, or there were so many blocks.
+
+    Only the interval's width decides when that is, never where it lies: a rule that looked at the target would stop
+    when chance is kind. Sequential intervals of a fixed width are Chow's and Robbins's (1965).
+    """
+    for _ in range(blocks):
+        if measure().is_known:
+            return
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> float:

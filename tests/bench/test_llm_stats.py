@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
 from bench.llm_stats import (
+    Interval,
     figure,
     gaps,
     gaps_within,
@@ -16,6 +18,7 @@ from bench.llm_stats import (
     slope,
     speedup,
     steady_growth,
+    until_known,
 )
 
 
@@ -45,6 +48,35 @@ def test_a_speedup_is_taken_pair_by_pair() -> None:
     assert (found.low, found.median, found.high) == (10, 10, 10)
     with pytest.raises(ValueError, match="zip"):
         speedup([1, 2], [1])
+
+
+def test_pairs_are_measured_until_the_ratio_is_known_wherever_it_lies() -> None:
+    for wide, level in ((0.4, 0.5), (0.4, 3.0)):
+        chance = random.Random(4)
+        pairs: list[float] = []
+
+        def block(
+            pairs: list[float] = pairs, chance: random.Random = chance, w: float = wide, x: float = level
+        ) -> Interval:
+            pairs.extend(x * (1 + chance.uniform(-w, w)) for _ in range(50))
+            return interval(pairs)
+
+        until_known(block, 100)
+        assert interval(pairs).is_known and not interval(pairs[:-50]).is_known
+        assert 100 < len(pairs) < 5000
+
+
+def test_pairs_are_not_measured_for_ever_and_no_more_of_them_than_are_needed() -> None:
+    asked: list[Interval] = []
+
+    def block(low: float) -> Interval:
+        asked.append(Interval(1.0, low, 1.02, 9))
+        return asked[-1]
+
+    until_known(lambda: block(0.9), 3)
+    assert len(asked) == 3
+    until_known(lambda: block(0.99), 3)
+    assert len(asked) == 4
 
 
 def test_growth_is_a_part_of_the_median_from_the_first_moment_to_the_last() -> None:
