@@ -35,7 +35,7 @@ CHARACTERS = 8
 CELLS = 3584
 """Fewer than eight conversations need: somebody always has to make room."""
 PARK_BYTES = 16 * 2**20
-"""Host memory for about four of them: of those who are parked, somebody may be lost and has to be read again."""
+"""2,730 cells of host memory: of those who are parked, somebody is lost now and then and has to be read again."""
 SAMPLE_S = 10.0
 PROBE_EVERY_S = 120.0
 """Or a fifth of a shorter run. The first comes when everybody's conversation is in the cache."""

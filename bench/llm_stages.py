@@ -137,19 +137,27 @@ def decoding(
     claims: list[Claim] = []
     for width in widths:
         prompts = [script.stranger(f"writer {number}", 128) for number in range(width)]
-        engine: list[float] = []
-        bare: list[float] = []
-
-        def block(prompts: list[Prompt] = prompts, engine: list[float] = engine, bare: list[float] = bare) -> Interval:
-            found = ours.run(llm_inside.decode, prompts=prompts, tokens=tokens, rounds=rounds)
-            engine.extend(steps.engine for steps in found)
-            bare.extend(steps.bare for steps in found)
-            return speedup(bare, engine)
-
-        until_known(block, blocks)
+        engine, bare = _steps(ours, prompts, tokens, rounds, blocks)
         name = f"a step of {width} stream{'s' * (width > 1)} | bare llama_decode"
         claims.append(ratio(f"decode_{width}", name, engine, bare, 1 / 1.05))
     return claims
+
+
+def _steps(
+    ours: Child, prompts: list[Prompt], tokens: int, rounds: int, blocks: int
+) -> tuple[list[float], list[float]]:
+    """Return a step's milliseconds through the engine and by the bare loop, in pairs."""
+    engine: list[float] = []
+    bare: list[float] = []
+
+    def block() -> Interval:
+        found = ours.run(llm_inside.decode, prompts=prompts, tokens=tokens, rounds=rounds)
+        engine.extend(steps.engine for steps in found)
+        bare.extend(steps.bare for steps in found)
+        return speedup(bare, engine)
+
+    until_known(block, blocks)
+    return engine, bare
 
 
 def chorus(ours: Child, script: Script, widths: tuple[int, ...], tokens: int) -> list[Claim]:

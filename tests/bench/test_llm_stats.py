@@ -50,20 +50,17 @@ def test_a_speedup_is_taken_pair_by_pair() -> None:
         speedup([1, 2], [1])
 
 
-def test_pairs_are_measured_until_the_ratio_is_known_wherever_it_lies() -> None:
-    for wide, level in ((0.4, 0.5), (0.4, 3.0)):
-        chance = random.Random(4)
-        pairs: list[float] = []
+@pytest.mark.parametrize("level", [0.5, 3.0])
+def test_pairs_are_measured_until_the_ratio_is_known_wherever_it_lies(level: float) -> None:
+    chance, pairs = random.Random(4), list[float]()
 
-        def block(
-            pairs: list[float] = pairs, chance: random.Random = chance, w: float = wide, x: float = level
-        ) -> Interval:
-            pairs.extend(x * (1 + chance.uniform(-w, w)) for _ in range(50))
-            return interval(pairs)
+    def block() -> Interval:
+        pairs.extend(level * (1 + chance.uniform(-0.4, 0.4)) for _ in range(50))
+        return interval(pairs)
 
-        until_known(block, 100)
-        assert interval(pairs).is_known and not interval(pairs[:-50]).is_known
-        assert 100 < len(pairs) < 5000
+    until_known(block, 100)
+    assert interval(pairs).is_known and not interval(pairs[:-50]).is_known
+    assert 100 < len(pairs) < 5000
 
 
 def test_pairs_are_not_measured_for_ever_and_no_more_of_them_than_are_needed() -> None:
