@@ -14,13 +14,12 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 
-from bench import llm_crowd, llm_model, llm_stages
+from bench import llm_builds, llm_crowd, llm_model, llm_stages
 from bench.llm_child import Child
 from bench.llm_claims import Claim, Count, figures, ratio, table
 from bench.llm_crowd import AHEAD, BRIEF, BRIEF_TOKENS, DEFAULT, LENGTHS, PINNED, PLAIN, ROOMY, WARMED, Turns
 from bench.llm_ours import Ours, options
-from bench.llm_scenes import Speed
-from bench.llm_stats import interval, speedup
+from bench.llm_stats import interval
 from bench.llm_texts import Script
 from bench.report import finish
 
@@ -126,13 +125,12 @@ def run(*, quick: bool, only: str | None = None) -> int:
         print(f"{time.monotonic() - begun:6.0f} s  {what} …", file=sys.stderr, flush=True)
 
     say(f"{plan.shape.name}: each build of llama.cpp by itself")
-    ours_bare, theirs_bare = llm_stages.yardstick(model, 2 * plan.pairs, plan.blocks)
-    short = _build([speed.short for speed in ours_bare], [speed.short for speed in theirs_bare])
-    long = _build([speed.long for speed in ours_bare], [speed.long for speed in theirs_bare])
+    builds = llm_builds.compare(model, plan.pairs, plan.blocks)
+    short, long = builds.short.ratio.median, builds.long.ratio.median
     claims: list[Claim] = [
-        ratio("bare_long", "a bare prompt of 512 tokens", *_both(ours_bare, theirs_bare, "long"), None),
-        ratio("bare_short", "a bare prompt of 96 tokens", *_both(ours_bare, theirs_bare, "short"), None),
-        ratio("bare_step", "a bare step of one stream", *_both(ours_bare, theirs_bare, "step"), None),
+        ratio("bare_long", "a bare prompt of 512 tokens", builds.long.ours, builds.long.theirs, None),
+        ratio("bare_short", "a bare prompt of 96 tokens", builds.short.ours, builds.short.theirs, None),
+        ratio("bare_step", "a bare step of one stream", builds.step.ours, builds.step.theirs, None),
     ]
     stages = STAGES if only is None else (only,)
     crowds: dict[int, Turns] = {}
@@ -144,7 +142,7 @@ def run(*, quick: bool, only: str | None = None) -> int:
         say("a newcomer among speakers")
         came = llm_stages.newcomers(model, script, plan.batches, plan.newcomers)
         say(f"a newcomer, with us and with n_batch {came.best} alone")
-        further = llm_stages.newcomers(model, script, (int(came.best),), plan.newcomers_alike, min(plan.blocks, 2))
+        further = llm_stages.newcomers(model, script, (int(came.best),), plan.newcomers_alike, plan.blocks)
         claims += _newcomer_claims(came, further, short)
     if "engine" in stages:
         claims += _engine(plan, model, script, say)
@@ -274,18 +272,6 @@ def _draw(crowds: dict[int, Turns], came: llm_stages.Newcomers) -> None:
     path = Path("docs") / "bench-llm.svg"
     llm_plot.draw(path, lines, gaps)
     print(f"drawn: {path}", file=sys.stderr)
-
-
-def _both(ours: list[Speed], theirs: list[Speed], name: str) -> tuple[list[float], list[float]]:
-    return [getattr(speed, name) for speed in ours], [getattr(speed, name) for speed in theirs]
-
-
-def _build(ours: list[float], theirs: list[float]) -> float:
-    """Return how much longer their build takes than ours for the same work: the median of the pairs, as in the table.
-
-    The best of each was tried: two runs of one day told 0.99 and 1.05 of the same two builds.
-    """
-    return speedup(theirs, ours).median
 
 
 def _holds_quickly(claim: Claim) -> bool:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from bench import llm_bare
 from bench.llm_side import Side, Spent
 from bench.llm_stats import gaps_within
 from mythicd.engines import Prompt
@@ -97,29 +95,3 @@ async def newcomer(side: Side, *, speakers: Sequence[Prompt], prompt: Prompt, be
     for number in range(len(speakers)):
         await side.leave(f"speaker {number}")
     return Arrival(max(found), tuple(found), calm[len(calm) // 2], 1000 * (end - begun))
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """What one build of llama.cpp does with the model when nothing is around it."""
-
-    long: float
-    """A prompt of 512 tokens, in one batch."""
-    short: float
-    """One of 96, the median of three."""
-    step: float
-    """One token of one stream, behind 512."""
-
-
-async def bare_speed(side: Side, *, library: Callable[[], Path], model: Path, flash: bool | None) -> Speed:
-    """Measure this side's library in this side's process, set up as the side sets it up."""
-    with llm_bare.Bare(library(), model, n_ctx=2048, flash=flash) as bare:
-        bare.prefill(96)
-        bare.trim(0, 0)
-        shorts = []
-        for _ in range(3):
-            shorts.append(await asyncio.to_thread(bare.prefill, 96))
-            bare.trim(0, 0)
-        long = await asyncio.to_thread(bare.prefill, 512)
-        steps = sorted(await asyncio.to_thread(bare.decode, [0], [512], 24))
-    return Speed(1000 * long, 1000 * sorted(shorts)[1], 1000 * steps[len(steps) // 2])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from bench import llm_bare, llm_inside, llm_model
+from bench import llm_inside, llm_model
 from bench import llm_scenes as scenes
 from bench.llm_child import Child
 from bench.llm_claims import Claim, Count, ratio
@@ -93,30 +93,6 @@ def newcomers(
         arrive()  # the first one warms up, and does not count
         until_known(block, blocks)
     return came
-
-
-def yardstick(
-    model: Path, rounds: int, blocks: int = 1, core: int | None = None
-) -> tuple[list[scenes.Speed], list[scenes.Speed]]:
-    """Return what our build and theirs do with the model when nothing is around it, in pairs.
-
-    With more `blocks` there are up to so many times as many, until the ratio of their short prompts is known, which is
-    what most rows are normalised by.
-    """
-    with ExitStack() as stack:
-        ours = stack.enter_context(Child("ours", Ours, core, model=model, options=options(2048)))
-        peer = Child("peer", Peer, core, model=model, style="default", slots=1, n_ctx=2048)
-        theirs = stack.enter_context(peer)
-        found: tuple[list[scenes.Speed], list[scenes.Speed]] = ([], [])
-
-        def block() -> Interval:
-            for _ in range(rounds):
-                found[0].append(ours.run(scenes.bare_speed, library=llm_bare.ours, model=model, flash=True))
-                found[1].append(theirs.run(scenes.bare_speed, library=llm_bare.theirs, model=model, flash=None))
-            return speedup([speed.short for speed in found[1]], [speed.short for speed in found[0]])
-
-        until_known(block, blocks)
-    return found
 
 
 def parking(ours: Child, script: Script, rounds: int) -> list[Claim]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import llm_model, llm_stages, turn_claims, turn_floor, turn_model, turn_report, turn_server, turn_world
+from bench import llm_builds, llm_model, turn_claims, turn_floor, turn_model, turn_report, turn_server, turn_world
 from bench.llm_child import Child
 from bench.llm_stats import figure, interval
 from bench.report import finish
@@ -228,12 +228,12 @@ def _speeches(questions: Sequence[str]) -> list[Speech]:
     return [speech(question, talk.synthesise(question)) for question in questions]
 
 
-def _compare_builds(model: Path, pairs: int) -> None:
+def _compare_builds(model: Path, rounds: int) -> None:
     """Print how the two builds of llama.cpp compare, so that a reader can tell what of a ratio is theirs."""
-    ours, theirs = llm_stages.yardstick(model, pairs)
-    for name, work in (("short", "a prompt of 96 tokens"), ("step", "a step of one stream")):
-        mine, other = (interval([getattr(speed, name) for speed in speeds]).median for speeds in (ours, theirs))
-        print(f"  {work}: {figure(mine)} ms here, {figure(other)} ms in the server's build", file=sys.stderr)
+    builds = llm_builds.compare(model, rounds)
+    for pairs, work in ((builds.short, "a prompt of 96 tokens"), (builds.step, "a step of one stream")):
+        mine, other = (figure(interval(times).median) for times in (pairs.ours, pairs.theirs))
+        print(f"  {work}: {mine} ms here, {other} ms in the server's build", file=sys.stderr)
 
 
 # --- what was found --------------------------------------------------------------------------------------------------

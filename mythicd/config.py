@@ -84,7 +84,7 @@ class SchedulerSettings(Strict, frozen=True, kw_only=True):
     """Replies at once; more of them wait, and are told Busy when their time is over."""
     min_slice_tokens: Positive = 8
     """Tokens out of each `burst_tokens` that a reply gets however unimportant its character is."""
-    step_ms: Annotated[float, Meta(ge=5, le=1000)] = 200.0
+    step_ms: Annotated[float, Meta(ge=5, le=1000)] = 225.0
     """Longest step of the model while voices are being written for: others' prompts are cut to fit."""
     patience_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
     """How long a reply may wait for its first token before the player is told Busy."""

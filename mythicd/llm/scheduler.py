@@ -79,8 +79,9 @@ class Limits:
     spends the time on reading weights."""
     least_s: float = 0.020
     """A step that may be this long is short enough for everybody, however fast the model."""
-    step_s: float = 0.200
-    """Longest step while voices are fed: five tokens a second, and speech needs about four."""
+    step_s: float = 0.225
+    """Longest step while voices are fed: 4.4 tokens a second, and speech needs 3.7 (`voice_rate`). It is what bounds a
+    step on a slow machine, and with 0.200 a newcomer's prompt took longer there (docs/benchmarks.md)."""
     first_s: float = 0.075
     """Longest step while somebody's first phrase is written, or a character is warmed up while somebody speaks."""
     prepare_s: float = 0.050
