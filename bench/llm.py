@@ -41,6 +41,8 @@ class Plan:
     alike: int
     """Further crowds of the two sides that do the same, by themselves."""
     alike_rounds: int
+    alike_again: int
+    """How often each question is asked again there, with another end."""
     batches: tuple[int, ...]
     """n_batch of the servers that a newcomer comes to."""
     newcomers: int
@@ -68,6 +70,7 @@ FULL = Plan(
     brief_rounds=3,
     alike=3,
     alike_rounds=4,
+    alike_again=5,
     batches=(2048, 512, 64, 32),
     newcomers=7,
     newcomers_alike=14,
@@ -88,6 +91,7 @@ QUICK = Plan(
     brief_rounds=1,
     alike=1,
     alike_rounds=1,
+    alike_again=1,
     batches=(2048, 32),
     newcomers=2,
     newcomers_alike=1,
@@ -164,7 +168,9 @@ def _turns(
     alike = []
     for number in range(plan.alike):
         say(f"{plan.characters} characters, prefilled and warm-up requests alone, {number + 1} of {plan.alike}")
-        alike.append(llm_crowd.play(model, script, (AHEAD, WARMED), plan.characters, plan.alike_rounds))
+        alike.append(
+            llm_crowd.play(model, script, (AHEAD, WARMED), plan.characters, plan.alike_rounds, again=plan.alike_again)
+        )
     claims = _crowd_claims(turns, alike, short, long)
     say(f"{plan.characters} characters, short turns")
     brief = llm_crowd.play(

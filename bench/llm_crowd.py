@@ -16,11 +16,11 @@ from bench import llm_scenes as scenes
 from bench.llm_child import Child
 from bench.llm_ours import Ours, options
 from bench.llm_peer import Peer
-from bench.llm_texts import Lengths, Script
+from bench.llm_texts import ENDS, Lengths, Script
 
 CELLS = 1280
 """KV cells for each character, on every side: its prompt grows to about 1,150."""
-PARTIALS = (0.5, 0.9)
+PARTIALS = (0.5, ENDS)
 """How much of the question the recogniser has made out when it is passed on ahead; the last tenth comes at the end."""
 LENGTHS = Lengths(exchanges=0)
 BRIEF, BRIEF_TOKENS = Lengths(exchanges=0, block=8, question=7, reply=8), 24
@@ -63,11 +63,14 @@ def play(
     rounds: int,
     *,
     tokens: int = 4,
+    again: int = 0,
     core: int | None = None,
 ) -> Turns:
     """Let a crowd come near, be spoken to for the first time, and then `rounds` times each.
 
-    `tokens` is how many are written in each turn; the history has the script's replies.
+    `tokens` is how many are written in each turn; the history has the script's replies. For sides that evaluate ahead,
+    each later question can be asked `again` so many times, each with another end: what was evaluated while the player
+    spoke is there already, and the end with the reply is all there is to do. Those count as turns, and cost a tenth.
     """
     with ExitStack() as stack:
         crowd = {name: stack.enter_context(side(name, model, characters, core)) for name in sides}
@@ -78,36 +81,37 @@ def play(
             front = script.front(f"npc {number}", 0)
             for child in crowd.values():
                 child.run(scenes.come_near, npc=f"npc {number}", front=front)
-            for name, turn in _turn(crowd, script, f"npc {number}", 0, number, tokens).items():
+            [played] = _turn(crowd, script, f"npc {number}", 0, number, tokens)
+            for name, turn in played.items():
                 turns.first[name].append(turn.ttft)
         for later in range(1, rounds + 1):
             for number in range(characters):
-                played = _turn(crowd, script, f"npc {number}", later, number + later, tokens)
-                for name, turn in played.items():
-                    turns.steady[name].append(turn.ttft)
-                    turns.evaluated[name].append(turn.spent.evaluated)
+                for played in _turn(crowd, script, f"npc {number}", later, number + later, tokens, again):
+                    for name, turn in played.items():
+                        turns.steady[name].append(turn.ttft)
+                        turns.evaluated[name].append(turn.spent.evaluated)
     return turns
 
 
 def _turn(
-    crowd: Mapping[str, Child], script: Script, npc: str, number: int, begin: int, tokens: int
-) -> dict[str, scenes.Turn]:
-    """Have every side play this turn."""
+    crowd: Mapping[str, Child], script: Script, npc: str, number: int, begin: int, tokens: int, again: int = 0
+) -> list[dict[str, scenes.Turn]]:
+    """Have every side play this turn, and again with other ends; return what came of each time."""
     names = list(crowd)
-    begin %= len(names)
     partials = [script.prompt(npc, number, spoken) for spoken in PARTIALS]
-    played = {
-        name: crowd[name].run(
-            scenes.talk,
-            npc=npc,
-            partials=partials,
-            prompt=script.prompt(npc, number),
-            after=script.front(npc, number + 1),
-            tokens=tokens,
+    found = []
+    for saying in range(1 + again):
+        prompt, first = script.prompt(npc, number, ending=saying), (begin + saying) % len(names)
+        found.append(
+            {
+                name: crowd[name].run(scenes.ask, npc=npc, partials=partials, prompt=prompt, tokens=tokens)
+                for name in names[first:] + names[:first]
+            }
         )
-        for name in names[begin:] + names[:begin]
-    }
-    sizes = {turn.spent.prompt for turn in played.values()}
+        del partials[:-1]
+    for child in crowd.values():
+        child.run(scenes.come_near, npc=npc, front=script.front(npc, number + 1))
+    sizes = {turn.spent.prompt for played in found for turn in played.values()}
     if len(sizes) != 1:
         raise RuntimeError(f"the sides were given prompts of different lengths: {sizes}")
-    return played
+    return found

@@ -37,16 +37,17 @@ SPEECH = 400
 
 
 async def come_near(side: Side, *, npc: str, front: Prompt) -> float:
-    """A character comes into view. Return how long the side worked on that."""
+    """A character comes into view, or its turn is over. Return how long the side worked on that."""
     begun = time.perf_counter()
     await side.warm(npc, front)
     return 1000 * (time.perf_counter() - begun)
 
 
-async def talk(side: Side, *, npc: str, partials: Sequence[Prompt], prompt: Prompt, after: Prompt, tokens: int) -> Turn:
-    """Play a turn: what is heard of the question so far, the question, the reply; then the front of the next turn.
+async def ask(side: Side, *, npc: str, partials: Sequence[Prompt], prompt: Prompt, tokens: int) -> Turn:
+    """Play a turn: what is heard of the question so far, the question, the reply. `come_near` with the front of the
+    next turn ends it.
 
-    The last and the partials are off the critical path, and their time is not in `ttft`.
+    The partials are off the critical path, and their time is not in `ttft`.
     """
     for partial in partials:
         await side.prepare(npc, partial)
@@ -55,7 +56,6 @@ async def talk(side: Side, *, npc: str, partials: Sequence[Prompt], prompt: Prom
     spent = await side.reply(npc, prompt, tokens, arrivals)
     if spent.written != tokens or len(arrivals) != tokens:
         raise RuntimeError(f"{tokens} tokens were asked for; {spent.written} were written, {len(arrivals)} arrived")
-    await side.warm(npc, after)
     return Turn(1000 * (arrivals[0] - begun), spent)
 
 

@@ -16,6 +16,9 @@ import numpy as np
 from bench.llm_model import words
 from mythicd.engines import ChatMessage, Prompt
 
+ENDS = 0.9
+"""How much of a question stands before its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
@@ -55,10 +58,16 @@ class Script:
         persona = "\n" + self.text(f"{npc} persona", self.lengths.persona - 1)
         return Prompt(self.world(), persona, tuple(history))
 
-    def prompt(self, npc: str, turn: int, spoken: float = 1.0) -> Prompt:
-        """Return the prompt of a turn of which this share of the question has been spoken so far."""
+    def prompt(self, npc: str, turn: int, spoken: float = 1.0, ending: int = 0) -> Prompt:
+        """Return the prompt of a turn of which this share of the question has been spoken so far.
+
+        `ending` other than 0 is another end of the question, as long as its own: the words behind `ENDS`.
+        """
         front = self.front(npc, turn)
         asked = self._question(npc, self.lengths.exchanges + turn).split(" ")
+        if ending:
+            kept = round(ENDS * len(asked))
+            asked[kept:] = self.text(f"{npc} question {turn} ending {ending}", len(asked) - kept).split(" ")
         heard = " ".join(asked[: round(spoken * len(asked))])
         block = self.text(f"{npc} lore {turn}", self.lengths.block)
         return Prompt(front.world, front.character, front.history, (ChatMessage("user", f"{block}\n{heard}"),))

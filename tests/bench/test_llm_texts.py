@@ -10,7 +10,7 @@ from bench import llm_inside
 from bench.llm_crowd import BRIEF, BRIEF_TOKENS
 from bench.llm_model import SPACE, Shape, adapter, model, vocabulary_of, words
 from bench.llm_ours import Ours
-from bench.llm_texts import Lengths, Script, chatml
+from bench.llm_texts import ENDS, Lengths, Script, chatml
 from mythicd import llamacpp
 from mythicd.engines import ChatMessage, Prompt
 from mythicd.llm.llama import LlamaOptions
@@ -48,6 +48,15 @@ def test_what_is_heard_of_a_question_is_its_beginning() -> None:
     # What was said in this turn is in the next one's history, without the block of lore.
     said = SCRIPT.prompt("npc", 2).turn[0].content.split("\n")[1]
     assert SCRIPT.front("npc", 3).history[-2] == ChatMessage("user", said)
+
+
+def test_a_question_with_another_end_begins_as_it_did_and_is_as_long() -> None:
+    kept = chatml(SCRIPT.prompt("npc", 2, ENDS), open_end=True)
+    asked = {chatml(SCRIPT.prompt("npc", 2, ending=ending)) for ending in range(4)}
+    assert len(asked) == 4
+    assert all(question.startswith(kept) for question in asked)
+    assert len({len(question.split(" ")) for question in asked}) == 1
+    assert chatml(SCRIPT.prompt("npc", 2)) in asked
 
 
 def test_prompts_are_rendered_as_the_model_s_own_template_does() -> None:
