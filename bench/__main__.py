@@ -16,7 +16,7 @@ def main() -> int:
     barge_in = benches.add_parser("barge_in", help="what is said over a character's voice: does she go on, or stop?")
     for bench in (turn, llm, echo, barge_in):
         bench.add_argument("--quick", action="store_true", help="less of everything: done within 55 s")
-    llm.add_argument("--only", choices=("turns", "newcomer", "engine"), help="one of its stages: half an hour each")
+    llm.add_argument("--only", choices=("turns", "newcomer", "engine"), help="one of its stages: 20 to 60 minutes each")
     benches.add_parser("pauses", help="how long a pause is waited for, and how often that cuts a player off")
     soak = benches.add_parser("llm_soak", help="many characters on one model, for a long time")
     soak.add_argument("--minutes", type=float, default=30.0)

@@ -1,9 +1,8 @@
-"""Who is in the next batch. Streams are numbers and time is an argument: nothing here takes any."""
+"""Who is in the next batch, and who waits. Streams are numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from math import inf
 
 import pytest
 from hypothesis import given
@@ -11,55 +10,8 @@ from hypothesis import strategies as st
 
 from mythicd.engines import Focus
 from mythicd.errors import Busy
-from mythicd.llm.scheduler import FIRST_WORDS, IDLE_S, Limits, Scheduler, Work
-
-LIMITS = Limits(streams=4, chunk=32, chunk_least=4, slice_tokens=4, burst_tokens=16)
-MS = 0.001
-
-
-class Model:
-    """A scheduler with a model that takes `decode` for each width and `token` for each prompt token, in seconds."""
-
-    def __init__(self, limits: Limits = LIMITS, *, decode: float = 10 * MS, more: float = 2 * MS, token: float = MS):
-        self.scheduler = Scheduler(limits)
-        self.now = 100.0
-        self.written: Counter[int] = Counter()
-        self.slower = 1.0
-        """How many times as long as it should everything takes."""
-        self._cost = decode, more, token
-        self._left: dict[int, int] = {}
-
-    def add(
-        self, stream: int, prompt: int = 1, work: Work = "reply", adapter: str | None = None, ahead_tokens: int = 0
-    ) -> None:
-        self.scheduler.add(stream, f"npc{stream}", work, prompt, self.now, adapter=adapter, ahead_tokens=ahead_tokens)
-        self._left[stream] = prompt
-
-    def remove(self, stream: int) -> None:
-        self.scheduler.remove(stream, self.now)
-        del self._left[stream]
-
-    def step(self, until: float = inf) -> dict[int, int]:
-        batch = self.scheduler.next_batch(self.now, until)
-        decode, more, token = self._cost
-        writers = sum(not self._left[part.stream] for part in batch.slices)
-        prompt = sum(part.tokens for part in batch.slices if self._left[part.stream])
-        took = ((decode + more * (writers - 1)) * (writers > 0) + prompt * token) * self.slower
-        self.now += took
-        self.scheduler.evaluated(batch, took, self.now)
-        for part in batch.slices:
-            if self._left[part.stream]:
-                self._left[part.stream] -= part.tokens
-            if not self._left[part.stream]:
-                self.written[part.stream] += 1
-        return {part.stream: part.tokens for part in batch.slices}
-
-    def speak(self, *streams: int) -> None:
-        """Have these streams past their first phrase, and the cost of steps known."""
-        for stream in streams:
-            self.add(stream, 16)
-        while min((self.written[stream] for stream in streams), default=99) <= FIRST_WORDS:
-            self.step()
+from mythicd.llm.scheduler import FIRST_WORDS, IDLE_S, Limits, Work
+from tests.llm.timed_model import MS, Model
 
 
 def test_nothing_to_do() -> None:
@@ -74,64 +26,6 @@ def test_a_newcomer_never_stops_those_who_speak() -> None:
         assert model.step().keys() >= {1, 2}
 
 
-def test_a_chunk_is_as_large_as_the_step_may_be_long() -> None:
-    model = Model(Limits(streams=4, chunk=2000, chunk_least=4), decode=40 * MS)
-    model.speak(1, 2)
-    model.add(3, 9000)
-    assert 175 <= model.step()[3] <= 184  # step_s is 225 ms, of which 42 go to the two that write
-    model.remove(1)
-    model.remove(2)
-    assert 960 <= model.step()[3] <= 1040  # alone_s is a second
-    model.scheduler.focus("npc4", Focus(mic=True), model.now)
-    model.add(4, 1)
-    while not model.written[4]:
-        model.step()
-    assert 30 <= model.step()[3] <= 37  # and while first words are written, first_s
-
-
-def test_those_who_write_are_slowed_down_by_a_bounded_factor() -> None:
-    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
-    model.speak(1, 2)
-    model.add(3, 2000)
-    assert 63 <= model.step()[3] <= 68  # six and a half times the 12 ms that the two take
-
-
-def test_what_is_done_ahead_takes_short_steps_while_somebody_is_spoken_to() -> None:
-    model = Model(Limits(streams=4, chunk=2000, chunk_least=4))
-    model.speak(1)
-    model.remove(1)
-    model.add(2, 9000, "warm-up")
-    assert 240 <= model.step()[2] <= 260  # ahead_s
-    model.scheduler.focus("npc7", Focus(mic=True), model.now)
-    assert 70 <= model.step()[2] <= 80  # first_s
-
-
-def test_a_step_does_not_run_on_long_after_somebodys_time_is_over() -> None:
-    model = Model(Limits(streams=4, chunk=2000, chunk_least=4))
-    model.speak(1)
-    model.remove(1)
-    model.add(2, 9000)
-    assert sum(part.tokens for part in model.scheduler.next_batch(model.now).slices) > 900
-    assert 290 < sum(part.tokens for part in model.scheduler.next_batch(model.now, model.now + 0.6).slices) < 310
-    assert 70 < sum(part.tokens for part in model.scheduler.next_batch(model.now, model.now - 5).slices) < 80
-
-
-@pytest.mark.parametrize("patience_s", [0.1, 0.3, 0.7, 1.1, 1.5, 1.9, 3.0, 10.0])
-@pytest.mark.parametrize("writers", [0, 2])
-def test_nobodys_time_is_far_over_though_steps_take_twice_as_long_as_they_did(patience_s: float, writers: int) -> None:
-    limits = Limits(streams=4, chunk=2000, chunk_least=4)
-    model = Model(limits)
-    model.speak(1, 2)
-    for stream in (1, 2)[writers:]:
-        model.remove(stream)
-    model.add(3, 90_000)
-    model.slower = 2.0
-    until = model.now + patience_s
-    while model.now < until:
-        assert 3 in model.step(until)
-    assert model.now - until <= 2 * limits.first_s
-
-
 def test_prompts_are_evaluated_one_after_the_other_for_shared_out_all_would_end_late() -> None:
     model = Model(Limits(streams=4, chunk=64, chunk_least=4))
     for stream in (1, 2, 3):
@@ -143,19 +37,6 @@ def test_prompts_are_evaluated_one_after_the_other_for_shared_out_all_would_end_
             if not model._left[stream]:
                 ends.setdefault(stream, model.now)
     assert ends[1] - 100 < 0.6 * (ends[3] - 100) and ends[1] < ends[2] < ends[3]
-
-
-def test_a_chunk_is_never_smaller_than_is_worth_reading_the_weights_for() -> None:
-    model = Model(decode=400 * MS)
-    model.speak(1)
-    model.add(2, 40)
-    assert model.step() == {1: 1, 2: 4}
-
-
-def test_before_anything_is_known_of_the_model_chunks_are_bearable() -> None:
-    model = Model(Limits(chunk_least=8))
-    model.add(1, 500)
-    assert model.step() == {1: 16}
 
 
 def test_who_is_seen_and_spoken_to_goes_first() -> None:
@@ -277,28 +158,6 @@ def test_what_is_done_ahead_waits_for_every_reply_whose_prompt_is_not_done() -> 
                 model.remove(stream)
     first = {stream: order.index(stream) for stream in (1, 2, 3)}
     assert first[3] < first[2] < first[1]
-
-
-def test_what_may_be_for_nothing_is_read_in_short_steps_and_by_whole_rows() -> None:
-    model = Model(Limits(), token=6 * MS)
-    model.add(1, 64)
-    model.step()
-    took = {}
-    for stream, work, ahead in ((2, "prepare", 0), (3, "reply", 24), (4, "reply", 0)):
-        model.remove(stream - 1)
-        model.add(stream, 400, work, ahead_tokens=ahead)  # type: ignore[arg-type]
-        took[stream] = model.step()[stream]
-    assert took[2] == 8 == 50 // 6 // 4 * 4, "a turn that is being said"
-    assert took[3] == 24 == 150 // 6 // 4 * 4 < 150 // 6, "an answer to a guess"
-    assert took[4] > 100, "an answer to what was said"
-    model.add(5, 400, "prepare")
-    model.remove(4)
-    model.slower = 4
-    for _ in range(40):
-        model.add(6, 16)
-        model.step()
-        model.remove(6)
-    assert model.step() == {5: 4}, "on a slow machine four, which take hardly longer than one"
 
 
 def test_who_has_come_into_view_is_warmed_before_who_has_left_it() -> None:
