@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -188,7 +188,8 @@ def _turns(
 def _engine(plan: Plan, model: Path, script: Script, say: Callable[[str], None]) -> list[Claim]:
     """Make the claims about what our engine does by itself."""
     say("our engine by itself")
-    with Child("ours", Ours, model=model, options=options()) as ours:
+    # Nobody is parked but on request: that is measured here, and a bare loop borrows the context of who is quiet.
+    with Child("ours", Ours, model=model, options=replace(options(), park_idle=False)) as ours:
         claims = llm_stages.parking(ours, script, plan.pairs)
         # More pairs than of the rest, and shorter: five in a hundred is little beside what the machine does meanwhile.
         claims += llm_stages.decoding(ours, script, plan.widths, 16, 6 * plan.pairs, plan.blocks)

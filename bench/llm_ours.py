@@ -72,7 +72,8 @@ class Ours:
     def borrow(self, npcs: Sequence[str]) -> tuple[int, list[int]]:
         """Return the address of llama.cpp's own context, and these characters' sequences in it.
 
-        It may be used while nothing is asked of the engine, and what is behind a character's prompt may be changed.
+        It may be used while nothing is asked of an engine with `park_idle` off, and what is behind a character's prompt
+        may be changed.
         """
         pump = self.engine._pump
         assert pump is not None and pump._context is not None

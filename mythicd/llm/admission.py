@@ -27,6 +27,8 @@ class Admission:
     """Most tokens in one conversation."""
     banned: tuple[int, ...]
     """Tokens that no reply may have."""
+    parked_counts: bool
+    """Whether a character is warm that is parked: who has nothing to do is, and coming back takes milliseconds."""
     _ahead: dict[str, int] = field(default_factory=dict)
     """Tokens prepared for each character's turn that no reply has used yet."""
     _count: int = 0
@@ -53,7 +55,7 @@ class Admission:
         ledger = self.cache.ledger
         if not job.tokens or ledger.is_busy(job.npc_id):
             return True
-        if not ledger.holds(job.npc_id, job.tokens, job.prompt.adapter):
+        if not ledger.holds(job.npc_id, job.tokens, job.prompt.adapter, parked=self.parked_counts):
             return False
         job.tell(len(job.tokens))
         return True

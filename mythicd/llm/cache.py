@@ -69,6 +69,13 @@ class Cache:
         self._apply(self.ledger.park(owner))
         self._count()
 
+    def tidy(self) -> bool:
+        """Park one idle character, if that harms nobody (Ledger.tidy); tell whether there was one."""
+        operations = self.ledger.tidy()
+        self._apply(operations)
+        self._count()
+        return bool(operations)
+
     def forget(self, owner: str) -> None:
         """Give back everything the owner has."""
         self._apply(self.ledger.forget(owner))

@@ -20,6 +20,9 @@ Rules, held by `check`:
    where host memory is short, they are cut to their `seed` (the system message), then given up; roots go last.
 4. What one LoRA adapter has evaluated is of no use to another: nothing is kept, shared or restored across adapters.
 
+In a pause the idle may be parked without need (`tidy`): a step looks at every cell up to the last that is used, whoever
+it belongs to, and it takes milliseconds to bring somebody back.
+
 The ledger decides and the context obeys: operations are returned in the order in which they must be done (cache.py).
 Cells are numbered here only to be counted; llama.cpp places them as it likes.
 
@@ -130,20 +133,23 @@ class Ledger:
         return {owner: parked.size for owner, parked in self._parked.items()}
 
     def tokens(self, owner: str) -> tuple[int, ...]:
-        """Return the tokens that this owner's sequence holds."""
-        held = self._held.get(owner)
-        return () if held is None else tuple(held.tokens)
+        """Return the tokens that are there for this owner: in its sequence, or parked."""
+        has = self._held.get(owner) or self._parked.get(owner)
+        return () if has is None else tuple(has.tokens)
 
     def sequences(self) -> dict[str, tuple[int, int]]:
         """Return for each owner, and each root, its sequence and how many tokens are in it."""
         return {held.owner: (held.sequence, len(held.tokens)) for held in (*self._held.values(), *self._roots)}
 
-    def holds(self, owner: str, tokens: list[int], adapter: str | None = None) -> bool:
-        """Tell whether the owner's sequence begins with all of these tokens."""
-        held = self._held.get(owner)
-        if held is None:
+    def holds(self, owner: str, tokens: list[int], adapter: str | None = None, *, parked: bool = False) -> bool:
+        """Tell whether the owner's sequence begins with all of these tokens; or, if what is `parked` counts, will when
+        it has been brought back."""
+        has = self._held.get(owner) or (self._parked.get(owner) if parked else None)
+        if has is None:
             return not tokens
-        return held.adapter == adapter and held.tokens[: len(tokens)] == tokens
+        if has.adapter != adapter or has.tokens[: len(tokens)] != tokens:
+            return False
+        return isinstance(has, _Held) or self._has_front(has)
 
     def is_busy(self, owner: str) -> bool:
         """Tell whether a prompt of this owner has been admitted and not been released."""
@@ -238,7 +244,7 @@ class Ledger:
                 return ()
         operations: list[Operation] = []
         if len(self._roots) == ROOTS:
-            unused = [root for root in self._roots if not self._is_shared(root)]
+            unused = [root for root in self._roots if not self._claim(root)]
             if not unused:
                 return ()
             self._drop_root(min(unused, key=lambda root: root.used), operations)
@@ -261,6 +267,22 @@ class Ledger:
         held = self._held.get(owner)
         if held is not None and held.promised is None:
             self._park(held, operations)
+        return tuple(operations)
+
+    def tidy(self) -> tuple[Operation, ...]:
+        """Park an idle character that holds nothing but what is stable, if there is more than this one.
+
+        Nobody is given up for it: without host memory to spare it stays. Empty when there is nothing to tidy up.
+        """
+        operations: list[Operation] = []
+        if self._scratch is None or len(self._held) + len(self._parked) < 2:
+            return ()
+        room = self._park_cells - sum(parked.size for parked in self._parked.values())
+        for held in sorted(self._idle(), key=self._worth):
+            if held.stable == len(held.tokens) and held.stable - self._shared_front(held) <= room:
+                self._park(held, operations)
+                if operations:
+                    break
         return tuple(operations)
 
     def lose(self, owner: str) -> None:
@@ -396,7 +418,7 @@ class Ledger:
             if len(self._free) >= owed:
                 return
             self._evict(held, operations)
-        for root in sorted(self._roots, key=lambda root: (self._is_shared(root), root.used)):
+        for root in sorted(self._roots, key=lambda root: (self._claim(root), root.used)):
             if len(self._free) >= owed:
                 return
             if any(self._owners[cell] == 1 for cell in root.cells):
@@ -410,13 +432,14 @@ class Ledger:
     def _save(self, held: _Held, operations: list[Operation]) -> bool:
         """Copy an idle sequence's stable part to host memory, without the front that a root holds."""
         end = held.stable if self.trims else len(held.tokens)
-        start = max((self._front(root, held) for root in self._roots), default=0)
+        start = self._shared_front(held)
         if not 0 < end - start <= self._park_cells:
             return False
         self._cut(held, end, operations)
         self._parked.pop(held.owner, None)
         while sum(parked.size for parked in self._parked.values()) > self._park_cells - (end - start):
-            oldest = next(iter(self._parked))
+            away = (owner for owner in self._parked if owner in self._away)
+            oldest = next(away, next(iter(self._parked)))
             del self._parked[oldest]
             operations.append(Discard(oldest))
             self.evictions += 1
@@ -430,12 +453,33 @@ class Ledger:
         operations.append(Trim(self._scratch, 0))
         return True
 
-    def _front(self, root: _Held, held: _Held) -> int:
-        """Return how much of the sequence's front is the root's, too."""
-        return common_prefix(root.tokens, held.tokens) if root.adapter == held.adapter else 0
+    def _shared_front(self, held: _Held) -> int:
+        """Return how much of the sequence's front is some root's, too."""
+        fronts = (common_prefix(root.tokens, held.tokens) for root in self._roots if root.adapter == held.adapter)
+        return max(fronts, default=0)
 
-    def _is_shared(self, root: _Held) -> bool:
-        return any(self._owners[cell] > 1 for cell in root.cells)
+    def _has_front(self, parked: _Parked) -> bool:
+        """Tell whether some sequence has what a parked tail goes on from."""
+        front = parked.tokens[: parked.start]
+        everything = (*self._roots, *self._held.values())
+        return not front or any(
+            held.adapter == parked.adapter and held.tokens[: len(front)] == front for held in everything
+        )
+
+    def _claim(self, root: _Held) -> int:
+        """Return how much a root is needed: 2 where a sequence has its cells, 1 where somebody in view will when it is
+        brought back, else 0."""
+        if any(self._owners[cell] > 1 for cell in root.cells):
+            return 2
+        return int(
+            any(
+                parked.start
+                and parked.adapter == root.adapter
+                and parked.tokens[: parked.start] == root.tokens[: parked.start]
+                for owner, parked in self._parked.items()
+                if owner not in self._away
+            )
+        )
 
     def _cut(self, held: _Held, start: int, operations: list[Operation]) -> None:
         if len(held.cells) <= start:

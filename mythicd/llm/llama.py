@@ -58,7 +58,10 @@ class LlamaOptions:
     kv_q8: bool = False
     """Keep keys and values in 8 bits, with flash attention: half the memory, slightly less exact."""
     park_bytes: int = 512 * 2**20
-    """Host memory for what characters out of view had in the KV cache."""
+    """Host memory for what characters out of view, or with nothing to do, had in the KV cache."""
+    park_idle: bool | None = None
+    """Park whoever has nothing to do in every pause, so that steps look at fewer cells (kv.py). None chooses: yes where
+    the KV cache lies in host memory itself, so that it takes milliseconds; not with layers on a GPU."""
     longest: int = 0
     """Most tokens in one conversation; 0 for as many as the model and the context take."""
     chat_template: str | None = None

@@ -142,6 +142,7 @@ class Pump(threading.Thread):
         limits = options.limits
         self._scheduler = Scheduler(replace(limits, chunk=min(limits.chunk, context.batch - limits.streams)))
         self._cache = Cache(context, self._ledger, self._figures)
+        self._tidies = options.gpu_layers == 0 if options.park_idle is None else options.park_idle
         self._admission = Admission(
             model,
             prompts,
@@ -150,6 +151,7 @@ class Pump(threading.Thread):
             self._figures,
             longest,
             tuple(sorted(framing - vocabulary.ends)),
+            self._tidies,
         )
         # The first evaluation allocates and touches memory: that is not for the first player to wait for.
         context.evaluate([BatchPart(0, 0, [0, 0], True)])
@@ -174,7 +176,9 @@ class Pump(threading.Thread):
     # --- commands ------------------------------------------------------------------------------------------------
 
     def _receive(self, asleep: bool) -> None:
-        """Take all commands that wait; if there is nothing else to do, sleep until there is one, or time is up."""
+        """Take all commands that wait; with nothing to do, tidy up, and sleep until there is one, or time is up."""
+        while asleep and self._tidies and self._commands.empty() and self._cache.tidy():
+            pass  # one at a time: whoever calls meanwhile waits for milliseconds
         patience = None
         if asleep and self._waiting:
             left = min(job.deadline_s for job in self._waiting) - time.monotonic()

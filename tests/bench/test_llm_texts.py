@@ -116,7 +116,7 @@ async def test_a_short_turn_brings_no_more_tokens_than_are_said(tiny: Path) -> N
 
 
 async def test_a_bare_loop_on_the_engines_own_context_leaves_its_books_in_order(tiny: Path) -> None:
-    side = Ours(tiny, LlamaOptions(n_ctx=1024, threads=1))
+    side = Ours(tiny, LlamaOptions(n_ctx=1024, threads=1, park_idle=False))
     await side.start()
     try:
         await side.warm("somebody else", SCRIPT.front("somebody else", 0))

@@ -94,8 +94,9 @@ async def test_a_reply_goes_on_from_where_its_warm_up_got(start: Start) -> None:
     await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
     events = await read(engine, request("marla", prompt))
     await asyncio.gather(*warming)
+    await settle(engine)
     assert 0 < finished(events).evaluated_tokens < finished(events).prompt_tokens
-    assert pump(engine)._ledger.holds("odo", pump(engine)._admission.prompts.front(prompt).tokens)
+    assert pump(engine)._ledger.holds("odo", pump(engine)._admission.prompts.front(prompt).tokens, parked=True)
     await settle(engine)
 
 
@@ -257,3 +258,25 @@ async def test_a_first_turn_in_the_systems_own_message_is_taken_back_alone(start
     await engine.park("marla")
     assert "marla" in pump(engine)._ledger.parked
     await settle(engine)
+
+
+async def test_in_a_pause_who_has_nothing_to_do_is_parked_and_answers_as_if_it_was_not(start: Start) -> None:
+    answers = {}
+    for park_idle in (None, False):  # None: a KV cache in host memory, so it is done
+        engine = await start(park_idle=park_idle)
+        figures, ledger = engine.figures, pump(engine)._ledger
+        for name, character in (("marla", MARLA), ("odo", ODO)):
+            await engine.attend(name, ask(character, ""))
+        if park_idle is None:
+            await until(lambda ledger=ledger: len(ledger.parked) == 2)  # type: ignore[misc]
+        await engine.attend("marla", ask(MARLA, ""))
+        await settle(engine)
+        assert figures.restores == 0, "there is nothing to warm up that is not there"
+        await engine.prepare("marla", ask(MARLA, "hello, how"))
+        await settle(engine)
+        assert set(ledger.parked) == ({"odo"} if park_idle is None else set()), "what is prepared stays"
+        events = await read(engine, request("marla", ask(MARLA, "hello, how are you?")))
+        answers[park_idle] = words(events), finished(events).evaluated_tokens
+        assert figures.restores == (park_idle is None) and figures.evictions == 0
+        await settle(engine)
+    assert answers[None] == answers[False]

@@ -287,7 +287,7 @@ async def test_what_is_done_ahead_goes_on_while_a_reply_waits_for_another_to_end
     with pytest.raises(Busy):
         await read(engine, request("odo", ask(ODO, "hello"), patience_s=0.05))
     await warming
-    assert pump(engine)._ledger.holds("marla", pump(engine)._admission.prompts.front(prompt).tokens)
+    assert pump(engine)._ledger.holds("marla", pump(engine)._admission.prompts.front(prompt).tokens, parked=True)
     await stuck.aclose()
 
 

@@ -107,14 +107,17 @@ async def test_an_evening_of_sixty_turns(start: Start, adapters: tuple[str, str]
             for heard in (2, 4, 3):  # the recogniser changes its mind
                 await engine.prepare(name, talk.turn(" ".join(spoken[:heard]), lore))
         if turn % 7 == 6:  # it was nothing
+            await settle(engine)
             before = pump(engine)._ledger.tokens(name)
             await engine.prepare(name, talk.turn("never mind", lore))
             await engine.rollback(name)
+            await settle(engine)
             after = pump(engine)._ledger.tokens(name)
             assert after == before[: len(prompts.front(whole).tokens)] == tuple(prompts.front(whole).tokens)
         events = await read(engine, request(name, whole, SHORT))
         new = len(prompts.whole(whole).tokens) - len(prompts.front(whole).tokens)
         assert finished(events).evaluated_tokens <= new + 8, f"turn {turn}, {name}"
+        await settle(engine)
         held = pump(engine)._ledger.tokens(name)
         assert held[: len(prompts.whole(whole).tokens)] == tuple(prompts.whole(whole).tokens)
         asked.append((name, whole))
@@ -174,6 +177,7 @@ async def _compare(model: Path, adapters: tuple[str, str], acts: list[tuple[Any,
                     await read(engine, request(name, prompt, SHORT))
                     await alone.forget(name)
                     await read(alone, request(name, prompt, SHORT))
+                    await settle(engine)
                     held = pump(engine)._ledger.tokens(name)
                     tokens = pump(alone)._admission.prompts.whole(prompt).tokens
                     assert held[: len(tokens)] == tuple(tokens) == pump(alone)._ledger.tokens(name)[: len(tokens)]

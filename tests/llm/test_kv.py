@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mythicd.errors import Busy
-from mythicd.llm.kv import LEAST_ROOT, Ledger, Seat, common_prefix
+from mythicd.llm.kv import LEAST_ROOT, ROOTS, Ledger, Seat, common_prefix
 from mythicd.llm.operations import Discard, Load, Operation, Save, Share, Trim
 
 
@@ -379,6 +379,100 @@ def test_a_rollback_leaves_what_was_there_before_the_turn() -> None:
     assert ledger.tokens("marla") == before
 
 
+# --- tidying up ------------------------------------------------------------------------------------------------------
+
+
+def rest(ledger: Ledger, memory: Memory, owner: str, prompt: list[int], world: int = 0) -> None:
+    """Somebody warmed up, who holds nothing but what is stable."""
+    seat = ledger.admit(owner, prompt, 0, logits=False)
+    memory.apply(seat.operations)
+    ledger.append(owner, prompt[seat.kept :])
+    memory.extend(seat.sequence, prompt[seat.kept :])
+    memory.apply(ledger.pin(owner, world))
+    ledger.release(owner, len(prompt), world)
+    memory.agree(ledger)
+
+
+def tidy_up(ledger: Ledger, memory: Memory) -> None:
+    while operations := ledger.tidy():
+        memory.apply(operations)
+        memory.agree(ledger)
+
+
+def test_in_a_pause_all_who_rest_are_parked_and_come_back_whole() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=1000), Memory()
+    rest(ledger, memory, "marla", MARLA, len(WORLD))
+    tidy_up(ledger, memory)
+    assert not ledger.parked, "she is the only one there is"
+    rest(ledger, memory, "odo", ODO, len(WORLD))
+    tidy_up(ledger, memory)
+    assert ledger.parked == {"marla": 3, "odo": 3} and ledger.free_cells == 256 - len(WORLD)
+    assert ledger.holds("marla", MARLA, parked=True) and ledger.holds("marla", MARLA[:-1], parked=True)
+    assert not ledger.holds("marla", ODO, parked=True) and not ledger.holds("marla", MARLA, "lora", parked=True)
+    assert not ledger.holds("marla", MARLA) and ledger.tokens("marla") == tuple(MARLA)
+    assert reply(ledger, memory, "marla", MARLA + [50, 51], [60]).kept == len(MARLA)
+    assert ledger.evictions == 0
+
+
+def test_a_turn_that_is_prepared_stays_and_so_does_who_is_busy() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=1000), Memory()
+    reply(ledger, memory, "marla", MARLA, [60])
+    seat = ledger.admit("odo", ODO, 0)
+    memory.apply(seat.operations)
+    tidy_up(ledger, memory)
+    assert not ledger.parked
+
+
+def test_nobody_is_given_up_for_tidiness() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=50), Memory()
+    rest(ledger, memory, "marla", [1] * 30)
+    rest(ledger, memory, "odo", [2] * 30)
+    rest(ledger, memory, "wren", [3] * 20)
+    tidy_up(ledger, memory)
+    assert ledger.parked == {"marla": 30, "wren": 20} and ledger.evictions == 0
+
+
+def test_what_is_parked_is_no_longer_there_when_its_front_is_gone() -> None:
+    ledger, memory = Ledger(64, 8, park_cells=1000), Memory()
+    rest(ledger, memory, "marla", MARLA, len(WORLD))
+    rest(ledger, memory, "odo", ODO, len(WORLD))
+    tidy_up(ledger, memory)
+    rest(ledger, memory, "wren", [3] * 60)
+    assert ledger.tokens("marla") == tuple(MARLA) and not ledger.holds("marla", MARLA, parked=True)
+
+
+def test_a_front_that_somebody_in_view_goes_on_from_stays_pinned() -> None:
+    ledger, memory = Ledger(1000, 8, park_cells=1000), Memory()
+    worlds = [[number] * 30 for number in range(ROOTS + 1)]
+    for number, world in enumerate(worlds):
+        rest(ledger, memory, f"npc {number}", [*world, 77], len(world))
+        tidy_up(ledger, memory)
+    last = f"npc {ROOTS}"
+    assert ledger.parked == {**dict.fromkeys((f"npc {number}" for number in range(ROOTS)), 1), last: 31}
+    ledger.look("npc 2", on_screen=False)
+    rest(ledger, memory, last, [*worlds[-1], 77], 30)
+    tidy_up(ledger, memory)
+    assert ledger.parked[last] == 1, "who is out of view has lost its world"
+    assert [ledger.holds(f"npc {number}", worlds[number], parked=True) for number in range(ROOTS)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_where_host_memory_is_short_who_is_out_of_view_is_given_up_first() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=60), Memory()
+    for mark, owner in enumerate(("marla", "odo")):
+        rest(ledger, memory, owner, [mark] * 30)
+        memory.apply(ledger.park(owner))
+    ledger.look("odo", on_screen=False)
+    rest(ledger, memory, "wren", [3] * 30)
+    memory.apply(ledger.park("wren"))
+    memory.agree(ledger)
+    assert set(ledger.parked) == {"marla", "wren"}
+
+
 # --- whatever happens -------------------------------------------------------------------------------------------------
 
 OWNERS = st.sampled_from("abcdef")
@@ -389,6 +483,7 @@ STEPS = st.one_of(
     st.tuples(st.just("release"), OWNERS, st.integers(0, 40), st.integers(0, 40)),
     st.tuples(st.just("forget"), OWNERS),
     st.tuples(st.just("park"), OWNERS),
+    st.tuples(st.just("tidy")),
     st.tuples(st.just("rollback"), OWNERS),
     st.tuples(st.just("pin"), OWNERS, st.integers(0, 24)),
     st.tuples(st.just("look"), OWNERS, st.booleans()),
@@ -438,6 +533,10 @@ def test_whatever_happens_the_books_agree_with_the_memory(
                 memory.apply(ledger.forget(owner))
             case ("park", str(owner)):
                 memory.apply(ledger.park(owner))
+            case ("tidy",):
+                lost = ledger.evictions
+                memory.apply(ledger.tidy())
+                assert ledger.evictions == lost
             case ("rollback", str(owner)):
                 memory.apply(ledger.rollback(owner))
             case ("pin", str(owner), int(end)) if owner in waiting:
