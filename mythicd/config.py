@@ -70,7 +70,7 @@ class KvSettings(Strict, frozen=True, kw_only=True):
     max_ctx_tokens: Annotated[int, Meta(ge=256)] = 2048
     """How long one character's prompt may grow; older exchanges are summed up beyond it."""
     park_mib: Annotated[int, Meta(ge=0)] = 512
-    """Host memory for the conversations of characters that are out of view; 0 keeps none of them."""
+    """Host memory for the conversations of characters that are out of view or have nothing to do; 0 keeps none."""
     unified: bool = True
     """One cache whose fronts are shared, rather than an equal part of it for each sequence."""
 

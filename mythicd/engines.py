@@ -315,7 +315,7 @@ class Llm(Protocol):
         """Tell how much this character matters from now on. Never blocks."""
 
     async def park(self, npc_id: str) -> None:
-        """It left view: make room, and keep what it holds where the next `attend` finds it fast."""
+        """It left view: make room, and keep what it holds where it is found fast when it is wanted again."""
 
     async def forget(self, npc_id: str) -> None:
         """Give back everything that is held for this character."""

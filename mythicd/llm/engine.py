@@ -142,7 +142,7 @@ class LlamaLlm:
                 pass  # the pump is overwhelmed, and who matters is told again when it changes; or it has ended
 
     async def park(self, npc_id: str) -> None:
-        """Move what the KV cache holds for this character to host memory; the next `attend` or reply brings it back."""
+        """Move what the KV cache holds for this character to host memory; it comes back when it is wanted."""
         await self._order(Park(npc_id, Mailbox()))
 
     async def forget(self, npc_id: str) -> None:
