@@ -262,11 +262,14 @@ class Ledger:
         (self._away.discard if on_screen else self._away.add)(owner)
 
     def park(self, owner: str) -> tuple[Operation, ...]:
-        """Move what an idle owner holds to host memory; where there is none of it, the sequence stays as it is."""
+        """Move what an idle owner holds to host memory; where there is none of it, the sequence stays as it is.
+
+        Only who is out of view is given up for it, those parked longest ago first.
+        """
         operations: list[Operation] = []
         held = self._held.get(owner)
         if held is not None and held.promised is None:
-            self._park(held, operations)
+            self._park(held, operations, [other for other in self._parked if other in self._away])
         return tuple(operations)
 
     def tidy(self) -> tuple[Operation, ...]:
@@ -277,12 +280,9 @@ class Ledger:
         operations: list[Operation] = []
         if self._scratch is None or len(self._held) + len(self._parked) < 2:
             return ()
-        room = self._park_cells - sum(parked.size for parked in self._parked.values())
         for held in sorted(self._idle(), key=self._worth):
-            if held.stable == len(held.tokens) and held.stable - self._shared_front(held) <= room:
-                self._park(held, operations)
-                if operations:
-                    break
+            if held.stable == len(held.tokens) and self._park(held, operations, []):
+                break
         return tuple(operations)
 
     def lose(self, owner: str) -> None:
@@ -354,14 +354,13 @@ class Ledger:
         if len(self._held) == self._sequences:
             victim = min(self._idle(), key=self._worth)
             if victim is donor:  # what it would be copied from is what must go: take it over instead
-                if victim.stable < shared or not self._save(victim, operations):
+                if victim.stable < shared or not self._save(victim, operations, self._by_worth()):
                     self.evictions += 1
                 del self._held[victim.owner]
                 victim.owner, victim.stable, victim.seed = owner, 0, 0
                 self._held[owner] = victim
                 return victim
-            self._park(victim, operations)
-            if victim.owner in self._held:
+            if not self._park(victim, operations, self._by_worth()):
                 self._evict(victim, operations)
         held = self._held[owner] = _Held(self._spare.pop(), owner)
         return held
@@ -406,7 +405,7 @@ class Ledger:
         for held in idle:
             if len(self._free) >= owed:
                 return
-            self._park(held, operations)
+            self._park(held, operations, self._by_worth())
         left = [held for held in idle if held.owner in self._held]
         for held in left if self.trims else ():
             if len(self._free) >= owed:
@@ -424,24 +423,33 @@ class Ledger:
             if any(self._owners[cell] == 1 for cell in root.cells):
                 self._drop_root(root, operations)
 
-    def _park(self, held: _Held, operations: list[Operation]) -> None:
-        """Move an idle sequence's stable part to host memory, if there is room."""
-        if self._save(held, operations):
-            self._give_up(held, operations)
+    def _by_worth(self) -> list[str]:
+        """Return who is parked: out of view before in view, and those parked longest ago first."""
+        return sorted(self._parked, key=lambda owner: owner not in self._away)
 
-    def _save(self, held: _Held, operations: list[Operation]) -> bool:
-        """Copy an idle sequence's stable part to host memory, without the front that a root holds."""
+    def _park(self, held: _Held, operations: list[Operation], victims: list[str]) -> bool:
+        """Move an idle sequence's stable part to host memory, if there is room; tell whether that was done."""
+        saved = self._save(held, operations, victims)
+        if saved:
+            self._give_up(held, operations)
+        return saved
+
+    def _save(self, held: _Held, operations: list[Operation], victims: list[str]) -> bool:
+        """Copy an idle sequence's stable part to host memory, without the front that a root holds.
+
+        As many of the parked `victims` are given up for it as must be, the first first; where that is not enough, none.
+        """
         end = held.stable if self.trims else len(held.tokens)
         start = self._shared_front(held)
-        if not 0 < end - start <= self._park_cells:
+        room = self._park_cells - sum(parked.size for parked in self._parked.values())
+        if end <= start or room + sum(self._parked[owner].size for owner in victims) < end - start:
             return False
         self._cut(held, end, operations)
-        self._parked.pop(held.owner, None)
-        while sum(parked.size for parked in self._parked.values()) > self._park_cells - (end - start):
-            away = (owner for owner in self._parked if owner in self._away)
-            oldest = next(away, next(iter(self._parked)))
-            del self._parked[oldest]
-            operations.append(Discard(oldest))
+        for owner in victims:
+            if room >= end - start:
+                break
+            room += self._parked.pop(owner).size
+            operations.append(Discard(owner))
             self.evictions += 1
         self._parked[held.owner] = _Parked(held.adapter, list(held.tokens), start)
         self.parks += 1

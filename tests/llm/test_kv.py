@@ -289,6 +289,7 @@ def test_what_is_parked_with_one_adapter_is_of_no_use_to_another() -> None:
 def test_when_host_memory_is_full_what_was_parked_first_goes() -> None:
     ledger, memory = Ledger(256, 4, park_cells=5), Memory()
     parked(ledger, memory, "marla", MARLA)
+    ledger.look("marla", on_screen=False)
     parked(ledger, memory, "odo", ODO)
     assert ledger.parked == {"odo": 3} and ledger.evictions == 1
     assert reply(ledger, memory, "marla", MARLA + [50], []).kept == len(WORLD)
@@ -471,6 +472,17 @@ def test_where_host_memory_is_short_who_is_out_of_view_is_given_up_first() -> No
     memory.apply(ledger.park("wren"))
     memory.agree(ledger)
     assert set(ledger.parked) == {"marla", "wren"}
+
+
+def test_who_leaves_view_is_parked_at_the_cost_of_nobody_in_view() -> None:
+    ledger, memory = Ledger(256, 4, park_cells=60), Memory()
+    for mark, owner in enumerate(("marla", "odo", "wren")):
+        rest(ledger, memory, owner, [mark] * 30)
+    tidy_up(ledger, memory)
+    ledger.look("wren", on_screen=False)
+    assert ledger.park("wren") == () and set(ledger.parked) == {"marla", "odo"} and ledger.evictions == 0
+    assert reply(ledger, memory, "tide", [4] * 240, []).kept == 0, "unless the room is needed"
+    assert set(ledger.parked) == {"odo", "wren"}
 
 
 # --- whatever happens -------------------------------------------------------------------------------------------------
