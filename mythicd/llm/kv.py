@@ -90,6 +90,10 @@ class _Parked:
     def size(self) -> int:
         return len(self.tokens) - self.start
 
+    def goes_on_from(self, held: _Held) -> bool:
+        """Tell whether that sequence has the tokens before `start`."""
+        return self.adapter == held.adapter and self.tokens[: self.start] == held.tokens[: self.start]
+
 
 class Ledger:
     """The books of one context's KV cache."""
@@ -354,13 +358,13 @@ class Ledger:
         if len(self._held) == self._sequences:
             victim = min(self._idle(), key=self._worth)
             if victim is donor:  # what it would be copied from is what must go: take it over instead
-                if victim.stable < shared or not self._save(victim, operations, self._by_worth()):
+                if victim.stable < shared or not self._save(victim, operations, self._parked_by_worth()):
                     self.evictions += 1
                 del self._held[victim.owner]
                 victim.owner, victim.stable, victim.seed = owner, 0, 0
                 self._held[owner] = victim
                 return victim
-            if not self._park(victim, operations, self._by_worth()):
+            if not self._park(victim, operations, self._parked_by_worth()):
                 self._evict(victim, operations)
         held = self._held[owner] = _Held(self._spare.pop(), owner)
         return held
@@ -405,7 +409,7 @@ class Ledger:
         for held in idle:
             if len(self._free) >= owed:
                 return
-            self._park(held, operations, self._by_worth())
+            self._park(held, operations, self._parked_by_worth())
         left = [held for held in idle if held.owner in self._held]
         for held in left if self.trims else ():
             if len(self._free) >= owed:
@@ -423,7 +427,7 @@ class Ledger:
             if any(self._owners[cell] == 1 for cell in root.cells):
                 self._drop_root(root, operations)
 
-    def _by_worth(self) -> list[str]:
+    def _parked_by_worth(self) -> list[str]:
         """Return who is parked: out of view before in view, and those parked longest ago first."""
         return sorted(self._parked, key=lambda owner: owner not in self._away)
 
@@ -468,26 +472,15 @@ class Ledger:
 
     def _has_front(self, parked: _Parked) -> bool:
         """Tell whether some sequence has what a parked tail goes on from."""
-        front = parked.tokens[: parked.start]
-        everything = (*self._roots, *self._held.values())
-        return not front or any(
-            held.adapter == parked.adapter and held.tokens[: len(front)] == front for held in everything
-        )
+        return not parked.start or any(map(parked.goes_on_from, (*self._roots, *self._held.values())))
 
     def _claim(self, root: _Held) -> int:
         """Return how much a root is needed: 2 where a sequence has its cells, 1 where somebody in view will when it is
         brought back, else 0."""
         if any(self._owners[cell] > 1 for cell in root.cells):
             return 2
-        return int(
-            any(
-                parked.start
-                and parked.adapter == root.adapter
-                and parked.tokens[: parked.start] == root.tokens[: parked.start]
-                for owner, parked in self._parked.items()
-                if owner not in self._away
-            )
-        )
+        in_view = (parked for owner, parked in self._parked.items() if parked.start and owner not in self._away)
+        return int(any(parked.goes_on_from(root) for parked in in_view))
 
     def _cut(self, held: _Held, start: int, operations: list[Operation]) -> None:
         if len(held.cells) <= start:
