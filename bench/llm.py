@@ -190,7 +190,7 @@ def _engine(plan: Plan, model: Path, script: Script, say: Callable[[str], None])
     say("our engine by itself")
     # Nobody is parked but on request: that is measured here, and a bare loop borrows the context of who is quiet.
     with Child("ours", Ours, model=model, options=replace(options(), park_idle=False)) as ours:
-        claims = llm_stages.parking(ours, script, plan.pairs)
+        claims = llm_stages.parking(ours, script, 2 * plan.pairs)
         # More pairs than of the rest, and shorter: five in a hundred is little beside what the machine does meanwhile.
         claims += llm_stages.decoding(ours, script, plan.widths, 16, 6 * plan.pairs, plan.blocks)
         claims += llm_stages.rotation(ours, script, plan.shape, 24, plan.pairs)

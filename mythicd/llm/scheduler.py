@@ -9,7 +9,7 @@ the player speaks or a character being warmed up, only has a prompt evaluated.
 So a newcomer's long prompt never stops those who speak: it is taken in chunks beside them, each as large as a step may
 be long, by what steps have cost so far (step_times.py). A step may be `stretch` times as long as it would be without
 prompts, within bounds: while somebody's first words are being written it is short, since they are waited for; later it
-may be as long as voices stay fed; with nobody writing it is long.
+may be as long as voices stay fed, and is no shorter than makes no difference to them; with nobody writing it is long.
 
 **Who goes first** is the priority of the character (`priority`): +2 when the player sees it and speaks to it, +1 when
 it is speaking, -1 when nothing has happened to it for ten seconds. Higher goes first; among equals the oldest prompt,
@@ -79,6 +79,10 @@ class Limits:
     spends the time on reading weights."""
     least_s: float = 0.020
     """A step that may be this long is short enough for everybody, however fast the model."""
+    fed_s: float = 0.100
+    """A step that may be this long is short enough for those who write while voices are fed, however fast the model:
+    ten tokens a second. Without it, where four write at 12 ms a step, a newcomer's prompt took longer than it has to
+    (docs/benchmarks.md)."""
     step_s: float = 0.225
     """Longest step while voices are fed: 4.4 tokens a second, and speech needs 3.7 (`voice_rate`). It is what bounds a
     step on a slow machine, and with 0.200 a newcomer's prompt took longer there (docs/benchmarks.md)."""
@@ -344,7 +348,7 @@ class Scheduler:
 
     def _chunk_size(self, stream: _Stream, writers: Sequence[_Stream], most_s: float) -> int:
         limits = self._limits
-        least, work = limits.chunk_least, stream.work
+        least, work, short = limits.chunk_least, stream.work, limits.least_s
         if work == "prepare" and not writers:
             longest, least = limits.prepare_s, min(least, ROWS)
         elif work == "reply" and not writers and stream.most_ahead < limits.most_ahead():
@@ -354,11 +358,11 @@ class Scheduler:
         elif work != "reply" or any(stream.written < FIRST_WORDS for stream in writers):
             longest = limits.first_s
         elif writers:
-            longest = limits.step_s
+            longest, short = limits.step_s, limits.fed_s
         else:
             longest = limits.alone_s
         if writers:
-            longest = min(longest, max(limits.least_s, limits.stretch * self.times.decode_s(len(writers))))
+            longest = min(longest, max(short, limits.stretch * self.times.decode_s(len(writers))))
         size = self.times.tokens_within(len(writers), min(longest, most_s))
         if size is None:  # nothing was measured yet: a size that is bearable anywhere, and tells
             size = 2 * limits.chunk_least

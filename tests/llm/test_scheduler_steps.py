@@ -25,10 +25,25 @@ def test_a_chunk_is_as_large_as_the_step_may_be_long() -> None:
 
 
 def test_those_who_write_are_slowed_down_by_a_bounded_factor() -> None:
-    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=20 * MS)
     model.speak(1, 2)
     model.add(3, 2000)
-    assert 63 <= model.step()[3] <= 68  # six and a half times the 12 ms that the two take
+    assert 116 <= model.step()[3] <= 122  # six and a half times the 22 ms that the two take
+
+
+def test_on_a_fast_machine_a_step_is_as_long_as_voices_stay_fed_with_ease() -> None:
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=5 * MS)
+    model.speak(1, 2)
+    model.add(3, 2000)
+    assert 88 <= model.step()[3] <= 94  # 100 ms, though six and a half times 7 ms are 46
+    model.add(4, 1)
+    while not model.written[4]:
+        model.step()
+    assert 44 <= model.step()[3] <= 50, "not while somebody's first words are awaited"
+    model.remove(3)
+    model.remove(4)
+    model.add(5, 2000, "warm-up")
+    assert 36 <= model.step()[5] <= 40, "nor for what is done ahead"
 
 
 def test_what_is_done_ahead_takes_short_steps_while_somebody_is_spoken_to() -> None:
