@@ -1,18 +1,17 @@
 """The ledger of the KV cache: whose tokens lie where, and what must happen before a prompt can be evaluated.
 
-llama.cpp keeps, for every token evaluated, one *cell* of keys and values, marked with the *sequences* it belongs to.
-This file keeps the books: each character owns at most one sequence; the ledger holds the exact tokens of each, so a
-new prompt is compared with what is there, the common front is kept, the rest is trimmed, and only what is new is
-evaluated. A front that another sequence holds already is shared: its cells are marked as belonging to both, which costs
-no memory and no computing. The front that all characters of a world have is *pinned*: a sequence of its own, a *root*,
-holds it, so that it stays when everybody has left.
+Each character owns at most one sequence of llama.cpp's. The ledger holds the exact tokens of each, so a new prompt is
+compared with what is there, the common front is kept, the rest is trimmed, and only what is new is evaluated. A front
+that another sequence holds already is shared: its cells are marked as belonging to both, which costs no memory and no
+computing. The front that all characters of a world have is *pinned*: a sequence of its own, a *root*, holds it, so that
+it stays when everybody has left.
 
     root      [world rules]                                    one for each world and adapter
     marla     [world rules][persona][history][this turn...]    the front's cells are the root's
     parked    ............ [persona][history]                  in host memory: the tail only
 
 Rules, held by `check`:
-1. A cell belongs to as many sequences as list it, and is free when none does.
+1. A cell belongs to as many sequences as list it, and is free when none does (cells.py).
 2. A busy sequence has a promise: it may grow to `promised` tokens. The free cells cover all that is promised, so that
    `append` cannot fail; whoever cannot be promised enough is refused with `Busy` and nothing changes.
 3. Only idle sequences lose anything to make room, in this order: their ends behind `stable` (the ephemeral turn and the
@@ -24,7 +23,7 @@ In a pause the idle may be parked without need (`tidy`): a step looks at every c
 it belongs to, and it takes milliseconds to bring somebody back.
 
 The ledger decides and the context obeys: operations are returned in the order in which they must be done (cache.py).
-Cells are numbered here only to be counted; llama.cpp places them as it likes.
+What the books are kept on lies beside it: the cells in cells.py, what is in host memory in parked.py.
 
 Without a unified cache (`unified=False`) each sequence has its own `cells / sequences` cells and nothing is shared: a
 partial copy between sequences would abort inside llama.cpp. Where a model's memory cannot be trimmed (`trims=False`:
@@ -34,10 +33,12 @@ recurrent models), a sequence is kept only if the prompt goes on from its very e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mythicd.errors import Busy
+from mythicd.llm.cells import Cells, Held
 from mythicd.llm.operations import Discard, Load, Operation, Save, Share, Trim
+from mythicd.llm.parked import HostMemory, Parked
 
 ROOTS = 4
 """Sequences kept for pinned fronts, beside those of the characters."""
@@ -56,45 +57,6 @@ class Seat:
     """To be done on llama.cpp's memory, in this order, before anything is evaluated."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """What one sequence holds."""
-
-    sequence: int
-    owner: str
-    adapter: str | None = None
-    tokens: list[int] = field(default_factory=list)
-    cells: list[int] = field(default_factory=list)
-    stable: int = 0
-    seed: int = 0
-    promised: int | None = None
-    """Tokens up to which it may grow; None when idle."""
-    used: int = 0
-    """When it was last used, on the ledger's own count."""
-
-    @property
-    def owed(self) -> int:
-        return 0 if self.promised is None else self.promised - len(self.tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parked:
-    """What lies in host memory: the tokens from `start` on."""
-
-    adapter: str | None
-    tokens: list[int]
-    start: int
-    """The tokens before it must be found in some sequence when it comes back."""
-
-    @property
-    def size(self) -> int:
-        return len(self.tokens) - self.start
-
-    def goes_on_from(self, held: _Held) -> bool:
-        """Tell whether that sequence has the tokens before `start`."""
-        return self.adapter == held.adapter and self.tokens[: self.start] == held.tokens[: self.start]
-
-
 class Ledger:
     """The books of one context's KV cache."""
 
@@ -109,17 +71,14 @@ class Ledger:
         self._unified = unified
         self.trims = trims
         """Whether the end of what a sequence holds can be taken back, and a front be shared."""
-        self._park_cells = park_cells
         self._sequences = sequences
-        self._free = list(range(cells))
-        self._owners = [0] * cells
+        self._cells = Cells(cells)
         self._scratch = sequences + ROOTS if spare_sequences(unified, trims) else None
         """An empty sequence to save and load by."""
         self._spare = list(range(sequences + (ROOTS if self._scratch is not None else 0)))[::-1]
-        self._held: dict[str, _Held] = {}
-        self._roots: list[_Held] = []
-        self._parked: dict[str, _Parked] = {}
-        """Those parked longest ago first."""
+        self._held: dict[str, Held] = {}
+        self._roots: list[Held] = []
+        self._parked = HostMemory(park_cells)
         self._away: set[str] = set()
         """Characters out of view."""
         self._clock = 0
@@ -129,7 +88,7 @@ class Ledger:
     @property
     def free_cells(self) -> int:
         """Cells that hold nothing."""
-        return len(self._free)
+        return self._cells.free
 
     @property
     def parked(self) -> dict[str, int]:
@@ -153,7 +112,7 @@ class Ledger:
             return not tokens
         if has.adapter != adapter or has.tokens[: len(tokens)] != tokens:
             return False
-        return isinstance(has, _Held) or self._has_front(has)
+        return isinstance(has, Held) or self._has_front(has)
 
     def is_busy(self, owner: str) -> bool:
         """Tell whether a prompt of this owner has been admitted and not been released."""
@@ -187,7 +146,7 @@ class Ledger:
 
         operations: list[Operation] = []
         self._clock += 1
-        if self._parked.pop(owner, None) is not None and parked is None:
+        if self._parked.drop(owner) and parked is None:
             operations.append(Discard(owner))  # the conversation has gone another way
         # From here on others may be parked: what comes back must not be thrown away for them.
         if own is None:
@@ -213,11 +172,7 @@ class Ledger:
         held = self._held[owner]
         if len(tokens) > held.owed:
             raise ValueError(f"{owner} was promised {held.owed} more tokens, not {len(tokens)}")
-        for token in tokens:
-            cell = self._free.pop()
-            self._owners[cell] = 1
-            held.cells.append(cell)
-            held.tokens.append(token)
+        self._cells.grow(held, tokens)
 
     def release(self, owner: str, stable: int, seed: int = 0) -> None:
         """The owner's work is over: its sequence stays, idle.
@@ -253,7 +208,7 @@ class Ledger:
                 return ()
             self._drop_root(min(unused, key=lambda root: root.used), operations)
         self._clock += 1
-        root = _Held(self._spare.pop(), f"(root {self._clock})", held.adapter, used=self._clock)
+        root = Held(self._spare.pop(), f"(root {self._clock})", held.adapter, used=self._clock)
         self._copy(held, root, 0, end, operations)
         root.stable = root.seed = end
         self._roots.append(root)
@@ -291,14 +246,14 @@ class Ledger:
 
     def lose(self, owner: str) -> None:
         """Take note that what was to be parked for an owner could not be saved."""
-        self._parked.pop(owner, None)
+        self._parked.drop(owner)
 
     def forget(self, owner: str) -> tuple[Operation, ...]:
         """Give back everything the owner has, here and in host memory."""
         operations: list[Operation] = []
         if owner in self._held:
             self._give_up(self._held[owner], operations)
-        if self._parked.pop(owner, None) is not None:
+        if self._parked.drop(owner):
             operations.append(Discard(owner))
         self._away.discard(owner)
         return tuple(operations)
@@ -312,12 +267,12 @@ class Ledger:
 
     def _donor(
         self, owner: str, prompt: list[int], most: int, adapter: str | None, kept: int
-    ) -> tuple[_Held | None, int]:
+    ) -> tuple[Held | None, int]:
         """Return the other sequence that shares the longest front with the prompt, and that front's length.
 
         One that shares no more than the `kept` tokens is none: the owner has those.
         """
-        best: tuple[_Held | None, int] = (None, kept)
+        best: tuple[Held | None, int] = (None, kept)
         if not (self._unified and self.trims) or kept >= most:
             return best
         for held in (*self._roots, *self._held.values()):  # among equals the root: it stays
@@ -328,14 +283,14 @@ class Ledger:
                     best = held, common
         return best
 
-    def _restorable(self, owner: str, prompt: list[int], most: int, adapter: str | None, shared: int) -> _Parked | None:
+    def _restorable(self, owner: str, prompt: list[int], most: int, adapter: str | None, shared: int) -> Parked | None:
         """Return what is parked for the owner, if it brings more than the `shared` tokens that are there without it."""
         parked = self._parked.get(owner)
         if parked is None or parked.adapter != adapter or parked.start > shared or len(parked.tokens) > self.longest:
             return None
         return parked if self._usable(parked.tokens, prompt, most) > shared else None
 
-    def _require_room(self, own: _Held | None, donor: _Held | None, kept: int, size: int) -> None:
+    def _require_room(self, own: Held | None, donor: Held | None, kept: int, size: int) -> None:
         """Raise Busy unless the busy sequences leave a sequence and enough cells."""
         busy = [held for held in self._held.values() if held.promised is not None]
         if own is None and len(busy) == self._sequences:
@@ -346,14 +301,14 @@ class Ledger:
         fixed = {cell for held in busy for cell in held.cells}
         if source is not None:
             fixed.update(source.cells[:kept])
-        left = self.cells - len(fixed) - sum(held.owed for held in busy)
+        left = self._cells.count - len(fixed) - sum(held.owed for held in busy)
         if left < size - kept:
             raise Busy(
                 f"The language model's context has room for {left} more tokens, and {size - kept} are needed.",
                 remedy="Try again when another reply has ended, or raise n_ctx.",
             )
 
-    def _seat(self, owner: str, donor: _Held | None, shared: int, operations: list[Operation]) -> _Held:
+    def _seat(self, owner: str, donor: Held | None, shared: int, operations: list[Operation]) -> Held:
         """Return a sequence for a newcomer: an empty one, or the donor's own if there is no other."""
         if len(self._held) == self._sequences:
             victim = min(self._idle(), key=self._worth)
@@ -366,18 +321,13 @@ class Ledger:
                 return victim
             if not self._park(victim, operations, self._parked_by_worth()):
                 self._evict(victim, operations)
-        held = self._held[owner] = _Held(self._spare.pop(), owner)
+        held = self._held[owner] = Held(self._spare.pop(), owner)
         return held
 
-    def _restore(self, own: _Held, parked: _Parked, operations: list[Operation]) -> None:
+    def _restore(self, own: Held, parked: Parked, operations: list[Operation]) -> None:
         """Bring a parked tail back, behind the front that it goes on from."""
         self.restores += 1
-        tail = parked.tokens[parked.start :]
-        for _ in tail:
-            cell = self._free.pop()
-            self._owners[cell] = 1
-            own.cells.append(cell)
-        own.tokens.extend(tail)
+        self._cells.grow(own, parked.tokens[parked.start :])
         if self._scratch is None:
             operations.append(Load(own.owner, own.sequence))
             return
@@ -388,10 +338,10 @@ class Ledger:
 
     # --- making room -----------------------------------------------------------------------------------------------
 
-    def _idle(self) -> list[_Held]:
+    def _idle(self) -> list[Held]:
         return [held for held in self._held.values() if held.promised is None]
 
-    def _worth(self, held: _Held) -> tuple[bool, int]:
+    def _worth(self, held: Held) -> tuple[bool, int]:
         """Return by what the least valuable sequence is found: out of view before in view, long unused before new."""
         return held.owner not in self._away, held.used
 
@@ -403,59 +353,55 @@ class Ledger:
         idle = sorted(self._idle(), key=self._worth)
         if self.trims:
             for held in idle:
-                if len(self._free) >= owed:
+                if self._cells.free >= owed:
                     return
                 self._cut(held, held.stable, operations)
         for held in idle:
-            if len(self._free) >= owed:
+            if self._cells.free >= owed:
                 return
             self._park(held, operations, self._parked_by_worth())
         left = [held for held in idle if held.owner in self._held]
         for held in left if self.trims else ():
-            if len(self._free) >= owed:
+            if self._cells.free >= owed:
                 return
             if held.seed < len(held.tokens):
                 self._cut(held, held.seed, operations)
                 self.evictions += 1
         for held in left:
-            if len(self._free) >= owed:
+            if self._cells.free >= owed:
                 return
             self._evict(held, operations)
         for root in sorted(self._roots, key=lambda root: (self._claim(root), root.used)):
-            if len(self._free) >= owed:
+            if self._cells.free >= owed:
                 return
-            if any(self._owners[cell] == 1 for cell in root.cells):
+            if self._cells.has_own(root):
                 self._drop_root(root, operations)
 
     def _parked_by_worth(self) -> list[str]:
         """Return who is parked: out of view before in view, and those parked longest ago first."""
         return sorted(self._parked, key=lambda owner: owner not in self._away)
 
-    def _park(self, held: _Held, operations: list[Operation], victims: list[str]) -> bool:
+    def _park(self, held: Held, operations: list[Operation], victims: list[str]) -> bool:
         """Move an idle sequence's stable part to host memory, if there is room; tell whether that was done."""
         saved = self._save(held, operations, victims)
         if saved:
             self._give_up(held, operations)
         return saved
 
-    def _save(self, held: _Held, operations: list[Operation], victims: list[str]) -> bool:
+    def _save(self, held: Held, operations: list[Operation], victims: list[str]) -> bool:
         """Copy an idle sequence's stable part to host memory, without the front that a root holds.
 
         As many of the parked `victims` are given up for it as must be, the first first; where that is not enough, none.
         """
         end = held.stable if self.trims else len(held.tokens)
         start = self._shared_front(held)
-        room = self._park_cells - sum(parked.size for parked in self._parked.values())
-        if end <= start or room + sum(self._parked[owner].size for owner in victims) < end - start:
+        dropped = self._parked.make_room(end - start, victims) if end > start else None
+        if dropped is None:
             return False
         self._cut(held, end, operations)
-        for owner in victims:
-            if room >= end - start:
-                break
-            room += self._parked.pop(owner).size
-            operations.append(Discard(owner))
-            self.evictions += 1
-        self._parked[held.owner] = _Parked(held.adapter, list(held.tokens), start)
+        operations += map(Discard, dropped)
+        self.evictions += len(dropped)
+        self._parked.put(held.owner, Parked(held.adapter, list(held.tokens), start))
         self.parks += 1
         if self._scratch is None:
             operations.append(Save(held.sequence, held.owner))
@@ -465,52 +411,41 @@ class Ledger:
         operations.append(Trim(self._scratch, 0))
         return True
 
-    def _shared_front(self, held: _Held) -> int:
+    def _shared_front(self, held: Held) -> int:
         """Return how much of the sequence's front is some root's, too."""
         fronts = (common_prefix(root.tokens, held.tokens) for root in self._roots if root.adapter == held.adapter)
         return max(fronts, default=0)
 
-    def _has_front(self, parked: _Parked) -> bool:
+    def _has_front(self, parked: Parked) -> bool:
         """Tell whether some sequence has what a parked tail goes on from."""
         return not parked.start or any(map(parked.goes_on_from, (*self._roots, *self._held.values())))
 
-    def _claim(self, root: _Held) -> int:
+    def _claim(self, root: Held) -> int:
         """Return how much a root is needed: 2 where a sequence has its cells, 1 where somebody in view will when it is
         brought back, else 0."""
-        if any(self._owners[cell] > 1 for cell in root.cells):
+        if self._cells.are_shared(root):
             return 2
         in_view = (parked for owner, parked in self._parked.items() if parked.start and owner not in self._away)
         return int(any(parked.goes_on_from(root) for parked in in_view))
 
-    def _cut(self, held: _Held, start: int, operations: list[Operation]) -> None:
-        if len(held.cells) <= start:
-            return
-        for cell in held.cells[start:]:
-            self._owners[cell] -= 1
-            if not self._owners[cell]:
-                self._free.append(cell)
-        del held.cells[start:], held.tokens[start:]
-        held.stable, held.seed = min(held.stable, start), min(held.seed, start)
-        operations.append(Trim(held.sequence, start))
+    def _cut(self, held: Held, start: int, operations: list[Operation]) -> None:
+        if self._cells.cut(held, start):
+            operations.append(Trim(held.sequence, start))
 
-    def _copy(self, source: _Held, held: _Held, start: int, end: int, operations: list[Operation]) -> None:
-        cells = source.cells[start:end]
-        held.cells += cells
-        held.tokens += source.tokens[start:end]
-        for cell in cells:
-            self._owners[cell] += 1
+    def _copy(self, source: Held, held: Held, start: int, end: int, operations: list[Operation]) -> None:
+        self._cells.share(source, held, start, end)
         operations.append(Share(source.sequence, held.sequence, start, end))
 
-    def _evict(self, held: _Held, operations: list[Operation]) -> None:
+    def _evict(self, held: Held, operations: list[Operation]) -> None:
         self._give_up(held, operations)
         self.evictions += 1
 
-    def _give_up(self, held: _Held, operations: list[Operation]) -> None:
+    def _give_up(self, held: Held, operations: list[Operation]) -> None:
         self._cut(held, 0, operations)
         del self._held[held.owner]
         self._spare.append(held.sequence)
 
-    def _drop_root(self, root: _Held, operations: list[Operation]) -> None:
+    def _drop_root(self, root: Held, operations: list[Operation]) -> None:
         self._cut(root, 0, operations)
         self._roots.remove(root)
         self._spare.append(root.sequence)
@@ -519,24 +454,17 @@ class Ledger:
 
     def check(self) -> None:
         """Assert the rules above. Costs time in proportion to the cells held."""
-        counted = [0] * self.cells
         everything = [*self._held.values(), *self._roots]
+        self._cells.check(everything)
         for held in everything:
-            assert len(held.tokens) == len(held.cells) <= self.longest
-            assert held.owed >= 0 and 0 <= held.seed <= held.stable <= len(held.tokens)
-            assert len(set(held.cells)) == len(held.cells)
-            for cell in held.cells:
-                counted[cell] += 1
-        assert counted == self._owners
-        assert sorted(self._free) == [cell for cell, owners in enumerate(counted) if not owners]
+            assert held.owed >= 0 and 0 <= held.seed <= held.stable <= len(held.tokens) <= self.longest
         assert len(self._held) <= self._sequences and len(self._roots) <= ROOTS
         taken = [held.sequence for held in everything] + self._spare
         assert len(set(taken)) == len(taken) and self._scratch not in taken
-        assert all(parked.size > 0 for parked in self._parked.values())
-        assert sum(parked.size for parked in self._parked.values()) <= self._park_cells
-        assert not self._parked.keys() & self._held.keys()
+        self._parked.check()
+        assert not set(self._parked) & self._held.keys()
         if self._unified:
-            assert sum(held.owed for held in self._held.values()) <= len(self._free)
+            assert sum(held.owed for held in self._held.values()) <= self._cells.free
 
 
 def spare_sequences(unified: bool, trims: bool) -> int:
