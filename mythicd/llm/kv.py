@@ -64,7 +64,6 @@ class Ledger:
         self, cells: int, sequences: int, *, unified: bool = True, trims: bool = True, park_cells: int = 0
     ) -> None:
         """`sequences` are the characters' own; `park_cells` is how many cells' worth of host memory there is."""
-        self.cells = cells
         self.longest = cells if unified else cells // sequences
         """Most tokens that one sequence can hold."""
         self.parks = self.restores = self.evictions = 0
@@ -84,6 +83,11 @@ class Ledger:
         self._clock = 0
 
     # --- looking -----------------------------------------------------------------------------------------------------
+
+    @property
+    def cells(self) -> int:
+        """Cells there are."""
+        return self._cells.count
 
     @property
     def free_cells(self) -> int:
@@ -301,7 +305,7 @@ class Ledger:
         fixed = {cell for held in busy for cell in held.cells}
         if source is not None:
             fixed.update(source.cells[:kept])
-        left = self._cells.count - len(fixed) - sum(held.owed for held in busy)
+        left = self.cells - len(fixed) - sum(held.owed for held in busy)
         if left < size - kept:
             raise Busy(
                 f"The language model's context has room for {left} more tokens, and {size - kept} are needed.",
