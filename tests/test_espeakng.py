@@ -97,20 +97,33 @@ def test_a_refused_voice_leaves_the_last_one(espeak: EspeakNg) -> None:
     assert not alike(say(espeak, "hello", "en-us+f2"), before)
 
 
+LONG_ENOUGH = "hello, my name is Marla and I am a mariner"
+
+
 def pitch_of(sound: np.ndarray) -> float:
-    """Fundamental frequency in hertz of the loudest 60 ms, by autocorrelation between 60 and 400 Hz."""
+    """Fundamental frequency in hertz: the median over the louder half of the frames of 60 ms, by autocorrelation.
+
+    One frame alone is an octave or two off in a tenth of all speeches: a formant at 270 Hz may correlate better than
+    the voice at 70 Hz, depending on where the oscillators' phases stand. The median over two seconds never was, in
+    4,000 speeches of the four voices below, and lay within 4 % of its own mean.
+    """
     size = 1323
-    at = max(range(0, len(sound) - size, size // 2), key=lambda n: int(np.abs(sound[n : n + size].astype(int)).sum()))
-    frame = sound[at : at + size].astype(float)
-    correlation = np.correlate(frame, frame, "full")[size - 1 :]
-    shortest, longest = 22050 // 400, 22050 // 60
-    return 22050 / (shortest + int(np.argmax(correlation[shortest:longest])))
+    frames = [sound[at : at + size].astype(float) for at in range(0, len(sound) - size, size // 2)]
+    frames.sort(key=lambda frame: float(frame @ frame))
+    shortest, longest = 22050 // 300, 22050 // 60
+    correlations = (np.correlate(frame, frame, "full")[size - 1 :] for frame in frames[len(frames) // 2 :])
+    return float(np.median([22050 / (shortest + int(np.argmax(c[shortest:longest]))) for c in correlations]))
 
 
-def test_voices_differ(espeak: EspeakNg) -> None:
-    assert pitch_of(pcm(say(espeak, "hello", "en-us+f2"))) > 1.2 * pitch_of(pcm(say(espeak, "hello", "en-us+m3")))
+def test_voices_have_their_pitch(espeak: EspeakNg) -> None:
+    high, low = (pitch_of(pcm(say(espeak, LONG_ENOUGH, voice))) for voice in ("en-us+f2", "en-us+m3"))
+    assert high > 1.5 * low
+    high, low = (pitch_of(pcm(say(espeak, LONG_ENOUGH, pitch=pitch))) for pitch in (80, 20))
+    assert high > 1.5 * low
+
+
+def test_a_rate_is_obeyed(espeak: EspeakNg) -> None:
     assert len(pcm(say(espeak, "hello there", rate=240))) < len(pcm(say(espeak, "hello there", rate=120)))
-    assert pitch_of(pcm(say(espeak, "hello", pitch=80))) > 1.2 * pitch_of(pcm(say(espeak, "hello", pitch=20)))
 
 
 def test_voices_and_variants_are_listed(espeak: EspeakNg) -> None:
