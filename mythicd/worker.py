@@ -10,12 +10,15 @@ it, and with it everything else that the engine has to do. So read a stream to i
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from mythicd.errors import EngineError
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,6 +44,10 @@ class _Gate:
         """Wake the thread for good: nothing is read any more."""
         self.stopped = True
         self._room.release()
+
+
+class _Stopped(EngineError):
+    """Whoever still asks something of an engine that was closed is told so."""
 
 
 class _End:
@@ -105,18 +112,23 @@ class Worker:
         # Comes behind all items, because the loop runs callbacks in the order in which they were given to it.
         running.add_done_callback(lambda _: items.put_nowait(_End()))
         self._open.add(gate)
+        read = False
         try:
             while not isinstance(item := await items.get(), _End):
                 gate.leave()
                 yield item
+            read = True
             running.result()  # raises what the iterator raised
         finally:
             self._open.discard(gate)
             gate.stop()
             if not job.cancel():
                 # The thread leaves within one item; waiting for it keeps "closed" meaning "the engine is free again".
-                # What it raises now nobody waits for: asyncio reports it, and the reason for closing stays visible.
                 await asyncio.wait([running])
+                # What it raises now nobody waits for: it is only logged, so that the reason for leaving stays visible.
+                failure = None if read else running.exception()
+                if failure is not None and not isinstance(failure, _Stopped):
+                    logger.error("%s failed while its reader left.", self._name, exc_info=failure)
 
     async def close(self) -> None:
         """Let the running call end, stop the running stream, refuse what is queued, and join the thread."""
@@ -127,4 +139,4 @@ class Worker:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise EngineError(f"The engine {self._name!r} has been stopped.", remedy="Start it again.")
+            raise _Stopped(f"The engine {self._name!r} has been stopped.", remedy="Start it again.")

@@ -155,7 +155,9 @@ class TestStream:
             await reader
         assert source.closed.is_set()
 
-    async def test_a_failure_on_the_way_out_does_not_hide_why_the_reader_left(self, worker: Worker) -> None:
+    async def test_a_failure_on_the_way_out_does_not_hide_why_the_reader_left(
+        self, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
         def stubborn() -> Iterator[int]:
             try:
                 while True:
@@ -163,14 +165,30 @@ class TestStream:
             finally:
                 raise OSError("the engine coughs")
 
-        seen: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context.get("exception")))
         with pytest.raises(KeyError, match="mine"):
             async with aclosing(worker.stream(stubborn)) as stream:
                 async for _ in stream:
                     raise KeyError("mine")
-        del stream
-        assert [str(error) for error in seen] == ["the engine coughs"], "asyncio reports what nobody waits for"
+        (record,) = caplog.records
+        assert record.exc_info and str(record.exc_info[1]) == "the engine coughs", "what nobody waits for is logged"
+
+    async def test_what_the_reader_was_told_is_not_logged_as_well(
+        self, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(ValueError, match="item 2 is bad"):
+            async for _ in worker.stream(Source(fails_at=2)):
+                pass
+        assert not caplog.records
+
+    async def test_to_be_stopped_while_the_reader_leaves_is_no_failure(
+        self, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with aclosing(worker.stream(Source())) as stream:
+            await anext(stream)
+            closing = asyncio.create_task(worker.close())
+            await asyncio.sleep(0)
+        await closing
+        assert not caplog.records
 
     async def test_closed_while_it_waits_for_the_thread_it_never_begins(self, worker: Worker) -> None:
         gate, holding = held(worker)

@@ -129,7 +129,8 @@ async def test_it_says_what_the_server_says(connect: Connect, server: LlamaServe
     events = await read(engine, wanted)
     body = request_body(wanted, "", Dialect("repeat_penalty"), {}) | {"stream": False, "stream_options": None}
     whole = (await server.call("/v1/chat/completions", body))["choices"][0]["message"]["content"]
-    assert words(events) == whole.lstrip() and whole
+    # Cut in the middle of a letter, llama-server says the half letter in a whole reply, and not in a stream.
+    assert words(events).rstrip("\ufffd") == whole.strip().rstrip("\ufffd") != ""
     first, last = events[0], events[-1]
     assert isinstance(first, PrefillDone) and isinstance(last, Finished)
     assert first.evaluated_tokens == last.evaluated_tokens > 0
