@@ -128,7 +128,7 @@ class EspeakNg:
         self._lib = library
         self._lock = threading.Lock()
         self._utterance: _Utterance | None = None
-        self._voice = ""
+        self._voice: str | None = None
         _declare(library)
         self.sample_rate = library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS,
