@@ -1,7 +1,8 @@
 """llama.cpp as a library of this process: found once, initialised once, silent, and safe on every CPU.
 
 Two rooms load GGUF models (the language model and the embedder) and rooms do not import one another, so what they
-share lies here: the import, the log, the parameters a model must be loaded with, and the errors of loading one.
+share lies here: the import, the log, the parameters a model must be loaded with, and the errors of loading one. What
+else a process needs for llama.cpp (allocator.py) is seen to when it is first imported.
 
 llama.cpp is one native library per process. Its log has one callback per process and its backend is initialised
 once, which is why this module keeps those two (and nothing else) for the life of the process.
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mythicd.allocator import return_large_buffers
 from mythicd.errors import EngineUnavailable, ModelError
 
 logger = logging.getLogger(__name__)
@@ -142,6 +144,7 @@ def _initialised() -> tuple[ModuleType, object]:
             f"llama.cpp is not available: {error}.",
             remedy="pip install mythicd (which builds llama-cpp-python; it needs a C++ compiler and CMake).",
         ) from error
+    return_large_buffers()
     callback = _LogCallback(_log)
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()

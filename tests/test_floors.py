@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "paths",
         "timeline",
     )
-    + ("espeakng", "llamacpp"),
+    + ("espeakng", "allocator", "llamacpp"),
     ("vad", "asr", "dialogue", "memory", "llm", "tts", "cluster"),
     (
         "mailbox",
