@@ -136,7 +136,8 @@ async def _sample(
 def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted: LlmFigures, minutes: float) -> int:
     settled = [sample for sample in samples if sample.at >= min(SETTLING_S, 60 * minutes / 5)]
     at = [sample.at / 60 for sample in settled]
-    rss_slope = slope(at, [sample.rss for sample in settled])
+    held = [sample.rss for sample in settled]
+    rss_slope = slope(at, held)
     probed = [probe.at / 60 for probe in probes]
     step_growth = steady_growth(probed, [probe.gap for probe in probes])
     against = steady_growth(probed, [probe.ratio for probe in probes])
@@ -157,6 +158,8 @@ def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted:
         "replies that failed": (ledger.failed, "0", ledger.failed == 0),
     }
     told = {
+        "least memory held, MB": min(held),
+        "most memory held, MB": max(held),
         "replies": counted.replies,
         "cancelled": counted.cancelled,
         "refused (Busy)": counted.refused,
@@ -178,6 +181,8 @@ def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted:
     numbers: dict[str, float | int | str | None] = {
         "minutes": minutes,
         "rss_slope_mb_per_min": round(rss_slope, 3),
+        "rss_least_mb": round(min(held), 1),
+        "rss_most_mb": round(max(held), 1),
         "rss_last_mb": round(samples[-1].rss, 1),
         "step_growth": round(step_growth, 3),
         "step_growth_against_bare": round(against, 3),
