@@ -25,7 +25,8 @@ others, and one with twice as many stops until the reader has caught up; where l
 it. What is done ahead gets what no reply wants.
 
 **Adapters**: a batch carries one set of LoRA weights, so steps rotate among the adapters of those who run, the one that
-has waited longest first.
+has waited longest first. Whoever speaks waits for the others' steps, too: they are no longer than if it were in them,
+and where several adapters have prompts, they share that time.
 
 Nothing here reads a clock or knows tokens' values: times come in as seconds of any monotonic clock. A cancelled stream
 is simply not in the next batch.
@@ -170,9 +171,9 @@ class Scheduler:
 
     def focus(self, owner: str, focus: Focus, now: float) -> None:
         """Take note of how much a character matters."""
-        self._focus[owner] = focus
-        if focus.mic:
+        if focus.mic or self._focus.get(owner, Focus()).mic:  # it is being spoken to, or was until now
             self._active_s[owner] = now
+        self._focus[owner] = focus
 
     def forget(self, owner: str) -> None:
         """This character is gone."""
@@ -257,7 +258,9 @@ class Scheduler:
         writers = self._writers([stream for stream in mine if not stream.left])
         slices = [Slice(stream.name, 1) for stream in writers]
         most_s = max(self._limits.first_s, (until - now) / 2)
-        slices += self._chunk([stream for stream in mine if stream.left], writers, most_s)
+        speaking = [stream for stream in runnable if not stream.left]
+        rounds = len({stream.adapter for stream in runnable if stream.left and stream.work == "reply"} | {adapter})
+        slices += self._chunk([stream for stream in mine if stream.left], writers, speaking, most_s, rounds)
         return Batch(tuple(slices), adapter)
 
     def evaluated(self, batch: Batch, seconds: float, now: float) -> None:
@@ -327,13 +330,25 @@ class Scheduler:
     def _fits(self, width: int) -> bool:
         return width <= self._limits.streams and (width == 1 or self.times.decode_s(width) <= self._limits.step_s)
 
-    def _chunk(self, streams: Sequence[_Stream], writers: Sequence[_Stream], most_s: float) -> Iterable[Slice]:
-        """Share out the prompt tokens of a step, which is to take `most_s` seconds at most."""
+    def _chunk(
+        self,
+        streams: Sequence[_Stream],
+        writers: Sequence[_Stream],
+        speaking: Sequence[_Stream],
+        most_s: float,
+        rounds: int,
+    ) -> Iterable[Slice]:
+        """Share out the prompt tokens of a step, which is to take `most_s` seconds at most.
+
+        `writers` write in this step; `speaking` are all that could, whatever their adapter: they wait for its end.
+        `rounds` adapters in turn have a prompt to evaluate before it is the first one's turn again.
+        """
         if any(stream.work == "reply" for stream in streams):  # then what is done ahead waits
             streams = [stream for stream in streams if stream.work == "reply"]
         if not streams:
             return
-        room = self._chunk_size(streams[0], writers, most_s)
+        longest = min(most_s, self._longest(streams[0], writers, speaking, rounds))
+        room = self._chunk_size(streams[0], len(writers), longest, exact=not speaking)
         shares = dict.fromkeys((stream.name for stream in streams), 0)
         owed = [stream for stream in streams if stream.credit >= 1]
         others = [stream for stream in streams if stream.credit < 1]
@@ -346,26 +361,29 @@ class Scheduler:
             if tokens:
                 yield Slice(name, tokens)
 
-    def _chunk_size(self, stream: _Stream, writers: Sequence[_Stream], most_s: float) -> int:
-        limits = self._limits
-        least, work, short = limits.chunk_least, stream.work, limits.least_s
-        if work == "prepare" and not writers:
-            longest, least = limits.prepare_s, min(least, ROWS)
-        elif work == "reply" and not writers and stream.most_ahead < limits.most_ahead():
-            longest = limits.guess_s
-        elif work == "warm-up" and not writers and not any(focus.mic for focus in self._focus.values()):
-            longest = limits.ahead_s
-        elif work != "reply" or any(stream.written < FIRST_WORDS for stream in writers):
-            longest = limits.first_s
-        elif writers:
+    def _longest(self, stream: _Stream, writers: Sequence[_Stream], speaking: Sequence[_Stream], rounds: int) -> float:
+        """Return how many seconds a step may take in which this stream's prompt is the first to be evaluated."""
+        limits, work, short = self._limits, stream.work, self._limits.least_s
+        if work == "prepare" and not speaking:
+            return limits.prepare_s
+        if work == "reply" and not speaking:
+            return limits.guess_s if stream.most_ahead < limits.most_ahead() else limits.alone_s
+        if work == "warm-up" and not speaking and not any(focus.mic for focus in self._focus.values()):
+            return limits.ahead_s
+        longest = limits.first_s
+        if work == "reply" and all(other.written >= FIRST_WORDS for other in speaking):
             longest, short = limits.step_s, limits.fed_s
-        else:
-            longest = limits.alone_s
-        if writers:
-            longest = min(longest, max(short, limits.stretch * self.times.decode_s(len(writers))))
-        size = self.times.tokens_within(len(writers), min(longest, most_s))
+        if not speaking:
+            return longest
+        return min(longest, max(short, limits.stretch * self.times.decode_s(len(writers or speaking)))) / rounds
+
+    def _chunk_size(self, stream: _Stream, writers: int, longest: float, *, exact: bool) -> int:
+        """Return how many prompt tokens fit in a step of that length; `exact` where nobody who speaks waits for it."""
+        limits = self._limits
+        least = min(limits.chunk_least, ROWS) if stream.work == "prepare" and exact else limits.chunk_least
+        size = self.times.tokens_within(writers, longest)
         if size is None:  # nothing was measured yet: a size that is bearable anywhere, and tells
             size = 2 * limits.chunk_least
         if size > ROWS:
-            size -= (size + len(writers)) % ROWS
+            size -= (size + writers) % ROWS
         return max(least, min(size, limits.chunk))

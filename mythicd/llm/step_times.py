@@ -7,7 +7,11 @@ A step's time is taken as
 where `decode` is learnt for each width w by itself (it is far from proportional: the weights are read once for all) and
 `per_token` from the steps in which prompts were evaluated. Estimates move by a tenth of the way to each new
 observation, and never by more than a quarter of themselves: on a shared machine one step in a hundred takes ten times
-as long as it should, and says nothing about the next.
+as long as it should, and says nothing about the next. The first step of a width is no exception, it moves what the
+others let expect.
+
+**What has not been seen for long is forgotten**, and taken from the widths that have: since these times decide how many
+may write at once, a width that was slow would otherwise never be tried again, and never be found to be fast.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ _MOST = 0.25
 _GROWTH = 0.4
 """How much longer a step of twice the width takes, until that is known: llama.cpp on a CPU, 143 M parameters in Q4_0,
 took 15.6, 24.9, 30 and 56 ms with 1, 2, 4 and 8 streams."""
+_REMEMBERED = 128
+"""Steps of other widths after which one is forgotten: a few seconds of speech."""
 _TELLING = 4
 """Prompt tokens in a step from which their cost can be told from noise."""
 
@@ -28,6 +34,9 @@ class StepTimes:
 
     def __init__(self) -> None:
         self._decode: dict[int, float] = {}
+        self._seen: dict[int, int] = {}
+        """At which of the steps without prompts each width was last seen."""
+        self._steps = 0
         self._per_token: float | None = None
 
     def observe(self, writers: int, prompt_tokens: int, seconds: float) -> None:
@@ -36,7 +45,8 @@ class StepTimes:
             raise ValueError(f"a step of {writers} writers and {prompt_tokens} tokens cannot take {seconds} s")
         if not prompt_tokens:
             if writers:
-                self._decode[writers] = _towards(self._decode.get(writers), seconds)
+                self._decode[writers] = _towards(self.decode_s(writers) or None, seconds)
+                self._forget(writers)
         elif prompt_tokens >= _TELLING:
             alone = self.decode_s(writers) if writers else 0.0
             if seconds > alone:
@@ -61,6 +71,13 @@ class StepTimes:
             return self._decode[below] * (1 + _GROWTH * (writers - below) / below)
         share = (writers - below) / (above - below)
         return self._decode[below] + share * (self._decode[above] - self._decode[below])
+
+    def _forget(self, writers: int) -> None:
+        """This width was seen; forget those that have not been for long."""
+        self._steps += 1
+        self._seen[writers] = self._steps
+        for width in [width for width, seen in self._seen.items() if self._steps - seen > _REMEMBERED]:
+            del self._seen[width], self._decode[width]
 
     def tokens_within(self, writers: int, seconds: float) -> int | None:
         """Return how many prompt tokens fit in a step beside the writers; None while nothing is known."""

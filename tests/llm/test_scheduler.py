@@ -59,6 +59,7 @@ def test_the_weights_of_the_design_document() -> None:
     assert scheduler.priority("npc9", model.now) == 2
     scheduler.focus("npc9", Focus(on_screen=False, mic=True), model.now)
     assert scheduler.priority("npc9", model.now) == 0
+    model.now += IDLE_S + 1  # the player has spoken for long
     scheduler.focus("npc9", Focus(), model.now)
     assert scheduler.priority("npc9", model.now + IDLE_S) == 0
     assert scheduler.priority("npc9", model.now + IDLE_S + 0.1) == -1

@@ -115,3 +115,46 @@ def test_what_may_be_for_nothing_is_read_in_short_steps_and_by_whole_rows() -> N
         model.step()
         model.remove(6)
     assert model.step() == {5: 4}, "on a slow machine four, which take hardly longer than one"
+
+
+def longest_gap(model: Model, stream: int, steps: int) -> float:
+    """Return the longest time between two tokens of a stream over so many steps."""
+    longest, last, written = 0.0, model.now, model.written[stream]
+    for _ in range(steps):
+        model.step()
+        if model.written[stream] > written:
+            longest, last, written = max(longest, model.now - last), model.now, model.written[stream]
+    return longest
+
+
+def test_whoever_speaks_is_fed_beside_a_newcomer_with_another_adapter() -> None:
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=30 * MS, token=6 * MS)
+    model.speak(1)
+    model.add(2, 600, adapter="red")
+    assert longest_gap(model, 1, 12) < 0.27, "a voice needs 3.7 tokens a second"
+
+
+def test_several_adapters_with_prompts_share_the_time_in_which_a_voice_is_fed() -> None:
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=30 * MS, token=6 * MS)
+    model.speak(1)
+    model.add(2, 600, adapter="red")
+    model.add(3, 600, adapter="blue")
+    assert longest_gap(model, 1, 18) < 0.32
+
+
+def test_first_words_are_waited_for_whatever_the_adapter_of_a_newcomer() -> None:
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
+    model.speak(2)
+    model.remove(2)
+    model.add(1, 1)
+    while not model.written[1]:
+        model.step()
+    model.add(3, 600, adapter="red")
+    assert longest_gap(model, 1, 8) < 0.1  # first_s, and the step of the one that writes
+
+
+def test_what_is_done_ahead_with_another_adapter_is_no_longer_than_beside_the_same() -> None:
+    model = Model(Limits(streams=4, chunk=500, chunk_least=4), decode=10 * MS)
+    model.speak(1)
+    model.add(2, 600, "warm-up", adapter="red")
+    assert longest_gap(model, 1, 60) < 0.1
