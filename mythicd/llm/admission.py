@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from mythicd.errors import Busy, ConfigError
@@ -29,7 +30,7 @@ class Admission:
     """Tokens that no reply may have."""
     parked_counts: bool
     """Whether a character is warm that is parked: who has nothing to do is, and coming back takes milliseconds."""
-    _ahead: dict[str, int] = field(default_factory=dict)
+    _prepared: dict[str, int] = field(default_factory=dict)
     """Tokens prepared for each character's turn that no reply has used yet."""
     _count: int = 0
 
@@ -51,9 +52,12 @@ class Admission:
             job.line_ends = line_ends(job.tokens, said.rstrip().count("\n"), job.parts.stable, piece)
 
     def is_needless(self, job: Job) -> bool:
-        """Tell whether what a job does ahead is there already, or cannot be done now."""
+        """Tell whether what a job does ahead is there already, cannot be done now, or would do harm.
+
+        Where what was read cannot be taken back, a turn of which one word comes out otherwise costs the whole front.
+        """
         ledger = self.cache.ledger
-        if not job.tokens or ledger.is_busy(job.npc_id):
+        if not job.tokens or ledger.is_busy(job.npc_id) or (job.work == "prepare" and not ledger.trims):
             return True
         if not ledger.holds(job.npc_id, job.tokens, job.prompt.adapter, parked=self.parked_counts):
             return False
@@ -67,9 +71,7 @@ class Admission:
         """
         adapter, parts = job.prompt.adapter, job.parts
         assert parts is not None
-        growth = 0
-        if job.work == "reply":
-            growth = min(job.sampling.max_tokens, self.longest - len(job.tokens)) - 1
+        growth = self._growth(job)
         seat = self.cache.admit(job.npc_id, job.tokens, growth, adapter=adapter, logits=job.work == "reply")
         if seat.kept == len(job.tokens):  # it was parked, and is back
             job.tell(seat.kept)
@@ -94,19 +96,24 @@ class Admission:
             self._waste(job.npc_id, used)  # what is trimmed of the earlier hypothesis
         elif job.work == "reply":
             self._waste(job.npc_id, used)
-            self._ahead.pop(job.npc_id, None)
+            self._prepared.pop(job.npc_id, None)
             self.figures.tokens_reused += seat.kept
             self.figures.queue_wait.observe(now - job.arrived_s)
         return True
+
+    def would_fit(self, job: Job, ended: Collection[str]) -> bool:
+        """Tell whether a reply would find a place if what is being done for those characters had ended."""
+        ledger, adapter = self.cache.ledger, job.prompt.adapter
+        return ledger.fits(job.npc_id, job.tokens, self._growth(job), adapter=adapter, ended=ended)
 
     def leave(self, job: Job, now: float) -> None:
         """Take a job out: it is finished, cancelled or failed. Its tokens stay, idle."""
         parts = job.parts
         assert parts is not None
         self.scheduler.remove(job.number, now)
-        self.cache.release(job.npc_id, parts.stable, parts.seed)
+        self.cache.release(job.npc_id, parts.stable, parts.seed, prepared=job.work == "prepare")
         if job.work == "prepare":
-            self._ahead[job.npc_id] = max(0, job.done - parts.stable)
+            self._prepared[job.npc_id] = max(0, job.done - parts.stable)
         if job.writer is not None:
             job.writer.close()
 
@@ -119,10 +126,15 @@ class Admission:
         """Give back everything that is held for a character."""
         self._waste(npc_id, 0)
         self.cache.forget(npc_id)
+        self.cache.ledger.look(npc_id, on_screen=True)  # as anybody of whom nothing is known
         self.scheduler.forget(npc_id)
 
+    def _growth(self, job: Job) -> int:
+        """Return for how many tokens behind its prompt a job needs room; its last token is never evaluated."""
+        return min(job.sampling.max_tokens, self.longest - len(job.tokens)) - 1 if job.work == "reply" else 0
+
     def _waste(self, npc_id: str, used: int) -> None:
-        self.figures.tokens_wasted += max(0, self._ahead.pop(npc_id, 0) - used)
+        self.figures.tokens_wasted += max(0, self._prepared.pop(npc_id, 0) - used)
 
 
 def refused(job: Job, why: Busy | None) -> Busy:

@@ -33,13 +33,14 @@ class Cache:
         """Seat a prompt (Ledger.admit). Raises Busy, changing nothing, or else, after which nothing is held."""
         seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
         try:
-            self._apply(seat.operations)
-        except _NotLoaded:
-            # What was parked cannot be brought back: it is evaluated anew, which takes longer and harms nobody.
-            self._figures.out_of_memory += 1
-            self.forget(owner)
-            seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
-            self._apply(seat.operations)
+            try:
+                self._apply(seat.operations)
+            except _NotLoaded:
+                # What was parked cannot be brought back: it is evaluated anew, which takes longer and harms nobody.
+                self._figures.out_of_memory += 1
+                self.forget(owner)
+                seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
+                self._apply(seat.operations)
         except Exception:
             self.forget(owner)
             raise
@@ -50,9 +51,9 @@ class Cache:
         """Note that these tokens have been evaluated at the end of the owner's sequence."""
         self.ledger.append(owner, tokens)
 
-    def release(self, owner: str, stable: int, seed: int) -> None:
+    def release(self, owner: str, stable: int, seed: int, *, prepared: bool = False) -> None:
         """The owner's work is over (Ledger.release)."""
-        self.ledger.release(owner, stable, seed)
+        self.ledger.release(owner, stable, seed, prepared=prepared)
         self._count()
 
     def rollback(self, owner: str) -> None:

@@ -24,6 +24,8 @@ class Held:
     """Tokens that a later prompt is expected to begin with."""
     seed: int = 0
     """Those of them that are kept longest."""
+    prepared: bool = False
+    """Whether what is behind `stable` was read for a turn that is still to come."""
     promised: int | None = None
     """Tokens up to which it may grow; None when idle."""
     used: int = 0
@@ -75,10 +77,6 @@ class Cells:
         held.tokens += source.tokens[start:end]
         for cell in cells:
             self._owners[cell] += 1
-
-    def are_shared(self, held: Held) -> bool:
-        """Tell whether another sequence has some of these cells, too."""
-        return any(self._owners[cell] > 1 for cell in held.cells)
 
     def has_own(self, held: Held) -> bool:
         """Tell whether cells would be free without this sequence."""

@@ -95,7 +95,7 @@ class LlamaLlm:
         """Evaluate a turn as far as it is known, up to the end of its last message; else as `attend`.
 
         What an earlier `prepare` has evaluated is kept as far as it is the same. While the character writes a reply,
-        nothing is done. `reading` is kept up to date, step by step.
+        nothing is done, nor where the model's memory cannot be trimmed. `reading` is kept up to date, step by step.
         """
         if prompt.turn:
             await self._do_ahead(npc_id, prompt, "prepare", reading)
@@ -103,7 +103,8 @@ class LlamaLlm:
     async def rollback(self, npc_id: str) -> None:
         """Take back what was prepared or written in this turn: the character holds its front again, to the token.
 
-        Close the reply first; while it is being written, nothing is taken back.
+        Close the reply first; while it is being written, nothing is taken back. Nor is it where the model's memory
+        cannot be trimmed: there, what no later prompt goes on from is evaluated anew.
         """
         await self._order(Rollback(npc_id, Mailbox()))
 

@@ -15,8 +15,9 @@ Rules, held by `check`:
 2. A busy sequence has a promise: it may grow to `promised` tokens. The free cells cover all that is promised, so that
    `append` cannot fail; whoever cannot be promised enough is refused with `Busy` and nothing changes.
 3. Only idle sequences lose anything to make room, in this order: their ends behind `stable` (the ephemeral turn and the
-   reply to it, which no later prompt repeats); then, those out of view and long unused before others, they are parked;
-   where host memory is short, they are cut to their `seed` (the system message), then given up; roots go last.
+   reply to it, which no later prompt repeats), but for a turn that was prepared and is still to come; then, those out
+   of view and long unused before others, they are parked; where host memory is short, they are cut to what is stable,
+   to their `seed` (the system message), then given up; roots go last.
 4. What one LoRA adapter has evaluated is of no use to another: nothing is kept, shared or restored across adapters.
 
 In a pause the idle may be parked without need (`tidy`): a step looks at every cell up to the last that is used, whoever
@@ -32,8 +33,9 @@ recurrent models), a sequence is kept only if the prompt goes on from its very e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mythicd.errors import Busy
 from mythicd.llm.cells import Cells, Held
@@ -55,6 +57,22 @@ class Seat:
     """Tokens at the prompt's front that need not be evaluated."""
     operations: tuple[Operation, ...]
     """To be done on llama.cpp's memory, in this order, before anything is evaluated."""
+
+
+class _Plan(NamedTuple):
+    """How a prompt is to be seated."""
+
+    size: int
+    """Tokens it may have in the end."""
+    most: int
+    """Tokens of it that need not be evaluated, at most."""
+    own: Held | None
+    donor: Held | None
+    """Whose front is shared; None where the owner has it itself, or nobody."""
+    shared: int
+    """Length of that front."""
+    parked: Parked | None
+    """What is brought back behind it."""
 
 
 class Ledger:
@@ -133,21 +151,7 @@ class Ledger:
         when its `logits` are wanted. Raises Busy, changing nothing, when the owner's sequence is busy, or other busy
         sequences hold what would be needed.
         """
-        size = len(prompt) + growth
-        if not prompt or growth < 0 or size > self.longest:
-            raise ValueError(f"{len(prompt)} + {growth} tokens do not fit a sequence of {self.longest}")
-        own = self._held.get(owner)
-        if own is not None and own.promised is not None:
-            raise Busy(f"{owner} is writing a reply already.", remedy="Close that reply first.")
-        most = len(prompt) - logits
-        kept = self._usable(own.tokens, prompt, most) if own is not None and own.adapter == adapter else 0
-        donor, shared = self._donor(owner, prompt, most, adapter, kept)
-        parked = self._restorable(owner, prompt, most, adapter, shared)
-        if parked is not None:
-            shared = parked.start
-            donor = donor if shared else None
-        self._require_room(own, donor, shared, max(size, len(parked.tokens) if parked is not None else 0))
-
+        size, most, own, donor, shared, parked = self._plan(owner, prompt, growth, adapter, logits, ())
         operations: list[Operation] = []
         self._clock += 1
         if self._parked.drop(owner) and parked is None:
@@ -160,7 +164,7 @@ class Ledger:
         else:  # its own front goes too, where it has one: the donor's holds the same, and shared cells count once
             self._cut(own, 0, operations)
             self._copy(donor, own, 0, shared, operations)
-        own.adapter, own.promised, own.used = adapter, size, self._clock
+        own.adapter, own.promised, own.used, own.prepared = adapter, size, self._clock, False
         own.stable, own.seed = min(own.stable, shared), min(own.seed, shared)
         if parked is not None:
             own.promised = max(size, len(parked.tokens))
@@ -171,6 +175,22 @@ class Ledger:
         self._reclaim(operations)
         return Seat(own.sequence, len(own.tokens), tuple(operations))
 
+    def fits(
+        self,
+        owner: str,
+        prompt: list[int],
+        growth: int,
+        *,
+        adapter: str | None = None,
+        ended: Collection[str] = (),
+    ) -> bool:
+        """Tell whether a prompt would be admitted if the work of those owners had `ended`."""
+        try:
+            self._plan(owner, prompt, growth, adapter, True, ended)
+        except Busy:
+            return False
+        return True
+
     def append(self, owner: str, tokens: Sequence[int]) -> None:
         """Note that these tokens have been evaluated at the end of the owner's sequence."""
         held = self._held[owner]
@@ -178,14 +198,15 @@ class Ledger:
             raise ValueError(f"{owner} was promised {held.owed} more tokens, not {len(tokens)}")
         self._cells.grow(held, tokens)
 
-    def release(self, owner: str, stable: int, seed: int = 0) -> None:
+    def release(self, owner: str, stable: int, seed: int = 0, *, prepared: bool = False) -> None:
         """The owner's work is over: its sequence stays, idle.
 
-        The first `stable` tokens are worth keeping longest, and of those the first `seed` when memory is short.
+        The first `stable` tokens are worth keeping longest, and of those the first `seed` when memory is short. What is
+        behind them goes first, unless it is a turn that was `prepared`.
         """
         held = self._held[owner]
         held.promised, held.stable = None, min(stable, len(held.tokens))
-        held.seed = min(seed, held.stable)
+        held.seed, held.prepared = min(seed, held.stable), prepared
 
     def rollback(self, owner: str) -> tuple[Operation, ...]:
         """Cut an idle sequence back to what is stable: the turn that was begun there is gone."""
@@ -221,7 +242,7 @@ class Ledger:
     # --- leaving and being forgotten -------------------------------------------------------------------------------
 
     def look(self, owner: str, *, on_screen: bool) -> None:
-        """Take note of whether a character is in view."""
+        """Take note of whether a character is in view; `forget` leaves that as it is."""
         (self._away.discard if on_screen else self._away.add)(owner)
 
     def park(self, owner: str) -> tuple[Operation, ...]:
@@ -259,10 +280,35 @@ class Ledger:
             self._give_up(self._held[owner], operations)
         if self._parked.drop(owner):
             operations.append(Discard(owner))
-        self._away.discard(owner)
         return tuple(operations)
 
     # --- the parts of `admit` ------------------------------------------------------------------------------------
+
+    def _plan(
+        self, owner: str, prompt: list[int], growth: int, adapter: str | None, logits: bool, ended: Collection[str]
+    ) -> _Plan:
+        """Return how a prompt would be seated. Raises Busy when it cannot be."""
+        size = len(prompt) + growth
+        if not prompt or growth < 0 or size > self.longest:
+            raise ValueError(f"{len(prompt)} + {growth} tokens do not fit a sequence of {self.longest}")
+        own = self._held.get(owner)
+        if own is not None and own.promised is not None and owner not in ended:
+            raise Busy(f"{owner} is writing a reply already.", remedy="Close that reply first.")
+        most = len(prompt) - logits
+        kept = self._usable(own.tokens, prompt, most) if own is not None and own.adapter == adapter else 0
+        donor, shared = self._donor(owner, prompt, most, adapter, kept)
+        busy = [held for held in self._held.values() if held.promised is not None and held.owner not in ended]
+        parked = self._restorable(owner, prompt, most, adapter, shared)
+        if parked is not None:
+            front = donor if parked.start else None
+            try:
+                self._require_room(busy, own, front, parked.start, max(size, len(parked.tokens)))
+            except Busy:  # what is parked is longer than the prompt: there may be room without it
+                pass
+            else:
+                return _Plan(size, most, own, front, parked.start, parked)
+        self._require_room(busy, own, donor, shared, size)
+        return _Plan(size, most, own, donor, shared, None)
 
     def _usable(self, tokens: list[int], prompt: list[int], most: int) -> int:
         """Return how many tokens of a sequence's front can stay, of the prompt's first `most`."""
@@ -294,9 +340,8 @@ class Ledger:
             return None
         return parked if self._usable(parked.tokens, prompt, most) > shared else None
 
-    def _require_room(self, own: Held | None, donor: Held | None, kept: int, size: int) -> None:
+    def _require_room(self, busy: Sequence[Held], own: Held | None, donor: Held | None, kept: int, size: int) -> None:
         """Raise Busy unless the busy sequences leave a sequence and enough cells."""
-        busy = [held for held in self._held.values() if held.promised is not None]
         if own is None and len(busy) == self._sequences:
             raise Busy("Every sequence of the language model is speaking.", remedy="Try again when one has ended.")
         if not self._unified:
@@ -359,12 +404,17 @@ class Ledger:
             for held in idle:
                 if self._cells.free >= owed:
                     return
-                self._cut(held, held.stable, operations)
+                if not held.prepared:
+                    self._cut(held, held.stable, operations)
         for held in idle:
             if self._cells.free >= owed:
                 return
             self._park(held, operations, self._parked_by_worth())
         left = [held for held in idle if held.owner in self._held]
+        for held in left if self.trims else ():
+            if self._cells.free >= owed:
+                return
+            self._cut(held, held.stable, operations)
         for held in left if self.trims else ():
             if self._cells.free >= owed:
                 return
@@ -425,9 +475,10 @@ class Ledger:
         return not parked.start or any(map(parked.goes_on_from, (*self._roots, *self._held.values())))
 
     def _claim(self, root: Held) -> int:
-        """Return how much a root is needed: 2 where a sequence has its cells, 1 where somebody in view will when it is
-        brought back, else 0."""
-        if self._cells.are_shared(root):
+        """Return how much a root is needed: 2 where a character's sequence begins with all of it, 1 where somebody in
+        view will when it is brought back, else 0."""
+        end = len(root.cells)
+        if any(held.cells[end - 1 : end] == root.cells[-1:] for held in self._held.values()):
             return 2
         in_view = (parked for owner, parked in self._parked.items() if parked.start and owner not in self._away)
         return int(any(parked.goes_on_from(root) for parked in in_view))

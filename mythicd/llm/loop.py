@@ -163,7 +163,8 @@ class Pump(threading.Thread):
             self._refuse(job, _stopped())
             if job.writer is not None:
                 job.writer.close()
-        self._figures.writing = self._figures.waiting = 0
+        figures = self._figures
+        figures.writing = figures.waiting = figures.cells_used = figures.parked = figures.parked_bytes = 0
         while True:
             try:
                 command = self._commands.get_nowait()
@@ -227,8 +228,12 @@ class Pump(threading.Thread):
             except Busy:
                 self._outbox.append((job.mailbox, [None]))
             return
-        self._admit_waiting(time.monotonic())  # who came first goes first
+        now = time.monotonic()
+        self._admit_waiting(now)  # who came first goes first
         try:
+            first = self._first_in_line(job, now)
+            if first is not None:
+                raise _as_engine_error(self._waiting[first])
             self._seat(job)
         except Busy as busy:
             if len(self._waiting) >= self._options.limits.waiting:
@@ -241,8 +246,10 @@ class Pump(threading.Thread):
         try:
             runs = self._admission.seat(job, time.monotonic())
         except Busy:
-            if job.work != "reply" or not self._end_ahead():
+            ahead = {other.npc_id for other in self._jobs.values() if other.work != "reply"}
+            if job.work != "reply" or not ahead or not self._admission.would_fit(job, ahead):
                 raise
+            self._end_ahead()
             runs = self._admission.seat(job, time.monotonic())
         if runs:
             self._jobs[job.number] = job
@@ -253,11 +260,13 @@ class Pump(threading.Thread):
         """Refuse those whose time is up; let those in who fit now, the most urgent first."""
         for job in [job for job in self._waiting if job.deadline_s <= now]:
             self._refuse(job, refused(job, self._waiting.pop(job)))
-        # Something has ended; or the model has become faster, which is what a voice too many waits for.
+        # Something has ended; or the model has become faster, which is what a voice too many waits for (step_times.py).
         if self._released or now - self._tried_s > RETRY_S:
             self._released, self._tried_s = False, now
             urgent = sorted(self._waiting, key=lambda job: (-self._scheduler.priority(job.npc_id, now), job.arrived_s))
             for job in urgent:
+                if self._first_in_line(job, now) is not None:
+                    continue
                 try:
                     self._seat(job)
                 except Busy as busy:
@@ -266,6 +275,17 @@ class Pump(threading.Thread):
                 except Exception as error:
                     self._refuse(job, _as_engine_error(error))
                 del self._waiting[job]
+
+    def _first_in_line(self, job: Job, now: float) -> Job | None:
+        """Return who waits for room and is to have it before this reply: otherwise one that needs much would be
+        overtaken for ever by those that need little. Who waits for its own character's reply is in nobody's way."""
+
+        def order(other: Job) -> tuple[int, float, int]:
+            return -self._scheduler.priority(other.npc_id, now), other.arrived_s, id(other)
+
+        waiting = [other for other in self._waiting if other is not job and not self._ledger.is_busy(other.npc_id)]
+        first = min(waiting, key=order, default=None)
+        return first if first is not None and order(first) < order(job) else None
 
     def _obey(self, order: Order, npc_id: str) -> None:
         self._end_ahead(npc_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from mythicd.engines import (
     ChatMessage,
@@ -20,6 +20,8 @@ from mythicd.llm.kv import spare_sequences
 from mythicd.llm.loop import Pump
 
 GREEDY = Sampling(temperature=0, max_tokens=24)
+ENDLESS = Sampling(temperature=1, max_tokens=1500, seed=6)
+"""The small model writes some five hundred tokens with this seed: far more than it may be ahead of its reader."""
 WORLD = "You are a character in Lanternport.\n## Rules\n- Never name the Keeper.\n- Stay polite."
 MARLA = "\n\nYou are Marla, barkeep of the Blue Lantern. Style: warm."
 ODO = "\n\nYou are Odo, smuggler and friend of cats. Style: terse."
@@ -93,3 +95,12 @@ async def until(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not happened():  # noqa: ASYNC110  (the pump has no event for what it does inside)
             await asyncio.sleep(0)
+
+
+async def stick(engine: LlamaLlm, name: str = "marla") -> AsyncGenerator[LlmEvent, None]:
+    """Begin a reply that nobody reads, 8 `burst_tokens` ahead; return when the pump has no more to do for it."""
+    reply = engine.generate(request(name, ask(MARLA, "hello"), ENDLESS))
+    await anext(reply)
+    await until(lambda: engine.figures.tokens_written >= 2 * 8)
+    await asyncio.sleep(0.05)
+    return reply

@@ -27,12 +27,10 @@ def test_shared_cells_count_once_and_are_free_when_nobody_has_them() -> None:
     assert held.tokens == [1, 2, 3, 9]
     assert held.cells[:3] == root.cells[:3]
     assert cells.free == 3
-    assert cells.are_shared(root)
     assert cells.has_own(root), "its fourth"
     cells.check([root, held])
     cells.cut(root, 0)
     assert cells.free == 4, "the others are Marla's now"
-    assert not cells.are_shared(held)
     cells.check([root, held])
     cells.cut(held, 0)
     assert cells.free == 8

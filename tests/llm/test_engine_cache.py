@@ -283,3 +283,27 @@ async def test_in_a_pause_who_has_nothing_to_do_is_parked_and_answers_as_if_it_w
         assert figures.restores == (park_idle is None) and figures.evictions == 0
         await settle(engine)
     assert answers[None] == answers[False]
+
+
+async def test_where_nothing_can_be_taken_back_nothing_is_prepared(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mythicd.llm.llama.Model.trims", lambda self, longest: False)
+    engine = await start()
+    await engine.attend("marla", ask(MARLA, "how much is"))
+    front = len(pump(engine)._ledger.tokens("marla"))
+    assert front
+    await engine.prepare("marla", ask(MARLA, "how much is an ail"))
+    events = await read(engine, request("marla", ask(MARLA, "how much is an ale")))
+    assert finished(events).evaluated_tokens == finished(events).prompt_tokens - front
+
+
+async def test_when_it_has_stopped_it_holds_nothing_by_its_figures(start: Start) -> None:
+    engine = await start()
+    await engine.attend("odo", ask(ODO, "hello"))
+    await engine.attend("marla", ask(MARLA, "hello"))
+    await engine.park("marla")
+    assert engine.figures.parked and engine.figures.parked_bytes
+    await engine.stop()
+    figures = engine.figures
+    assert (figures.cells_used, figures.parked, figures.parked_bytes, figures.writing, figures.waiting) == (0,) * 5

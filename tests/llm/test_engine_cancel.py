@@ -6,13 +6,13 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny_gguf
 from asking import (
+    ENDLESS,
     GREEDY,
     MARLA,
     ODO,
@@ -23,6 +23,7 @@ from asking import (
     read,
     request,
     settle,
+    stick,
     until,
     user,
     words,
@@ -30,10 +31,8 @@ from asking import (
 
 from mythicd.engines import (
     Focus,
-    LlmEvent,
     PrefillDone,
     Prompt,
-    Sampling,
     TextDelta,
 )
 from mythicd.errors import Busy, ConfigError, EngineError
@@ -43,19 +42,9 @@ from mythicd.llm.scheduler import Batch, Limits
 
 pytestmark = pytest.mark.engine
 
-ENDLESS = Sampling(temperature=1, max_tokens=1500, seed=6)
 ONE = {"n_ctx": 4096, "limits": Limits(streams=1, burst_tokens=8, chunk=4, chunk_least=4)}
 """One reply at once, which stops soon when nobody reads it."""
 LONG = MARLA + "\n- Likes rain." * 40
-
-
-async def stick(engine: LlamaLlm, name: str = "marla") -> AsyncGenerator[LlmEvent, None]:
-    """Begin a reply that nobody reads; return when the pump has nothing more to do for it."""
-    reply = engine.generate(request(name, ask(MARLA, "hello"), ENDLESS))
-    await anext(reply)
-    await until(lambda: engine.figures.tokens_written >= 2 * 8)
-    await asyncio.sleep(0.05)
-    return reply
 
 
 async def test_closing_a_reply_in_its_middle_frees_the_sequence(start: Start) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_gguf
-from asking import WORLD, Start, finished, pump, read, request, said, settle, until, user, words
+from asking import ENDLESS, WORLD, Start, finished, pump, read, request, said, settle, until, user, words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -34,8 +34,6 @@ TOLERANCE = 1e-3
 NAMES = ("Marla", "Odo", "Wren", "Tide", "Rook", "Fenn", "Isolde", "Bram")
 RULES = WORLD + "\n- " + "\n- ".join(f"Rule {number}: keep to what you know." for number in range(6))
 SHORT = Sampling(temperature=0, max_tokens=6)
-ENDLESS = Sampling(temperature=1, max_tokens=1500, seed=6)
-"""The small model writes some five hundred tokens with this seed: far more than it may be ahead of its reader."""
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from copy import deepcopy
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -166,7 +169,7 @@ ADAPTERS = st.sampled_from([None, None, "lora"])
 STEPS = st.one_of(
     st.tuples(st.just("admit"), OWNERS, st.integers(1, 30), st.integers(0, 12), st.integers(0, 3), ADAPTERS),
     st.tuples(st.just("append"), OWNERS, st.integers(1, 20)),
-    st.tuples(st.just("release"), OWNERS, st.integers(0, 40), st.integers(0, 40)),
+    st.tuples(st.just("release"), OWNERS, st.integers(0, 40), st.integers(0, 40), st.booleans()),
     st.tuples(st.just("forget"), OWNERS),
     st.tuples(st.just("park"), OWNERS),
     st.tuples(st.just("tidy")),
@@ -174,6 +177,21 @@ STEPS = st.one_of(
     st.tuples(st.just("pin"), OWNERS, st.integers(0, 24)),
     st.tuples(st.just("look"), OWNERS, st.booleans()),
 )
+
+
+def admitted_without(
+    ledger: Ledger, ended: Iterable[str], owner: str, prompt: list[int], growth: int, adapter: str | None
+) -> bool:
+    """Try a prompt on a copy of the books in which the work of those owners has ended."""
+    ledger = deepcopy(ledger)
+    for other in ended:
+        ledger.release(other, 0)
+    try:
+        ledger.admit(owner, prompt, growth, adapter=adapter)
+    except Busy:
+        return False
+    ledger.check()
+    return True
 
 
 @settings(max_examples=500, deadline=None)
@@ -197,12 +215,17 @@ def test_whatever_happens_the_books_agree_with_the_memory(
                 prompt = ([9] * 20 + [ord(owner)] * 4 + [kind] * length)[: 12 + length]
                 if len(prompt) + growth > ledger.longest:
                     continue
+                assert adapter is None or isinstance(adapter, str)
                 before = ledger.sequences(), ledger.parked
+                fits = ledger.fits(owner, prompt, growth, adapter=adapter)
                 try:
-                    seat = ledger.admit(owner, prompt, growth, adapter=adapter)  # type: ignore[arg-type]
+                    seat = ledger.admit(owner, prompt, growth, adapter=adapter)
                 except Busy:
-                    assert (ledger.sequences(), ledger.parked) == before
+                    assert not fits and (ledger.sequences(), ledger.parked) == before
+                    would = ledger.fits(owner, prompt, growth, adapter=adapter, ended=waiting)
+                    assert would == admitted_without(ledger, waiting, owner, prompt, growth, adapter)
                     continue
+                assert fits
                 memory.apply(seat.operations)
                 assert memory.tokens(seat.sequence) == prompt[: seat.kept]
                 assert seat.kept < len(prompt)
@@ -211,9 +234,9 @@ def test_whatever_happens_the_books_agree_with_the_memory(
                 tokens, waiting[owner] = waiting[owner][:count], waiting[owner][count:]
                 ledger.append(owner, tokens)
                 memory.extend(ledger.sequences()[owner][0], tokens)
-            case ("release", str(owner), int(stable), int(seed)) if owner in waiting:
+            case ("release", str(owner), int(stable), int(seed), bool(prepared)) if owner in waiting:
                 del waiting[owner]
-                ledger.release(owner, stable, seed)
+                ledger.release(owner, stable, seed, prepared=prepared)
             case ("forget", str(owner)):
                 waiting.pop(owner, None)
                 memory.apply(ledger.forget(owner))

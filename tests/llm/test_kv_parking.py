@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from kv_memory import MARLA, ODO, WORLD, Memory, parked, reply, rest, tidy_up
 
+from mythicd.errors import Busy
 from mythicd.llm.kv import LEAST_ROOT, ROOTS, Ledger
 
 # --- pinning and parking ----------------------------------------------------------------------------------------------
@@ -236,3 +238,91 @@ def test_who_leaves_view_is_parked_at_the_cost_of_nobody_in_view() -> None:
     assert ledger.park("wren") == () and set(ledger.parked) == {"marla", "odo"} and ledger.evictions == 0
     assert reply(ledger, memory, "tide", [4] * 240, []).kept == 0, "unless the room is needed"
     assert set(ledger.parked) == {"odo", "wren"}
+
+
+def test_a_turn_that_is_prepared_outlives_who_is_out_of_view() -> None:
+    ledger, memory = Ledger(100, 4, park_cells=200), Memory()
+    rest(ledger, memory, "odo", list(range(200, 240)))
+    ledger.look("odo", on_screen=False)
+    seat = ledger.admit("marla", list(range(300, 335)), 0, logits=False)  # her turn, as far as it is said
+    memory.apply(seat.operations)
+    ledger.append("marla", list(range(300, 335)))
+    memory.extend(seat.sequence, list(range(300, 335)))
+    ledger.release("marla", 20, prepared=True)
+    rest(ledger, memory, "sera", list(range(400, 430)))
+    assert len(ledger.tokens("marla")) == 35
+    assert set(ledger.parked) == {"odo"}
+    rest(ledger, memory, "mira", list(range(500, 560)))
+    assert len(ledger.tokens("marla")) <= 20, "but it goes before somebody must go without room"
+    memory.agree(ledger)
+
+
+def test_the_end_of_a_reply_goes_first_also_where_its_turn_had_been_prepared() -> None:
+    ledger, memory = Ledger(100, 4), Memory()
+    rest(ledger, memory, "odo", list(range(200, 240)))
+    seat = ledger.admit("marla", list(range(300, 330)), 0, logits=False)
+    memory.apply(seat.operations)
+    ledger.append("marla", list(range(300, 330)))
+    memory.extend(seat.sequence, list(range(300, 330)))
+    ledger.release("marla", 20, prepared=True)
+    seat = ledger.admit("marla", list(range(300, 335)), 5)
+    memory.apply(seat.operations)
+    assert seat.kept == 30
+    ledger.append("marla", list(range(330, 340)))
+    memory.extend(seat.sequence, list(range(330, 340)))
+    ledger.release("marla", 20)
+    rest(ledger, memory, "sera", list(range(400, 435)))
+    assert len(ledger.tokens("odo")) == 40 and len(ledger.tokens("marla")) == 20
+
+
+def test_fronts_that_begin_alike_make_room_for_new_ones() -> None:
+    ledger, memory = Ledger(2000, 4, park_cells=2000), Memory()
+    for edition in range(2 * ROOTS):  # a world whose files are edited while the daemon runs
+        front = [*range(20), *range(1000 + 100 * edition, 1040 + 100 * edition)]
+        rest(ledger, memory, "marla", [*front, 7, 8], len(front))
+        assert any(size == len(front) for owner, (_, size) in ledger.sequences().items() if owner.startswith("(root"))
+        memory.apply(ledger.forget("marla"))
+        probe = ledger.admit("odo", [*front, 9], 1)
+        memory.apply(probe.operations)
+        assert probe.kept == len(front), "the newest is there"
+        ledger.release("odo", 0)
+        memory.apply(ledger.forget("odo"))
+        memory.agree(ledger)
+
+
+def test_a_long_talk_that_is_parked_does_not_keep_a_short_prompt_out() -> None:
+    ledger, memory = Ledger(100, 4, park_cells=200), Memory()
+    rest(ledger, memory, "marla", list(range(200, 272)))
+    memory.apply(ledger.park("marla"))
+    busy = ledger.admit("odo", list(range(300, 310)), 40)
+    memory.apply(busy.operations)
+    seat = ledger.admit("marla", [*range(200, 203), *range(400, 410)], 5)
+    memory.apply(seat.operations)
+    assert seat.kept == 0 and not ledger.parked
+    memory.agree(ledger)
+
+
+def test_whether_a_prompt_would_fit_if_somebody_had_ended() -> None:
+    ledger, memory = Ledger(100, 4), Memory()
+    for owner, start in (("odo", 200), ("sera", 300)):
+        memory.apply(ledger.admit(owner, list(range(start, start + 40)), 0).operations)
+    wanted = list(range(400, 440))
+    assert not ledger.fits("marla", wanted, 5)
+    assert ledger.fits("marla", wanted, 5, ended={"odo"})
+    assert not ledger.fits("marla", wanted, 30, ended={"odo"})
+    assert not ledger.fits("odo", wanted, 5, ended={"sera"}), "it is busy itself"
+    assert ledger.fits("odo", wanted, 5, ended={"odo"})
+    with pytest.raises(Busy):
+        ledger.admit("marla", wanted, 5)
+    memory.agree(ledger)
+
+
+def test_who_is_out_of_view_stays_so_when_what_it_holds_is_lost() -> None:
+    ledger, memory = Ledger(100, 4, park_cells=200), Memory()
+    ledger.look("odo", on_screen=False)
+    rest(ledger, memory, "odo", list(range(200, 230)))
+    memory.apply(ledger.forget("odo"))
+    rest(ledger, memory, "marla", list(range(300, 330)))
+    rest(ledger, memory, "odo", list(range(200, 230)))
+    rest(ledger, memory, "sera", list(range(400, 450)))
+    assert set(ledger.parked) == {"odo"}

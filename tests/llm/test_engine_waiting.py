@@ -1,0 +1,103 @@
+"""The engine on real llama.cpp: who waits for room, who is let in first, and what is ended for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from asking import GREEDY, MARLA, ODO, Start, ask, finished, pump, read, request, settle, stick, until, user
+
+from mythicd.engines import Focus, Prompt
+from mythicd.errors import Busy
+from mythicd.llm.scheduler import Limits
+
+pytestmark = pytest.mark.engine
+
+SLOW = {"n_ctx": 2048, "limits": Limits(burst_tokens=8, chunk=1, chunk_least=1)}
+"""A prompt takes a step for each of its tokens, and a reply that nobody reads stops soon."""
+
+
+def long(letter: str, size: int) -> Prompt:
+    return Prompt("", letter * size, (), (user("hello"),))
+
+
+async def test_a_reply_that_finds_no_room_anyway_ends_no_warm_up(start: Start) -> None:
+    engine = await start(**SLOW)
+    stuck = await stick(engine, "sera")
+    warming = asyncio.ensure_future(engine.attend("marla", long("m", 250)))
+    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    with pytest.raises(Busy):
+        await read(engine, request("odo", long("o", 600), patience_s=0.02))
+    await warming
+    assert len(pump(engine)._ledger.tokens("marla")) > 250
+    await stuck.aclose()
+    await settle(engine)
+
+
+async def test_a_second_reply_of_one_character_ends_nobodys_warm_up(start: Start) -> None:
+    engine = await start(**SLOW)
+    stuck = await stick(engine, "sera")
+    warming = asyncio.ensure_future(engine.attend("marla", long("m", 250)))
+    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    with pytest.raises(Busy):
+        await read(engine, request("sera", ask(MARLA, "hello"), patience_s=0.02))
+    await warming
+    assert len(pump(engine)._ledger.tokens("marla")) > 250
+    await stuck.aclose()
+    await settle(engine)
+
+
+async def test_a_reply_that_fits_when_they_have_ended_ends_warm_ups(start: Start) -> None:
+    engine = await start(**(SLOW | {"n_ctx": 1024}))
+    warming = asyncio.ensure_future(engine.attend("marla", long("m", 600)))
+    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    assert finished(await read(engine, request("odo", long("o", 600))))
+    await warming
+    assert len(pump(engine)._ledger.tokens("marla")) < 600
+    await settle(engine)
+
+
+async def test_one_that_needs_much_is_not_overtaken_by_those_that_need_little(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    order: list[str] = []
+
+    async def hear(name: str, prompt: Prompt, most: int) -> None:
+        assert finished(await read(engine, request(name, prompt, replace(GREEDY, max_tokens=most))))
+        order.append(name)
+
+    large = asyncio.ensure_future(hear("odo", long("o", 600), 1))
+    await until(lambda: bool(pump(engine)._waiting))
+    small = [asyncio.ensure_future(hear(f"npc{number}", long("l", 20), 40)) for number in range(3)]
+    await asyncio.sleep(0.7)  # longer than it takes to try again
+    assert not order, "there is room for the small ones, but the large one came before them"
+    await stuck.aclose()
+    await asyncio.gather(large, *small)
+    assert order[0] == "odo"
+    await settle(engine)
+
+
+async def test_one_that_is_spoken_to_goes_before_one_that_needs_much(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600), replace(GREEDY, max_tokens=1))))
+    await until(lambda: bool(pump(engine)._waiting))
+    engine.focus("wren", Focus(on_screen=True, mic=True))
+    assert finished(await read(engine, request("wren", long("l", 20))))
+    assert not large.done()
+    await stuck.aclose()
+    assert finished(await large)
+    await settle(engine)
+
+
+async def test_who_waits_for_its_own_reply_is_in_nobodys_way(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    second = asyncio.ensure_future(read(engine, request("sera", ask(MARLA, "hello"))))
+    await until(lambda: bool(pump(engine)._waiting))
+    assert finished(await read(engine, request("odo", ask(ODO, "hello"))))
+    assert not second.done()
+    await stuck.aclose()
+    assert finished(await second)
+    await settle(engine)
