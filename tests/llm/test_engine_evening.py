@@ -357,7 +357,7 @@ async def test_a_conversation_longer_than_its_cap_is_refused(start: Start) -> No
 
 @pytest.mark.parametrize("make", [tiny_gguf.write_swa, tiny_gguf.write_recurrent, tiny_gguf.write_hybrid])
 async def test_models_whose_memory_is_not_plain_speak_as_they_do_anew(start: Start, tmp_path: Path, make: Any) -> None:
-    """A sliding window is shared but not parked; what cannot be trimmed is evaluated anew: slower, not wrong."""
+    """What a short sliding window, or no attention, cannot take back is evaluated anew: slower, not wrong."""
     path = make(tmp_path / "other.gguf")
     engine = await start(path, n_ctx=2048)
     logits = listen(engine)
