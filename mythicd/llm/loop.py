@@ -127,7 +127,7 @@ class Pump(threading.Thread):
         source = model.chat_template if options.chat_template is None else options.chat_template
         self._model = model
         template = ChatTemplate(source, bos=vocabulary.bos, eos=vocabulary.eos, markers=vocabulary.control)
-        framing = {vocabulary.control[marker] for marker in template.frame_markers()}
+        framing = {vocabulary.control[marker] for marker in template.frame_markers() & vocabulary.control.keys()}
         prompts = PromptTokens(template, vocabulary.tokenise, vocabulary.bos if vocabulary.adds_bos else "")
         bound = options.n_ctx if options.kv_unified else options.n_ctx // options.n_seq_max
         longest = min(options.longest or bound, model.trained_context or bound, bound)

@@ -9,6 +9,8 @@ from mythicd.llm.template import TEXT_TAGS
 
 _CONTROL = 1 << 3
 """LLAMA_TOKEN_ATTR_CONTROL in llama.h."""
+_USER_DEFINED = 1 << 4
+"""LLAMA_TOKEN_ATTR_USER_DEFINED: a text that is one token wherever it stands."""
 
 
 class Vocabulary:
@@ -19,14 +21,21 @@ class Vocabulary:
         self._vocab = library.llama_model_get_vocab(model)
         self.size: int = library.llama_vocab_n_tokens(self._vocab)
         self._pieces: dict[int, bytes] = {}
-        self.ends = frozenset(token for token in range(self.size) if library.llama_vocab_is_eog(self._vocab, token))
+        # A GGUF that names no bos or eos has llama.cpp's defaults: of a BPE vocabulary token 11, which is "," in many.
+        bos, eos = (self._special(token(self._vocab)) for token in (library.llama_vocab_bos, library.llama_vocab_eos))
+        ends = {token for token in range(self.size) if library.llama_vocab_is_eog(self._vocab, token)}
+        if eos is None:
+            ends.discard(library.llama_vocab_eos(self._vocab))
+        self.ends = frozenset(ends)
         """Tokens with which a model ends its reply."""
-        control = [t for t in range(self.size) if library.llama_vocab_get_attr(self._vocab, t) & _CONTROL]
-        self.control = {self._piece(token, special=True).decode(errors="replace"): token for token in control}
+        control = {t for t in range(self.size) if library.llama_vocab_get_attr(self._vocab, t) & _CONTROL}
+        control |= {token for token in (bos, eos) if token is not None}
+        self.control = {self._text_of(token): token for token in sorted(control)}
         """Control tokens by their text, such as "<|im_end|>"."""
-        self.bos = self._text_of(library.llama_vocab_bos(self._vocab))
-        self.eos = self._text_of(library.llama_vocab_eos(self._vocab))
-        self.adds_bos: bool = library.llama_vocab_get_add_bos(self._vocab)
+        self.bos = "" if bos is None else self._text_of(bos)
+        """Text of the token that begins a text; empty where there is none."""
+        self.eos = "" if eos is None else self._text_of(eos)
+        self.adds_bos: bool = bool(self.bos) and library.llama_vocab_get_add_bos(self._vocab)
         """Whether a prompt is to begin with `bos`, even if the chat template leaves that to the tokenizer."""
 
     @property
@@ -50,7 +59,7 @@ class Vocabulary:
         piece = self._pieces.get(token)
         if piece is None:
             piece = self._piece(token, special=False)
-            if not piece and self._piece(token, special=True).decode(errors="replace") in TEXT_TAGS:
+            if not piece and self._text_of(token) in TEXT_TAGS:
                 piece = self._piece(token, special=True)
             self._pieces[token] = piece
         return piece
@@ -65,4 +74,11 @@ class Vocabulary:
             room = -count
 
     def _text_of(self, token: int) -> str:
-        return "" if token < 0 else self._piece(token, special=True).decode(errors="replace")
+        return self._piece(token, special=True).decode(errors="replace")
+
+    def _special(self, token: int) -> int | None:
+        """Return a token that has a meaning beyond its text; None for words, and for no token at all (-1)."""
+        if not 0 <= token < self.size:
+            return None
+        attributes: int = self._library.llama_vocab_get_attr(self._vocab, token)
+        return token if attributes & (_CONTROL | _USER_DEFINED) else None

@@ -237,6 +237,24 @@ async def test_a_prompt_begins_with_one_bos_whoever_writes_it(start: Start, tmp_
     assert tokens[0] == bos and tokens.count(bos) == 1
 
 
+@pytest.mark.parametrize("template", [tiny_gguf.CHATML, "{{ bos_token }}" + tiny_gguf.CHATML])
+@pytest.mark.parametrize("adds_bos", [False, True])
+async def test_commas_survive_a_model_without_bos(start: Start, tmp_path: Path, template: str, adds_bos: bool) -> None:
+    tiny = tiny_gguf.Tiny(bos=None, eleventh=",", adds_bos=adds_bos, template=template)
+    inside = pump(await start(tiny_gguf.write(tmp_path / "commas.gguf", tiny)))
+    tokens = inside._admission.prompts.whole(ask(MARLA, "Well, well, hello")).tokens
+    assert tokens[0] == inside._model.vocabulary.control["<|im_start|>"], "no comma in front"
+    assert tokens.count(11) == (WORLD + MARLA + "Well, well, hello").count(",")
+
+
+async def test_a_template_that_adds_words_of_its_own_bans_none_of_them(start: Start, tmp_path: Path) -> None:
+    """The text of what llama.cpp takes for bos stands in the template's own words: the model still starts."""
+    own = "{% if messages[0].role != 'system' %}{{ 'Hello, you.' }}{% endif %}"
+    tiny = tiny_gguf.Tiny(bos=None, eos=None, eleventh=",", template=own + tiny_gguf.CHATML)
+    inside = pump(await start(tiny_gguf.write(tmp_path / "words.gguf", tiny)))
+    assert 11 not in inside._admission.banned
+
+
 FOLDING = (
     "{% for message in messages %}{% if message.role == 'system' %}{{ raise_exception('no such role') }}{% endif %}"
     "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}"

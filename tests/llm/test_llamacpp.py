@@ -9,6 +9,7 @@ import pytest
 import tiny_gguf
 
 from mythicd import llamacpp
+from mythicd.llamacpp import backend
 from mythicd.llm.llama import LlamaOptions, Model
 
 NATIVE = "CPU : SSE3 = 1 | AVX512 = 1 | AMX_INT8 = 1 | REPACK = 1 | "
@@ -67,4 +68,29 @@ def test_texts_of_tokens(tmp_path: Path) -> None:
     assert b"".join(map(vocabulary.piece, tokens)).decode() == "Où? 🍺<tool_call>\n</tool_call>"
     assert vocabulary.control["<|1|>"] == tokens[0] and tokens[-1] in vocabulary.ends
     assert vocabulary.tokenise("") == []
+    model.close()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_a_comma_is_no_control_token_where_the_model_names_none(tmp_path: Path, adds_bos: bool) -> None:
+    """llama.cpp's default of a BPE vocabulary's bos and eos is token 11: "," in Qwen's."""
+    tiny = tiny_gguf.Tiny(bos=None, eos=None, eleventh=",", adds_bos=adds_bos)
+    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny), LlamaOptions())
+    vocabulary = model.vocabulary
+    assert vocabulary.tokenise(",") == [11]
+    assert backend().llama_vocab_bos(vocabulary.pointer) == backend().llama_vocab_eos(vocabulary.pointer) == 11
+    assert (vocabulary.bos, vocabulary.eos, vocabulary.adds_bos) == ("", "", False)
+    assert "," not in vocabulary.control and 11 not in vocabulary.ends
+    assert vocabulary.control["<|im_end|>"] in vocabulary.ends, "which llama.cpp knows by its text"
+    model.close()
+
+
+@pytest.mark.engine
+def test_bos_and_eos_are_what_the_model_names(tmp_path: Path) -> None:
+    tiny = tiny_gguf.Tiny(bos="<b>", eos="</b>", tags=("<b>", "</b>"), eleventh=",", adds_bos=True)
+    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny), LlamaOptions())
+    vocabulary = model.vocabulary
+    assert (vocabulary.bos, vocabulary.eos, vocabulary.adds_bos) == ("<b>", "</b>", True)
+    assert vocabulary.control["</b>"] in vocabulary.ends and {"<b>", "<|im_end|>"} <= vocabulary.control.keys()
     model.close()

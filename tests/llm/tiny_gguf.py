@@ -52,6 +52,11 @@ class Tiny:
     tags: tuple[str, ...] = ()
     """Texts that get one token each, whatever they hold; not control tokens."""
     adds_bos: bool = False
+    bos: str | None = "<|endoftext|>"
+    """None names none, as Qwen3's GGUF files: llama.cpp then takes token 11 for it."""
+    eos: str | None = "<|im_end|>"
+    eleventh: str = ""
+    """The text of token 11, a token of the vocabulary that changes places with the one there."""
     vocabulary: int = 0
     """Pad the vocabulary with made-up words to this many tokens."""
 
@@ -90,6 +95,10 @@ class _File:
         types = [gguf.TokenType.NORMAL] * len(tokens)
         types += [gguf.TokenType.USER_DEFINED] * len(tiny.tags) + [gguf.TokenType.CONTROL] * len(tiny.specials)
         tokens += [*tiny.tags, *tiny.specials]
+        if tiny.eleventh:
+            place = tokens.index(tiny.eleventh)
+            tokens[11], tokens[place] = tokens[place], tokens[11]
+            types[11], types[place] = types[place], types[11]
         self.tokens = len(tokens)
         writer = self.writer = gguf.GGUFWriter(path, tiny.architecture)
         writer.add_name("tiny")
@@ -103,8 +112,10 @@ class _File:
         writer.add_token_list(tokens)
         writer.add_token_types(types)
         writer.add_token_merges(merges)
-        writer.add_eos_token_id(tokens.index("<|im_end|>"))
-        writer.add_bos_token_id(tokens.index("<|endoftext|>"))
+        if tiny.eos is not None:
+            writer.add_eos_token_id(tokens.index(tiny.eos))
+        if tiny.bos is not None:
+            writer.add_bos_token_id(tokens.index(tiny.bos))
         writer.add_add_bos_token(tiny.adds_bos)
         if tiny.template is not None:
             writer.add_chat_template(tiny.template)
