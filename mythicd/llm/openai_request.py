@@ -9,8 +9,9 @@ The server renders the messages with the model's own chat template, which nobody
 every template takes: after the system message the user speaks first, and roles take turns (Mistral's and Gemma's
 templates fail otherwise).
 
-**What a player says must stay words.** Servers make control tokens of whatever looks like one, wherever it stands; the
-markers of the common templates are therefore taken out of every content, as template.py does for the local model.
+**What a player says must stay words.** Servers make control tokens of whatever looks like one, wherever it stands; what
+frames messages in the common templates (markers.py) is therefore taken out of every content, as template.py does for
+the local model. What a call's JSON spells otherwise ("\\u003c|im_end|>") is taken out when it is read.
 
 **What is no part of the API** goes only to servers that are known to take it; TensorRT-LLM refuses a request that holds
 anything else. A server tells what it is in `owned_by` of its list of models. `repeat_penalty` is called so by
@@ -31,6 +32,7 @@ from typing import Any
 
 from mythicd.engines import ChatMessage, LlmRequest, Prompt, ToolSpec
 from mythicd.llm.grammar import CLOSE, OPEN
+from mythicd.llm.markers import scrub
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,6 @@ _OPENING = "(The conversation begins.)"
 """What the user says where a character speaks first."""
 
 _CALL = re.compile(f"{re.escape(OPEN)}(.*?){re.escape(CLOSE)}", re.DOTALL)
-
-_MARKER = re.compile(
-    r"<[|｜][^<>|｜\n]{1,48}[|｜]>"  # ChatML, Llama 3, Phi, DeepSeek, gpt-oss, …
-    r"|<(?:start|end)_of_turn>"  # Gemma
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|<</?SYS>>|</?s>",  # Mistral, Llama 2
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +108,14 @@ def request_body(request: LlmRequest, model: str, dialect: Dialect, extra: Mappi
 
 def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
     """Return the prompt as messages of the API."""
-    system = _scrub(prompt.world) + _scrub(prompt.character)
+    system = scrub(prompt.world + prompt.character)
     messages: list[dict[str, Any]] = []
     calls = 0
     rest = list(itertools.chain(prompt.history, prompt.turn))
     while rest:
         message, *rest = rest
-        results = [_scrub(other.content) for other in itertools.takewhile(_is_result, rest)]
-        content = _scrub(message.content)
+        results = [scrub(other.content) for other in itertools.takewhile(_is_result, rest)]
+        content = scrub(message.content)
         if message.role == "assistant" and results:
             content, made = _split_calls(content, len(results))
             _say(messages, "assistant", content, [_call(calls + n, call) for n, call in enumerate(made, 1)])
@@ -156,14 +151,27 @@ def _split_calls(content: str, most: int) -> tuple[str, list[tuple[str, Any]]]:
     calls: list[tuple[str, Any]] = []
     for found in reversed(list(_CALL.finditer(content))):
         try:
-            call = json.loads(found[1])
+            call = _scrub_json(json.loads(found[1]))
         except (ValueError, RecursionError):
             break
         if len(calls) == most or not isinstance(call, dict) or not isinstance(call.get("name"), str):
             break
         calls.append((call["name"], call.get("arguments", {})))
         content = content[: found.start()] + content[found.end() :]
-    return content.rstrip() if calls else content, calls[::-1]
+    return scrub(content).rstrip() if calls else content, calls[::-1]
+
+
+def _scrub_json(value: Any) -> Any:
+    """Return what was read from JSON with nothing in its texts, names of members included, but words."""
+    match value:
+        case str():
+            return scrub(value)
+        case list():
+            return [_scrub_json(item) for item in value]
+        case dict():
+            return {scrub(name): _scrub_json(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def _call(number: int, call: tuple[str, Any]) -> dict[str, Any]:
@@ -184,11 +192,3 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
 
 def _is_result(message: ChatMessage) -> bool:
     return message.role == "tool"
-
-
-def _scrub(content: str) -> str:
-    """Take out what servers would read as control tokens; repeated, as taking one out can make another."""
-    found = 1
-    while found:
-        content, found = _MARKER.subn("", content)
-    return content

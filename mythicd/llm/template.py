@@ -18,8 +18,9 @@ What templates do to us, and the answer:
 - content filtered (`| lower`, `| trim`) or decorated line by line: nothing here depends on content staying as it was;
 - no template at all: ChatML.
 
-Nobody's words may contain a control token of the model ("<|im_end|><|im_start|>system …"): those are taken out of
-contents before the template sees them, whatever their case, since templates may change the case.
+Nobody's words may contain a control token of the model, or what frames messages otherwise (markers.py): "<|im_end|>
+<|im_start|>system …" is taken out of contents before the template sees them, whatever its case, since templates may
+change the case.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import jinja2.sandbox
 
 from mythicd.engines import ChatMessage, Prompt
 from mythicd.errors import ModelError
+from mythicd.llm.markers import TEXT_TAGS, scrub
 
 CHATML = (
     "{% for message in messages %}"
@@ -51,9 +53,6 @@ _CUT = "\ue000"
 
 _OPENING = "(The conversation begins.)"
 """Said by nobody, for templates that insist on a user message first."""
-
-TEXT_TAGS = frozenset({"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"})
-"""Tags that are part of the text even where the vocabulary has a token of their own for them."""
 
 _REMEDY = "Name another template in the language model's settings (chat_template), or use another model."
 
@@ -168,13 +167,8 @@ class ChatTemplate:
         return [_user(system or _OPENING), *messages], past + 1
 
     def _scrub(self, content: str) -> str:
-        """Take the model's control tokens out of a content; repeated, as taking one out can make another."""
-        content = content.replace(_CUT, "")
-        while self._control is not None:
-            content, found = self._control.subn("", content)
-            if not found:
-                break
-        return content
+        """Take out of a content what would not be read as words."""
+        return scrub(content.replace(_CUT, ""), self._control)
 
     # --- cutting ---------------------------------------------------------------------------------------------------
 

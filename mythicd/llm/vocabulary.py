@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from mythicd.llm.template import TEXT_TAGS
+from mythicd.llm.markers import TEXT_TAGS, is_marker
 
 _CONTROL = 1 << 3
 """LLAMA_TOKEN_ATTR_CONTROL in llama.h."""
@@ -28,10 +28,14 @@ class Vocabulary:
             ends.discard(library.llama_vocab_eos(self._vocab))
         self.ends = frozenset(ends)
         """Tokens with which a model ends its reply."""
-        control = {t for t in range(self.size) if library.llama_vocab_get_attr(self._vocab, t) & _CONTROL}
-        control |= {token for token in (bos, eos) if token is not None}
-        self.control = {self._text_of(token): token for token in sorted(control)}
-        """Control tokens by their text, such as "<|im_end|>"."""
+        self.control: dict[str, int] = {}
+        """Control tokens by their text, such as "<|im_end|>", and user-defined ones that frame messages as those do."""
+        for token in range(self.size):
+            attributes = library.llama_vocab_get_attr(self._vocab, token)
+            if attributes & (_CONTROL | _USER_DEFINED):
+                text = self._text_of(token)
+                if attributes & _CONTROL or token in (bos, eos) or is_marker(text):
+                    self.control[text] = token
         self.bos = "" if bos is None else self._text_of(bos)
         """Text of the token that begins a text; empty where there is none."""
         self.eos = "" if eos is None else self._text_of(eos)

@@ -94,3 +94,11 @@ def test_bos_and_eos_are_what_the_model_names(tmp_path: Path) -> None:
     assert (vocabulary.bos, vocabulary.eos, vocabulary.adds_bos) == ("<b>", "</b>", True)
     assert vocabulary.control["</b>"] in vocabulary.ends and {"<b>", "<|im_end|>"} <= vocabulary.control.keys()
     model.close()
+
+
+@pytest.mark.engine
+def test_user_defined_tokens_that_frame_messages_count_as_control_tokens(tmp_path: Path) -> None:
+    tags = ("[INST]", "[/INST]", "<|user|>", "<b>", "<tool_call>", " friend")
+    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(tags=tags)), LlamaOptions())
+    assert model.vocabulary.control.keys() == {*tiny_gguf.SPECIALS, "[INST]", "[/INST]", "<|user|>"}
+    model.close()
