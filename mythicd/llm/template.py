@@ -29,11 +29,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from os.path import commonprefix
 from typing import Any, Literal, NoReturn
 
 import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
 import jinja2.sandbox
 
 from mythicd.engines import ChatMessage, Prompt
@@ -73,20 +77,39 @@ class Segment:
 class ChatTemplate:
     """Renders prompts for one model. Raises ModelError when the template does not compile or cannot be used."""
 
-    def __init__(self, source: str | None, *, bos: str = "", eos: str = "", markers: Iterable[str] = ()) -> None:
-        """Compile and probe `source`; `bos`, `eos` and `markers` are the texts of the model's control tokens."""
+    def __init__(
+        self,
+        source: str | None,
+        *,
+        bos: str = "",
+        eos: str = "",
+        markers: Iterable[str] = (),
+        moment: datetime | None = None,
+    ) -> None:
+        """Compile and probe `source`; `bos`, `eos` and `markers` are the texts of the model's control tokens.
+
+        `moment` is what templates that ask for the date are told, always: a prompt must begin as it did a turn ago,
+        past midnight too. None is now.
+        """
         # As transformers renders them, for which they are written: sandboxed, blocks trimmed, these names defined.
         environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
         environment.globals["raise_exception"] = _raise
+        environment.globals["strftime_now"] = (datetime.now() if moment is None else moment).strftime
         environment.filters["tojson"] = _tojson
         try:
             self._template = environment.from_string(CHATML if source is None else source)
         except jinja2.TemplateError as error:
             raise ModelError(f"The model's chat template does not compile: {error}.", remedy=_REMEDY) from error
         self._render = lru_cache(maxsize=256)(self._render_anew)  # the fronts of conversations come again and again
-        self._names = {"bos_token": bos, "eos_token": eos, "enable_thinking": False}
+        self._names = {
+            "bos_token": bos,
+            "eos_token": eos,
+            "enable_thinking": False,
+            "tools": None,  # defined, since templates ask whether they are `none`
+            "documents": None,
+        }
         words = sorted({marker for marker in (*markers, bos, eos) if marker} - TEXT_TAGS, key=len, reverse=True)
         self._markers = tuple(words)
         self._control = re.compile("|".join(map(re.escape, words)), re.IGNORECASE) if words else None
@@ -245,6 +268,16 @@ class ChatTemplate:
         except ModelError as error:
             return error.what
         return "its text of a conversation does not begin with its text of the same conversation a turn earlier"
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}…{% endgeneration %}`, which marks for training what the model writes; it changes no text."""
+
+    tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)
+
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        return jinja2.nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
 
 
 def _user(content: str) -> ChatMessage:

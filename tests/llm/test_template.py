@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from os.path import commonprefix
 
 import pytest
@@ -241,7 +242,7 @@ def test_the_tokens_that_frame_messages_are_known() -> None:
     [
         ("{% for m in messages %}", "does not compile"),
         ("{{ raise_exception('no chat') }}", "no chat"),
-        ("{{ strftime_now('%d') }}", "undefined"),
+        ("{{ weather_now('%d') }}", "undefined"),
         ("nothing of it", "a turn earlier"),
         ("{% for m in messages | reverse %}<{{ m.role }}>{{ m.content }}{% endfor %}", "a turn earlier"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
@@ -251,6 +252,38 @@ def test_a_template_that_cannot_be_used_is_refused_with_the_reason(source: str, 
     with pytest.raises(ModelError) as caught:
         ChatTemplate(source)
     assert complaint in caught.value.what and "chat_template" in caught.value.remedy
+
+
+def test_a_template_is_told_one_date_for_good() -> None:
+    dated = "{{ 'Today is ' + strftime_now('%d %B %Y') + '. ' }}" + CHATML
+    template = ChatTemplate(dated, markers=CHATML_MARKERS, moment=datetime(2024, 2, 29, 23, 59))
+    whole = text(template.render(Prompt(WORLD, MARLA, (), (user("hello"),))))
+    assert whole.startswith("Today is 29 February 2024. <|im_start|>system")
+    form = "%Y-%m-%dT%H:%M:%S"
+    before = datetime.now().strftime(form)
+    told, _, _ = ChatTemplate(f"{{{{ strftime_now('{form}') }}}} " + CHATML)._raw([user("a")]).partition(" ")
+    assert before <= told <= datetime.now().strftime(form)
+
+
+def test_generation_blocks_change_no_text() -> None:
+    """As SmolLM3's: what the model writes is marked, for training."""
+    source = CHATML.replace("message['content']", "text").replace(
+        "{{ '<|im_start|>'",
+        "{% set text = message['content'] %}{%- generation %}{% set text = 'x' %}{%- endgeneration %}{{ '<|im_start|>'",
+    )
+    plain, marked = (ChatTemplate(text, markers=CHATML_MARKERS) for text in (CHATML, source))
+    prompt = Prompt(WORLD, MARLA, (user("a"), said("b")), (user("c"),))
+    assert marked.render(prompt) == plain.render(prompt)
+    inside = CHATML.replace(
+        "message['content']", "message['content'] }}{% generation %}{{ '!' }}{% endgeneration %}{{ ''"
+    )
+    assert "a!<|im_end|>" in text(ChatTemplate(inside, markers=CHATML_MARKERS).render(prompt))
+
+
+def test_tools_and_documents_are_defined_as_none() -> None:
+    source = "{% if tools is not none %}{{ tools | length }}{% endif %}"
+    source += "{% if documents is not none %}{{ documents | length }}{% endif %}{{ tools }}{{ documents }}" + CHATML
+    assert text(ChatTemplate(source).render(Prompt(WORLD, MARLA))).startswith("NoneNone<|im_start|>")
 
 
 def test_content_that_hides_the_cut_costs_the_cut_and_nothing_else() -> None:
