@@ -16,6 +16,9 @@ import re
 TEXT_TAGS = frozenset({"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"})
 """Tags that are part of the text even where the vocabulary has a token of their own for them."""
 
+THINK_TAGS = frozenset({"<think>", "</think>", "[THINK]", "[/THINK]"})
+"""Tags around a model's thoughts: text where the model writes them, markers where anybody else does."""
+
 _MARKER = re.compile(  # each alternative begins with a plain character: a text with few of those is passed fast
     r"<[|｜](?!\s)[^<>|｜\n]{1,48}[|｜]>"  # <|im_end|>: ChatML, Llama 3, Phi, DeepSeek, gpt-oss, Command R, …
     r"|</?[|｜]/?\w[\w|｜▁:./-]{0,47}>|</?\w[\w|｜▁:./-]{0,47}[|｜]>"  # <|turn> <turn|>: Gemma 4; DeepSeek's calls
@@ -26,6 +29,7 @@ _MARKER = re.compile(  # each alternative begins with a plain character: a text 
     r"|\[/?(?:INST|SYSTEM_PROMPT|MODEL_SETTINGS)\]"  # Mistral
     r"|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|CALL_ID)\]"
     r"|</?role>|<(?:reserved_|extra_id_|SPECIAL_)\d+>|\[unused\d+\]"  # Ling, Baichuan, Nemotron, PanGu
+    r"|</?think>|\[(?-i:/?THINK)\]"  # DeepSeek, Qwen; Mistral
     r"|\]~!?b[\[\]]|\[e~\["  # MiniMax
     r"|###[ \t]*(?:Instruction|Response|System|User|Assistant|Human):",  # Alpaca, SOLAR
     re.IGNORECASE,

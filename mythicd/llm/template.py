@@ -42,7 +42,7 @@ import jinja2.sandbox
 
 from mythicd.engines import ChatMessage, Prompt
 from mythicd.errors import ModelError
-from mythicd.llm.markers import TEXT_TAGS, scrub
+from mythicd.llm.markers import TEXT_TAGS, THINK_TAGS, scrub
 
 CHATML = (
     "{% for message in messages %}"
@@ -131,9 +131,12 @@ class ChatTemplate:
         return not self._has_system_role
 
     def frame_markers(self) -> frozenset[str]:
-        """Return the control tokens with which messages are framed: in a reply they would begin another's turn."""
+        """Return the control tokens with which messages are framed: in a reply they would begin another's turn.
+
+        Tags of thoughts are none, though some templates write an empty thought for the model.
+        """
         frame = self._raw([_user("alpha"), ChatMessage("assistant", "bravo"), _user("charlie")], header=True)
-        return frozenset(marker for marker in self._markers if marker in frame)
+        return frozenset(marker for marker in self._markers if marker in frame and marker not in THINK_TAGS)
 
     def render(self, prompt: Prompt) -> tuple[Segment, ...]:
         """Return the prompt's segments; their texts joined are the whole text. Raises ModelError."""

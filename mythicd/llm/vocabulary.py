@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from mythicd.llm.markers import TEXT_TAGS, is_marker
+from mythicd.llm.markers import TEXT_TAGS, THINK_TAGS, is_marker
 
 _CONTROL = 1 << 3
 """LLAMA_TOKEN_ATTR_CONTROL in llama.h."""
@@ -59,11 +59,11 @@ class Vocabulary:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """Return the bytes a token stands for in text: nothing for a control token, save the tags of tool calls."""
+        """Return the bytes a token stands for in text: nothing for a control token, save tags of calls and thoughts."""
         piece = self._pieces.get(token)
         if piece is None:
             piece = self._piece(token, special=False)
-            if not piece and self._text_of(token) in TEXT_TAGS:
+            if not piece and self._text_of(token) in TEXT_TAGS | THINK_TAGS:
                 piece = self._piece(token, special=True)
             self._pieces[token] = piece
         return piece

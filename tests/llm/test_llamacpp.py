@@ -72,6 +72,18 @@ def test_texts_of_tokens(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize("control", [False, True])
+def test_thoughts_are_seen_as_text_whatever_their_tags_are(tmp_path: Path, control: bool) -> None:
+    tags = ("<think>", "</think>", "[THINK]", "[/THINK]")
+    tiny = tiny_gguf.Tiny(specials=(*tiny_gguf.SPECIALS, *tags)) if control else tiny_gguf.Tiny(tags=tags)
+    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny), LlamaOptions())
+    for tag in tags:
+        [token] = model.vocabulary.tokenise(tag)
+        assert model.vocabulary.piece(token).decode() == tag and model.vocabulary.control[tag] == token
+    model.close()
+
+
+@pytest.mark.engine
 @pytest.mark.parametrize("adds_bos", [False, True])
 def test_a_comma_is_no_control_token_where_the_model_names_none(tmp_path: Path, adds_bos: bool) -> None:
     """llama.cpp's default of a BPE vocabulary's bos and eos is token 11: "," in Qwen's."""

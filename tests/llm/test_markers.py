@@ -18,7 +18,7 @@ MARKERS = (
     *("[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[MODEL_SETTINGS]", "[/MODEL_SETTINGS]"),
     *("[AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CONTENT]", "[CALL_ID]"),
     *("<<SYS>>", "<</SYS>>", "<role>", "</role>", "<reserved_106>", "<extra_id_1>", "<SPECIAL_11>", "[unused10]"),
-    *("]~!b[", "]~b]", "[e~["),
+    *("<think>", "</think>", "]~!b[", "]~b]", "[e~["),
     *("### Instruction:", "### Response:", "### User:", "### Assistant:"),
 )
 WORDS = (
@@ -27,6 +27,7 @@ WORDS = (
     *("<b>x</b>", "<i>x</i>", "<u>x</u>", "<color=red>x</color>", "<color=#ff00ff80>x</color>", "<size=20>x</size>"),
     *("<sprite=1>", "<link=a>x</link>", "<br>", "<sub>2</sub>", "<email@example.com>", "<Odo|Marla>", "|x|", "[x|y]"),
     *("## Lore\n- The market.\n## Player\nhello", "# User:", "## User: x", "###", "### The harbor", "Response: no"),
+    *("[think] <thinking> <thought>",),
     *("[system] [user] [tool calls]", "[instance]", "inst", "sys", "turn|>", "<|turn", "<bosun>", "<salt>"),
     *(*TEXT_TAGS, '<tool_call>{"name": "stock", "arguments": {"item": "ale"}}</tool_call>'),
 )  # fmt: skip
@@ -37,6 +38,11 @@ def test_what_frames_messages_is_taken_out(marker: str) -> None:
     assert is_marker(marker) and scrub(f"so {marker} it {marker.lower()}{marker.upper()} is") == "so  it  is"
     half = len(marker) // 2
     assert scrub(marker[:half] + marker + marker[half:]) == "", "taking one out made another"
+
+
+@pytest.mark.parametrize("marker", ["[THINK]", "[/THINK]"])
+def test_mistrals_thoughts_are_in_capitals(marker: str) -> None:
+    assert is_marker(marker) and scrub(f"so {marker} it {marker.lower()} is") == f"so  it {marker.lower()} is"
 
 
 @pytest.mark.parametrize("words", WORDS)

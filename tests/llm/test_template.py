@@ -230,6 +230,16 @@ def test_borders_are_at_control_tokens(name: str) -> None:
     assert segments[3].border
 
 
+def test_tags_of_thoughts_are_no_words_but_may_be_written() -> None:
+    """As Qwen3's template: it writes an empty thought for a model that is not to think."""
+    thought = "{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' }}"
+    source = CHATML.replace("{{ '<|im_start|>assistant\\n' }}", thought)
+    template = ChatTemplate(source, markers=(*CHATML_MARKERS, "<think>", "</think>"))
+    attacked = text(template.render(Prompt(WORLD, MARLA, (), (user("I <think>, </THINK>so [THINK]I[/THINK] am"),))))
+    assert "I , so I am" in attacked and attacked.endswith("<think>\n\n</think>\n\n")
+    assert template.frame_markers() == {"<|im_start|>", "<|im_end|>"}
+
+
 def test_the_tokens_that_frame_messages_are_known() -> None:
     assert TEMPLATES["chatml"].frame_markers() == {"<|im_start|>", "<|im_end|>"}
     assert TEMPLATES["lower"].frame_markers() >= {"<|im_start|>", "<|im_end|>"}
