@@ -112,6 +112,16 @@ def test_a_shared_front_gives_the_logits_of_one_evaluated_alone(tiny: Path) -> N
 
 
 @pytest.mark.parametrize("q8", [False, True])
+@pytest.mark.parametrize("shape", [{}, {"head_width": 96}, {"heads": 2, "head_width": 32}])
+def test_a_token_has_as_many_bytes_as_llama_cpp_saves_for_it(tmp_path: Path, shape: dict[str, int], q8: bool) -> None:
+    """Heads need not be as wide as `embedding / heads`: Qwen3's and Gemma's are not."""
+    tiny = tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(**shape))
+    with bench(tiny, LlamaOptions(n_ctx=256, kv_q8=q8)) as b:
+        b.context.evaluate([BatchPart(0, 0, WORLD[:10], False), BatchPart(1, 0, WORLD[:50], False)])
+        assert len(b.context.save(1)) - len(b.context.save(0)) == 40 * (b.model.kv_bytes(q8) + 12)
+
+
+@pytest.mark.parametrize("q8", [False, True])
 def test_a_tail_is_parked_and_rejoins_its_front(tiny: Path, q8: bool) -> None:
     """Without a spare sequence: drop the shared front, save what is left, load it elsewhere, share the front again."""
     with bench(tiny, LlamaOptions(n_ctx=512, kv_q8=q8)) as b:

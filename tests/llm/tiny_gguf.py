@@ -41,6 +41,8 @@ class Tiny:
     layers: int = 2
     heads: int = 4
     kv_heads: int = 2
+    head_width: int = 0
+    """0 for the usual, `width / heads`; Qwen3's and Gemma's are wider."""
     feed_forward: int = 256
     context: int = 2048
     seed: int = 1
@@ -125,7 +127,10 @@ class _File:
         writer.add_feed_forward_length(tiny.feed_forward)
         writer.add_head_count(tiny.heads)
         writer.add_head_count_kv(kv_heads)
-        writer.add_rope_dimension_count(tiny.width // tiny.heads)
+        if tiny.head_width:
+            writer.add_key_length(tiny.head_width)
+            writer.add_value_length(tiny.head_width)
+        writer.add_rope_dimension_count(tiny.head_width or tiny.width // tiny.heads)
 
     def weight(self, name: str, rows: int, columns: int, scale: float = 1.0) -> None:
         """Add a matrix that maps noise of `columns` values and deviation 1 to noise of deviation `scale`."""
@@ -144,11 +149,12 @@ class _File:
     def attention(self, name: str) -> None:
         """Add one layer's attention. It is sharp and has a loud voice: what is written hangs on all of the prompt."""
         tiny = self._tiny
-        kv_width = tiny.width // tiny.heads * tiny.kv_heads
-        self.weight(name + "attn_q.weight", tiny.width, tiny.width, 2.0)
+        head_width = tiny.head_width or tiny.width // tiny.heads
+        kv_width = head_width * tiny.kv_heads
+        self.weight(name + "attn_q.weight", head_width * tiny.heads, tiny.width, 2.0)
         self.weight(name + "attn_k.weight", kv_width, tiny.width, 2.0)
         self.weight(name + "attn_v.weight", kv_width, tiny.width, 2.0)
-        self.weight(name + "attn_output.weight", tiny.width, tiny.width, 3.0)
+        self.weight(name + "attn_output.weight", tiny.width, head_width * tiny.heads, 3.0)
 
     def feed_forward(self, name: str) -> None:
         tiny = self._tiny
