@@ -15,10 +15,11 @@ the local model. What a call's JSON spells otherwise ("\\u003c|im_end|>") is tak
 
 **What is no part of the API** goes only to servers that are known to take it; TensorRT-LLM refuses a request that holds
 anything else. A server tells what it is in `owned_by` of its list of models. `repeat_penalty` is called so by
-llama-server, and `repetition_penalty` by vLLM, SGLang and TensorRT-LLM; Ollama takes none here. `return_progress` has
-llama-server tell of each batch of the prompt: how much of it there was to evaluate. And as it notices a closed
-connection only when it writes, this is also what makes cancelling work while the prompt is evaluated (without it, it
-was seen to go on to the end; ggml-org/llama.cpp#24496 is of that kind).
+llama-server, and `repetition_penalty` by SGLang. vLLM and TensorRT-LLM have the latter, too, but penalise with it what
+stands anywhere in the prompt: the names and prices that a character is to tell. They are not sent it, and Ollama takes
+none here. `return_progress` has llama-server tell of each batch of the prompt: how much of it there was to evaluate.
+And as it notices a closed connection only when it writes, this is also what makes cancelling work while the prompt is
+evaluated (without it, it was seen to go on to the end; ggml-org/llama.cpp#24496 is of that kind).
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ class Dialect:
     """What a server takes beyond the API."""
 
     penalty: str = ""
-    """Its name for `Sampling.repeat_penalty`; empty where it has none."""
+    """Its name for `Sampling.repeat_penalty`; empty where it has none, or one that counts the whole prompt."""
     progress: bool = False
     """Whether it tells how far the prompt is evaluated, if `return_progress` asks for it."""
 
 
 DIALECTS: Mapping[str, Dialect] = {
     "llamacpp": Dialect("repeat_penalty", progress=True),
-    "vllm": Dialect("repetition_penalty"),
+    "vllm": Dialect(),
     "sglang": Dialect("repetition_penalty"),
-    "tensorrt_llm": Dialect("repetition_penalty"),
+    "tensorrt_llm": Dialect(),
 }
 """By what a server says it is."""
 

@@ -187,8 +187,11 @@ def test_each_server_is_asked_in_its_own_words() -> None:
     asked = request("marla", ask(MARLA, "hello"), Sampling(repeat_penalty=1.3))
     bodies = {server: request_body(asked, "", dialect, {}) for server, dialect in DIALECTS.items()}
     assert (bodies["llamacpp"]["repeat_penalty"], bodies["llamacpp"]["return_progress"]) == (1.3, True)
-    for server in ("vllm", "sglang", "tensorrt_llm"):
-        assert bodies[server]["repetition_penalty"] == 1.3 and "return_progress" not in bodies[server]
+    assert bodies["sglang"]["repetition_penalty"] == 1.3 and "return_progress" not in bodies["sglang"]
+    for server in ("vllm", "tensorrt_llm"):  # whose penalty counts the prompt
+        assert not bodies[server].keys() & {"repeat_penalty", "repetition_penalty", "return_progress"}
+        mine = request_body(asked, "", DIALECTS[server], {"repetition_penalty": 1.05})
+        assert mine["repetition_penalty"] == 1.05, "unless its owner wants it"
     mine = request_body(asked, "", DIALECTS["llamacpp"], {"repeat_penalty": 1.0, "temperature": 9})
     assert mine["repeat_penalty"] == 1.0 and mine["temperature"] == asked.sampling.temperature
 
