@@ -54,6 +54,9 @@ DIALECTS: Mapping[str, Dialect] = {
 }
 """By what a server says it is."""
 
+MOST_STOPS = 4
+"""Stop strings that the API takes. Every one ends a reply all the same: openai_stream.py looks for them, too."""
+
 _OPENING = "(The conversation begins.)"
 """What the user says where a character speaks first."""
 
@@ -101,7 +104,7 @@ def request_body(request: LlmRequest, model: str, dialect: Dialect, extra: Mappi
         "seed": sampling.seed & 0x7FFF_FFFF,  # servers keep it in 32 bits, and some take all ones for "any"
     }
     if sampling.stop:
-        body["stop"] = list(sampling.stop)
+        body["stop"] = list(sampling.stop[:MOST_STOPS])
     if request.tools:
         body["tools"] = [_tool(spec) for spec in request.tools]
     return body

@@ -183,6 +183,12 @@ def test_sampling_and_tools_go_along() -> None:
     assert not plain.keys() & {"tools", "stop", "repeat_penalty", "repetition_penalty", "return_progress"}
 
 
+def test_no_more_stop_strings_are_sent_than_the_api_takes() -> None:
+    """A server that keeps to it refuses a request with five."""
+    asked = request("marla", ask(MARLA, "hello"), Sampling(stop=tuple("abcdef")))
+    assert request_body(asked, "", Dialect(), {})["stop"] == list("abcd")
+
+
 def test_each_server_is_asked_in_its_own_words() -> None:
     asked = request("marla", ask(MARLA, "hello"), Sampling(repeat_penalty=1.3))
     bodies = {server: request_body(asked, "", dialect, {}) for server, dialect in DIALECTS.items()}
