@@ -14,6 +14,8 @@ Traps of the C interface, all met in practice:
   position, so that word positions stay true.
 * It has its own idea of words: "3.5" makes three word events, "of the" one or none. Words here are what stands between
   blanks, each at its first event; a word without an event of its own has no onset.
+* Speech that is cut off leaves the first letter of its next clause in the reader, and `espeak_TextToPhonemes` puts that
+  in front of whatever it reads next; only `espeak_Synth` begins with an empty reader.
 * The phases of its oscillators run on from one text to the next: the same text gives the same sounds and lengths to
   within a period of the voice, never the same samples.
 """
@@ -129,6 +131,8 @@ class EspeakNg:
         self._lock = threading.Lock()
         self._utterance: _Utterance | None = None
         self._voice: str | None = None
+        self._cut_off = False
+        """Whether the last speech was, so that a letter of it may be left."""
         _declare(library)
         self.sample_rate = library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS,
@@ -221,6 +225,8 @@ class EspeakNg:
         encoded = ctypes.create_string_buffer(_readable(text).encode())
         with self._lock:
             self._select(voice)
+            if self._cut_off:
+                self._synth(b" \0")
             rest = ctypes.c_void_p(ctypes.addressof(encoded))
             clauses: list[str] = []
             while rest.value:
@@ -245,7 +251,7 @@ class EspeakNg:
             self._lib.espeak_SetParameter(_PARAMETER_PITCH, pitch, 0)
             self._utterance = utterance
             try:
-                self._lib.espeak_Synth(encoded, len(encoded), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+                self._synth(encoded)
             finally:
                 self._utterance = None
         if utterance.error is not None:
@@ -282,6 +288,11 @@ class EspeakNg:
             closed.set()
             thread.join()
 
+    def _synth(self, encoded: bytes) -> None:
+        """Say a text that ends with NUL, into the utterance if there is one."""
+        self._cut_off = False
+        self._lib.espeak_Synth(encoded, len(encoded), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+
     def _on_chunk(self, wav: Any, samples: int, events: Any) -> int:
         """Called by the library with each stretch of audio; 1 ends the speech."""
         utterance = self._utterance
@@ -289,10 +300,11 @@ class EspeakNg:
             return 0
         try:
             chunk = _chunk(utterance, ctypes.string_at(wav, samples * 2), events)
-            return 0 if utterance.sink(chunk) else 1
+            self._cut_off = not utterance.sink(chunk)
         except BaseException as error:  # an exception cannot pass through C: `speak` raises it
             utterance.error = error
-            return 1
+            self._cut_off = True
+        return int(self._cut_off)
 
 
 def _chunk(utterance: _Utterance, pcm: bytes, events: Any) -> VoiceChunk:

@@ -230,6 +230,23 @@ def test_a_sink_that_declines_hears_no_more(espeak: EspeakNg) -> None:
     assert len(heard) == 3
 
 
+def test_a_speech_that_was_cut_off_leaves_nothing_to_be_read(espeak: EspeakNg) -> None:
+    """The library's reader is a letter ahead: "w" would stand in front, as "dˈʌbəljˌuː"."""
+
+    def broken(_: VoiceChunk) -> bool:
+        raise ValueError
+
+    for voice in ("en-us", "de"):
+        expected, cat = espeak.phonemes("cat", voice), sounds(say(espeak, "cat", voice))
+        espeak.speak("Hello, world and more.", voice, 165, 50, lambda _: False)
+        assert espeak.phonemes("cat", voice) == expected
+        with pytest.raises(ValueError):
+            espeak.speak("Hello, world and more.", voice, 165, 50, broken)
+        assert espeak.phonemes("cat", voice) == expected
+        espeak.speak("Hello, world and more.", voice, 165, 50, lambda _: False)
+        assert sounds(say(espeak, "cat", voice)) == cat
+
+
 def test_what_a_sink_raises_comes_out(espeak: EspeakNg) -> None:
     def sink(chunk: VoiceChunk) -> bool:
         raise LookupError("no more room")
