@@ -7,8 +7,10 @@ Nothing here reads the environment: paths come in as arguments (paths.py finds t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -204,6 +206,10 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
             f" max_wait_ms ({turn.max_wait_ms}).",
             remedy="A pause is first suspected to be the end, then believed to be, then taken for it.",
         )
+    for file, server in written:  # each by itself: what one of them holds has no file any more when they are merged
+        if no_json := _no_json(server.get("extra", {}), "llm.server.extra"):
+            path, complaint, remedy = no_json
+            raise ConfigError(f"{file}: {path}: {complaint}.", remedy=remedy)
     if wrong := _wrong_server(settings.llm.server, off=any("url" in server for _, server in written)):
         key, complaint, remedy = wrong
         files = [file for file, server in written if key in server]
@@ -248,6 +254,29 @@ def _wrong_server(server: LlmServerSettings, *, off: bool) -> tuple[str, str, st
         remedy = "Mythic sends that itself; see llm.max_tokens, llm.temperature, llm.top_p and llm.server.model."
         return "extra", f"it may not hold `{taken[0]}`", remedy
     return None
+
+
+def _no_json(value: Any, path: str) -> tuple[str, str, str] | None:
+    """Return (path, complaint, remedy) of the first thing in a value that YAML knows and JSON does not; or None."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                if not isinstance(key, str):
+                    return path, f"the key {key} is not text", "Put the key in quotes."
+                if wrong := _no_json(inner, f"{path}.{key}"):
+                    return wrong
+            return None
+        case list():
+            parts = (_no_json(inner, f"{path}[{index}]") for index, inner in enumerate(value))
+            return next(filter(None, parts), None)
+        case float() if not math.isfinite(value):
+            return path, "this is no number to JSON, in which requests are written", "Write a finite number."
+        case None | str() | bool() | int() | float():
+            return None
+        case _:
+            kind = "a date" if isinstance(value, date) else "this"  # a datetime is a date, too
+            complaint = f"{kind} is no value to JSON, in which requests are written"
+            return path, complaint, "Put it in quotes." if kind == "a date" else "Write text, a number, a list or keys."
 
 
 def _is_here(host: str) -> bool:

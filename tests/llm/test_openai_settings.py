@@ -125,6 +125,33 @@ def test_keys_and_types_are_checked_like_all_others(profile: Path, server: dict[
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("extra", "says", "remedy"),
+    [
+        ("{since: 2024-02-29}", "extra.since: a date is no value to JSON", "quotes"),
+        ("{a: {b: [1, {c: 2024-02-29 10:00:00}]}}", "extra.a.b[1].c: a date is no value to JSON", "quotes"),
+        ("{min_p: .inf}", "extra.min_p: this is no number to JSON", "finite"),
+        ("{a: [0.5, -.inf]}", "extra.a[1]: this is no number to JSON", "finite"),
+        ("{a: .nan}", "extra.a: this is no number to JSON", "finite"),
+        ("{a: !!set {x, y}}", "extra.a: this is no value to JSON", "a list"),
+        ("{a: !!binary aGVsbG8=}", "extra.a: this is no value to JSON", "text"),
+        ("{a: !!pairs [b: 1]}", "extra.a[0]: this is no value to JSON", "a list"),
+        ("{logit_bias: {50256: -100}}", "extra.logit_bias: the key 50256 is not text", "Put the key in quotes"),
+    ],
+)
+def test_what_json_cannot_say_is_refused_with_its_place(profile: Path, extra: str, says: str, remedy: str) -> None:
+    user = profile.parent / "config.yaml"
+    user.write_text(f"llm: {{server: {{url: '{URL}', extra: {extra}}}}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(profile, user, {"llm": {"server": {"extra": {"min_p": 0.1, "since": "", "a": None}}}})
+    assert f"config.yaml: llm.server.{says}" in caught.value.what and remedy in caught.value.remedy
+
+
+def test_what_json_can_say_goes_along(profile: Path) -> None:
+    extra = {"a": None, "b": True, "c": [1, -0.5, "x", {"d": []}], "e": {"1": "2024-02-29"}}
+    assert load(profile, url=URL, extra=extra).llm.server.extra == extra
+
+
 def test_another_machine_may_be_trusted(profile: Path) -> None:
     assert load(profile, url="http://192.168.1.7:8080/v1", insecure=True).llm.server.insecure
 
