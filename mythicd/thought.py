@@ -5,6 +5,7 @@ recollection -> prompt -> model -> words for the reply, calls for the game
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -148,8 +149,8 @@ class Thought:
         settings = self._stage.settings
         sampling = _sampling(card.llm, settings.llm, question.seed)
         tools = tuple(tool.spec() for tool in question.tools.values())
-        for results in range(MOST_RESULTS + 1):
-            offered = tools if results < MOST_RESULTS else ()
+        for waits in range(MOST_RESULTS + 1):
+            offered = tools if waits < MOST_RESULTS else ()
             request = LlmRequest(
                 self._llm_id,
                 question.turn_id,
@@ -163,11 +164,10 @@ class Thought:
                 waiting = await self._follow(question, reply, timeline, commitment, events)
             if waiting is None:
                 return
-            written, call = waiting
-            reply.allow(call.timeout)
-            done = await self._actions.result(call)
-            told = {"status": done.state.value, "message": done.message, "result": dict(done.result)}
-            more = (ChatMessage("assistant", written), ChatMessage("tool", wire.plain_json(told)))
+            written, calls = waiting
+            reply.allow(max(call.timeout for call in calls))
+            results = await asyncio.gather(*map(self._actions.result, calls))
+            more = (ChatMessage("assistant", written), *map(_told, results))
             built = replace(built, turn=(*built.turn, *more))
 
     async def _follow(
@@ -177,9 +177,14 @@ class Thought:
         timeline: Timeline,
         commitment: Commitment,
         events: AsyncGenerator[LlmEvent, None],
-    ) -> tuple[str, Call] | None:
-        """Pass on what the model writes, until it is done or waits for a tool's result: then (its words, the call)."""
+    ) -> tuple[str, list[Call]] | None:
+        """Pass on what the model writes, until it is done or waits for results of tools: then (its words, the calls).
+
+        A model that places its calls is left at the first such call, and goes on when it knows the result. Of others
+        all calls come behind the words, made at once: none of them comes again, so each is opened.
+        """
         written = ""
+        waiting: list[Call] = []
         async for event in events:
             match event:
                 case PrefillDone():
@@ -194,10 +199,13 @@ class Thought:
                         await reply.act(call.call_id)
                         if question.tools[call.resolved.name].needs_result:
                             said = wire.plain_json({"name": name, "arguments": dict(arguments)})
-                            return f"{written}<tool_call>{said}</tool_call>", call
+                            written += f"<tool_call>{said}</tool_call>"
+                            waiting.append(call)
+                            if self._rooms.llm.abilities.places_calls:
+                                break
                 case Finished():
-                    return None
-        return None
+                    break
+        return (written, waiting) if waiting else None
 
     def _call(
         self, question: Question, name: str, arguments: Mapping[str, object], commitment: Commitment
@@ -215,6 +223,12 @@ class Thought:
     def _tell(self, error: MythicError, turn_id: str, commitment: Commitment | None) -> None:
         send = self._send if commitment is None else commitment.send
         send(wire.describe(error, npc_id=self._npc_id, turn_id=turn_id))
+
+
+def _told(done: Call) -> ChatMessage:
+    """Return what the model is told of a call that is over."""
+    told = {"status": done.state.value, "message": done.message, "result": dict(done.result)}
+    return ChatMessage("tool", wire.plain_json(told))
 
 
 def _sampling(own: SamplingOverride, common: LlmSettings, seed: int) -> Sampling:

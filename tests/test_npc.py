@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -15,7 +16,7 @@ from mythicd import messages as m
 from mythicd import wire
 from mythicd.config import TurnSettings
 from mythicd.dialogue.state import State
-from mythicd.engines import InlineCall
+from mythicd.engines import InlineCall, LlmAbilities
 from mythicd.errors import Busy, EngineError, StoreError
 from mythicd.hearing import HEARING_PATIENCE_S, MIC_PATIENCE_S
 from mythicd.mailbox import MAX_CONTROL, Mailbox, MicFrame
@@ -545,6 +546,40 @@ def test_a_reply_waits_for_a_result_and_goes_on_with_it() -> None:
             assistant, tool = p.llm.requests[1].prompt.turn[1:]
             assert assistant.content.startswith("Let me ask. <tool_call>") and '"open":true' in tool.content
             assert p.player.when(m.ToolCall) - p.player.when(m.StreamStart) >= 3 * WORD_S - 0.1, "heard first"
+
+    run(play())
+
+
+def test_no_call_of_a_server_is_lost_behind_one_that_needs_a_result() -> None:
+    """A server's calls come all at once, behind the words, and none comes again."""
+
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.abilities = LlmAbilities(prepares=True, places_calls=False, adapters=True)
+            p.llm.scripts = [["Let me ask. ", ASK, SHOW, ASK], ["It is open."]]
+            p.player.answers = lambda call: m.Ack(call_id=call.call_id, result={"of": call.call_id})
+            p.type("Is it open?")
+            assert (await p.done()).played == "Let me ask. It is open."
+            made = p.player.all(m.ToolCall)
+            assert [call.name for call in made] == ["ask", "show", "ask"]
+            assistant, *tools = p.llm.requests[1].prompt.turn[1:]
+            assert assistant.content.count('<tool_call>{"name":"ask"') == assistant.content.count("</tool_call>") == 2
+            assert [message.role for message in tools] == ["tool", "tool"]
+            told = [json.loads(message.content)["result"]["of"] for message in tools]
+            assert told == [made[0].call_id, made[2].call_id], "each result, in the calls' order"
+            assert len(p.llm.requests) == 2
+
+    run(play())
+
+
+def test_a_model_that_places_its_calls_is_left_at_the_first_that_needs_a_result() -> None:
+    async def play() -> None:
+        async with Screenplay() as p:
+            p.llm.scripts = [["Let me ask. ", ASK, SHOW, ASK], ["It is open."]]
+            p.type("Is it open?")
+            assert (await p.done()).played == "Let me ask. It is open."
+            assert [call.name for call in p.player.all(m.ToolCall)] == ["ask"], "it will write the others, knowing more"
+            assert [message.role for message in p.llm.requests[1].prompt.turn[1:]] == ["assistant", "tool"]
 
     run(play())
 
