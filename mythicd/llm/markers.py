@@ -24,7 +24,7 @@ _MARKER = re.compile(  # each alternative begins with a plain character: a text 
     r"|</?[|｜]/?\w[\w|｜▁:./-]{0,47}>|</?\w[\w|｜▁:./-]{0,47}[|｜]>"  # <|turn> <turn|>: Gemma 4; DeepSeek's calls
     r"|\[[|｜][^\[\]|｜\n]{1,48}[|｜]\]"  # [|user|]: EXAONE
     r"|</?(?:start|end)_of_(?:turn|utterance|text)>"  # Gemma 1 to 3, SmolVLM
-    r"|</?(?:s|[bes]os|[be]o[sp]_token|seed:[a-z_]+)>"  # Llama 2, Mistral, Gemma, Command R, Seed-OSS
+    r"|</?(?:s|[bes]os|[be]o[sp]_token|(?:seed|minimax):[a-z_]+)>"  # Llama 2, Gemma, Command R, Seed-OSS, …
     r"|<</?SYS>>"  # Llama 2
     r"|\[/?(?:INST|SYSTEM_PROMPT|MODEL_SETTINGS)\]"  # Mistral
     r"|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|CALL_ID)\]"
