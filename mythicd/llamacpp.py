@@ -78,6 +78,13 @@ def load_model(path: Path, params: Any | None = None) -> Any:
     return model
 
 
+def metadata(model: Any, key: str) -> str:
+    """Return what a model's file says of something, such as `general.architecture`, as text; empty if nothing."""
+    buffer = ctypes.create_string_buffer(128)
+    found: int = backend().llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
+    return buffer.value.decode(errors="replace") if found >= 0 else ""
+
+
 @contextmanager
 def complaints() -> Iterator[list[str]]:
     """Collect what llama.cpp warns of in this thread, errors first, while the block runs."""

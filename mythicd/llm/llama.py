@@ -116,19 +116,12 @@ class Model:
         """Return about how many bytes of keys and values one token has."""
         library, model = self._library, self._model
         usual: int = library.llama_model_n_embd(model) // max(1, library.llama_model_n_head(model))
-        architecture = self._metadata("general.architecture")
-        keys, values = (
-            int(self._metadata(f"{architecture}.attention.{name}_length") or usual) for name in ("key", "value")
-        )
+        heads = f"{llamacpp.metadata(model, 'general.architecture')}.attention"
+        named = (llamacpp.metadata(model, f"{heads}.{name}_length") for name in ("key", "value"))
+        keys, values = (int(length) if length.isdigit() else usual for length in named)
         width: int = (keys + values) * library.llama_model_n_head_kv(model)
         layers: int = library.llama_model_n_layer(model)
         return layers * (width * 34 // 32 if q8 else width * 2)  # q8_0: 32 values in 34 bytes
-
-    def _metadata(self, key: str) -> str:
-        """Return what the GGUF file says of something, as text; empty where it says nothing."""
-        buffer = ctypes.create_string_buffer(128)
-        self._library.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
-        return buffer.value.decode(errors="replace")
 
     def close(self) -> None:
         """Free the model. Its contexts must have been freed."""

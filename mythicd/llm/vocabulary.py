@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from mythicd import llamacpp
 from mythicd.llm.markers import TEXT_TAGS, THINK_TAGS, is_marker
 
 _CONTROL = 1 << 3
@@ -21,8 +22,8 @@ class Vocabulary:
         self._vocab = library.llama_model_get_vocab(model)
         self.size: int = library.llama_vocab_n_tokens(self._vocab)
         self._pieces: dict[int, bytes] = {}
-        # A GGUF that names no bos or eos has llama.cpp's defaults: of a BPE vocabulary token 11, which is "," in many.
-        bos, eos = (self._special(token(self._vocab)) for token in (library.llama_vocab_bos, library.llama_vocab_eos))
+        bos = self._special(model, "bos", library.llama_vocab_bos(self._vocab))
+        eos = self._special(model, "eos", library.llama_vocab_eos(self._vocab))
         ends = {token for token in range(self.size) if library.llama_vocab_is_eog(self._vocab, token)}
         if eos is None:
             ends.discard(library.llama_vocab_eos(self._vocab))
@@ -32,7 +33,7 @@ class Vocabulary:
         """Control tokens by their text, such as "<|im_end|>", and user-defined ones that frame messages as those do."""
         for token in range(self.size):
             attributes = library.llama_vocab_get_attr(self._vocab, token)
-            if attributes & (_CONTROL | _USER_DEFINED):
+            if attributes & (_CONTROL | _USER_DEFINED) or token in (bos, eos):
                 text = self._text_of(token)
                 if attributes & _CONTROL or token in (bos, eos) or is_marker(text):
                     self.control[text] = token
@@ -80,9 +81,13 @@ class Vocabulary:
     def _text_of(self, token: int) -> str:
         return self._piece(token, special=True).decode(errors="replace")
 
-    def _special(self, token: int) -> int | None:
-        """Return a token that has a meaning beyond its text; None for words, and for no token at all (-1)."""
+    def _special(self, model: Any, name: str, token: int) -> int | None:
+        """Return what llama.cpp takes for bos or eos; None where that is only its default, and there is none.
+
+        Where a file names none, its default for a BPE vocabulary is token 11, which is "," in many.
+        """
         if not 0 <= token < self.size:
             return None
+        named = llamacpp.metadata(model, f"tokenizer.ggml.{name}_token_id") == str(token)
         attributes: int = self._library.llama_vocab_get_attr(self._vocab, token)
-        return token if attributes & (_CONTROL | _USER_DEFINED) else None
+        return token if named or attributes & (_CONTROL | _USER_DEFINED) else None

@@ -109,6 +109,16 @@ def test_bos_and_eos_are_what_the_model_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
+def test_what_a_file_names_is_eos_whatever_it_says_of_that_token(tmp_path: Path) -> None:
+    """Old files tell no token from another: all are normal."""
+    model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(bos="$", eos="~")), LlamaOptions())
+    vocabulary = model.vocabulary
+    assert (vocabulary.bos, vocabulary.eos) == ("$", "~")
+    assert vocabulary.control["~"] in vocabulary.ends
+    model.close()
+
+
+@pytest.mark.engine
 def test_user_defined_tokens_that_frame_messages_count_as_control_tokens(tmp_path: Path) -> None:
     tags = ("[INST]", "[/INST]", "<|user|>", "<b>", "<tool_call>", " friend")
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(tags=tags)), LlamaOptions())

@@ -30,7 +30,7 @@ WORDS = (
     *("## Lore\n- The market.\n## Player\nhello", "# User:", "## User: x", "###", "### The harbor", "Response: no"),
     *("[think] <thinking> <thought>",),
     *("[system] [user] [tool calls]", "[instance]", "inst", "sys", "turn|>", "<|turn", "<bosun>", "<salt>"),
-    *(*TEXT_TAGS, '<tool_call>{"name": "stock", "arguments": {"item": "ale"}}</tool_call>'),
+    *(*sorted(TEXT_TAGS), '<tool_call>{"name": "stock", "arguments": {"item": "ale"}}</tool_call>'),
 )  # fmt: skip
 
 
