@@ -1,10 +1,12 @@
 """What a model writes, taken apart while it is being written: words to speak, and tool calls where they stand.
 
-    bytes of tokens -> characters (a letter may span tokens) -> words | <tool_call>JSON</tool_call> | stop string
+    bytes of tokens -> characters (a letter may span tokens)
+        -> words | <think>thoughts</think> | <tool_call>JSON</tool_call> | stop string
 
 Words are passed on at once, except for an end that may yet turn out to be the beginning of a tag or of a stop string.
 A call is passed on when its closing tag has come. What is between the tags and is no valid call is reported, not
-spoken and not raised: the reply goes on. White space before the first word is dropped.
+spoken and not raised: the reply goes on. Thoughts are passed over, with the tags and stop strings in them; within a
+call nothing is a thought. White space before the first word is dropped.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 from mythicd.engines import InlineCall, TextDelta
 from mythicd.llm.grammar import CLOSE, OPEN
 from mythicd.llm.schema import Tool, misfit
+from mythicd.llm.thoughts import CLOSINGS, OPENINGS, Thoughts, begun_mark
 
 MAX_CALL = 16_384
 """Characters between the tags, beyond which a call is given up."""
@@ -38,13 +41,15 @@ ReplyPart = TextDelta | InlineCall | BadCall
 class ReplyParser:
     """Takes apart one reply."""
 
-    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> None:
+    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
+        """With `thinking` the reply begins inside a thought."""
+        self.thoughts = Thoughts(thinking)
         self._tools = {tool.name: tool for tool in tools}
-        self._marks = (OPEN, CLOSE, *(text for text in stop if text))
+        self._marks = (OPEN, CLOSE, *OPENINGS, *CLOSINGS, *(text for text in stop if text))
         self._may_begin = re.compile("[" + "".join(sorted({re.escape(mark[0]) for mark in self._marks})) + "]")
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
-        """Outside a call: text that may begin a tag or stop string. Inside: the call so far."""
+        """Outside a call: text that may begin a tag or stop string. Inside: the call so far, whatever it holds."""
         self._spoke = False
         self._after_space = False
         self._after_silence = False
@@ -70,6 +75,11 @@ class ReplyParser:
         """Forget what was written behind the opening tag: the call begins afresh with the next bytes."""
         self._held = ""
 
+    def disown_thought(self) -> list[ReplyPart]:
+        """The thought that the reply began in was none: return what of it can be passed on now."""
+        self._held = self.thoughts.disown() + self._held
+        return self._take("")
+
     def finish(self) -> list[ReplyPart]:
         """No more comes: return what was held back."""
         if self.stopped:
@@ -77,7 +87,7 @@ class ReplyParser:
         parts = self._take(self._decoder.decode(b"", final=True))
         if self.in_call:
             parts.append(BadCall("the reply ended before its closing tag"))
-        else:
+        elif not self.thoughts.inside:
             parts += self._say(self._held)
         self._held, self.in_call = "", False
         return parts
@@ -86,6 +96,10 @@ class ReplyParser:
         parts: list[ReplyPart] = []
         self._held += text
         while not self.stopped:
+            if self.thoughts.inside:
+                self._held = self.thoughts.pass_over(self._held)
+                if self.thoughts.inside:
+                    break
             if self.in_call:
                 body, tag, after = self._held.partition(CLOSE)
                 if not tag:
@@ -102,13 +116,15 @@ class ReplyParser:
                 break
             place, mark = self._first_mark()
             if mark is None:
-                keep = self._possible_mark()
+                keep = begun_mark(self._held, self._marks)
                 parts += self._say(self._held[: len(self._held) - keep])
                 self._held = self._held[len(self._held) - keep :]
                 break
             parts += self._say(self._held[:place])
             self._held = self._held[place + len(mark) :]
-            if mark == OPEN:
+            if mark in OPENINGS or mark in CLOSINGS:
+                self.thoughts.tag(mark)
+            elif mark == OPEN:
                 self.in_call = True
             elif mark != CLOSE:  # a closing tag that closes nothing is left out
                 self._held, self.stopped = "", True
@@ -117,15 +133,6 @@ class ReplyParser:
     def _first_mark(self) -> tuple[int, str | None]:
         found = [(place, mark) for mark in self._marks if (place := self._held.find(mark)) >= 0]
         return min(found, key=lambda each: (each[0], -len(each[1])), default=(0, None))
-
-    def _possible_mark(self) -> int:
-        """Return how many characters at the end may be the beginning of a mark."""
-        longest = max(len(mark) for mark in self._marks) - 1
-        for length in range(min(longest, len(self._held)), 0, -1):
-            tail = self._held[-length:]
-            if any(mark.startswith(tail) for mark in self._marks):
-                return length
-        return 0
 
     def _say(self, text: str) -> list[ReplyPart]:
         if not self._spoke:

@@ -42,6 +42,11 @@ _LESS_THOUGHT = (
     " {chat_template_kwargs: {enable_thinking: false}} or {reasoning_effort: low}."
 )
 
+_REASONING_PARSER = (
+    "Start the server with its reasoning parser (vLLM, SGLang: --reasoning-parser; llama-server: --reasoning-format),"
+    " or switch thinking off: for many models llm.server.extra: {chat_template_kwargs: {enable_thinking: false}}."
+)
+
 
 class OpenAiLlm:
     """One model on an OpenAI-compatible server, which speaks for many characters. Implements `Llm`.
@@ -61,6 +66,9 @@ class OpenAiLlm:
         self._places = Places(options.max_speakers, self._importance, self.figures)
         self._model = ServedModel("", "")
         self._dialect = Dialect()
+        self._thinks_first = False
+        """Whether replies begin inside a thought that the chat template has opened, and the server does not know."""
+        self._told_of_thoughts = False
 
     async def start(self) -> None:
         """See that the server is there and has the model.
@@ -105,7 +113,8 @@ class OpenAiLlm:
         asked = now()
         with self._counted():
             _check_sampling(request)
-            reply = ServerReply([read_tool(spec) for spec in request.tools], request.sampling.stop)
+            tools = [read_tool(spec) for spec in request.tools]
+            reply = ServerReply(tools, request.sampling.stop, thinking=self._thinks_first)
             try:
                 async with self._stream(request, asked) as stream:
                     answering = False
@@ -124,6 +133,7 @@ class OpenAiLlm:
                     )
             finally:
                 self._add_up(reply)
+                self._learn(reply)
         # From here on it is written whole, even if nobody wants to hear of all its calls.
         for part in rest:
             yield part
@@ -193,6 +203,20 @@ class OpenAiLlm:
         self.figures.tokens_written += reply.written
         self.figures.tokens_reused += reply.usage.cached_tokens
         self.figures.tokens_new += reply.usage.prompt_tokens - reply.usage.cached_tokens
+
+    def _learn(self, reply: ServerReply) -> None:
+        """Remember where the model's words begin, which a server that does not know how it thinks does not tell."""
+        if reply.spoke_at_once:
+            self._thinks_first = False
+        elif reply.began_in_thought:
+            self._thinks_first = True
+            if not self._told_of_thoughts:
+                self._told_of_thoughts = True
+                logger.warning(
+                    "The language model's server takes %s's thoughts for words, and some have been spoken. %s",
+                    self._model.name,
+                    _REASONING_PARSER,
+                )
 
     def _importance(self, npc_id: str) -> int:
         """Whom the player speaks to goes before whom it sees, and these before the others."""

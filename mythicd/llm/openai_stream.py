@@ -2,8 +2,9 @@
 
     bytes -> events -> chunks (openai_events.py) -> words | thoughts | pieces of calls | why it ended | figures
 
-- Words are passed on at once. `<think> … </think>` among them, and whatever a server tells apart as reasoning, is
-  thought and not spoken.
+- Words are passed on at once. Thoughts among them (thoughts.py), and whatever a server tells apart as reasoning, are
+  not spoken. A server that does not know how its model thinks may leave `thoughts</think>words`, if its chat template
+  has opened the thought: whoever has seen that says so of the next reply (`thinking`).
 - A call comes in pieces: its name first, then its arguments' JSON a few letters at a time. Pieces belong together by
   `index`; Ollama gives every call the index 0 (ollama/ollama#15457), so a new `id` begins a new call too. A server that
   does not know its model's way of calling leaves `<tool_call>` in the words: those are understood as well.
@@ -28,46 +29,6 @@ from mythicd.llm.schema import Tool, misfit
 MAX_CALLS = 16
 """Calls in one reply; more are dropped."""
 
-_THOUGHT = ("<think>", "</think>")
-
-
-class Thoughts:
-    """Takes a model's thoughts out of its words."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        """What may be the beginning of a tag."""
-        self._inside = False
-        self.any = False
-        """Whether there were any."""
-
-    def add(self, text: str) -> str:
-        """Take a piece of text, cut anywhere; return what of it is words. A closing tag that closes nothing goes."""
-        words = []
-        text = self._held + text
-        while True:
-            found = [(place, tag) for tag in _THOUGHT if (place := text.find(tag)) >= 0]
-            place, tag = min(found, default=(len(text) - _begun_tag(text), ""))
-            if not self._inside:
-                words.append(text[:place])
-            text = text[place + len(tag) :]
-            if not tag:
-                self._held = text
-                return "".join(words)
-            self._inside = tag == _THOUGHT[0]
-            self.any = True
-
-    def finish(self) -> str:
-        """No more comes: return what was held back."""
-        held, self._held = self._held, ""
-        return "" if self._inside else held
-
-
-def _begun_tag(text: str) -> int:
-    """Return how many characters at the end may be the beginning of a tag."""
-    lengths = range(min(len(_THOUGHT[1]) - 1, len(text)), 0, -1)
-    return next((length for length in lengths if any(tag.startswith(text[-length:]) for tag in _THOUGHT)), 0)
-
 
 class _Draft:
     """A call that is being written."""
@@ -90,12 +51,14 @@ class _Draft:
 class ServerReply:
     """Takes apart one reply."""
 
-    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> None:
-        """`stop` is kept here too, for servers that do not heed it."""
+    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
+        """`stop` is kept here too, for servers that do not heed it.
+
+        With `thinking` it is taken to begin inside a thought. If it is whole and that has not ended, it was none.
+        """
         self._tools = {tool.name: tool for tool in tools}
         self._events = Events()
-        self._thoughts = Thoughts()
-        self._parser = ReplyParser(tools, stop)
+        self._parser = ReplyParser(tools, stop, thinking=thinking)
         self._behind: list[InlineCall | BadCall] = []
         """Calls that stood among the words."""
         self._drafts: list[_Draft] = []
@@ -108,6 +71,8 @@ class ServerReply:
         """Why it ended, as soon as that is known: then only figures are to come."""
         self.done = False
         """Whether nothing more is to come."""
+        self.spoke_at_once = False
+        """Whether it was taken to begin inside a thought and did not."""
 
     @property
     def answering(self) -> bool:
@@ -117,7 +82,12 @@ class ServerReply:
     @property
     def reasoned(self) -> bool:
         """Whether there were thoughts."""
-        return self._reasoned or self._thoughts.any
+        return self._reasoned or self._parser.thoughts.any
+
+    @property
+    def began_in_thought(self) -> bool:
+        """Whether it began inside a thought of which nobody had told: what stood before its end has been spoken."""
+        return self._parser.thoughts.closed_nothing and not self._reasoned
 
     @property
     def usage(self) -> Usage:
@@ -146,7 +116,9 @@ class ServerReply:
                 "The language model's server broke the reply off.", remedy="Try again; its own log tells why."
             )
         parts += self._prefilled(0)
-        parts += self._words(self._thoughts.finish())
+        if self._parser.thoughts.in_first and (self.reason == "stop" or self._reasoned):
+            self.spoke_at_once = True
+            parts += self._sift(self._parser.disown_thought())
         return parts + self._sift(self._parser.finish())
 
     def calls(self) -> list[InlineCall | BadCall]:
@@ -186,7 +158,7 @@ class ServerReply:
         for piece in delta.tool_calls or ():
             self._draft(piece)
         if delta.content:
-            parts += self._words(self._thoughts.add(delta.content))
+            parts += self._words(delta.content)
         if self._parser.stopped:
             self.reason, self.done = "stop", True
         return parts

@@ -40,6 +40,11 @@ class PromptTokens:
         self._tokenise = lru_cache(maxsize=REMEMBERED)(tokenise)
         self._bos = bos
 
+    @property
+    def opens_thought(self) -> bool:
+        """Whether what is written behind a prompt begins inside a thought."""
+        return self._template.opens_thought
+
     def whole(self, prompt: Prompt) -> Tokenised:
         """Return the tokens of a prompt after which the model writes. Raises ModelError."""
         return self._tokens(self._template.render(prompt))

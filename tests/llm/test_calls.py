@@ -6,14 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mythicd.engines import InlineCall, TextDelta, ToolSpec
 from mythicd.errors import ConfigError
 from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser, ReplyPart
-from mythicd.llm.grammar import call_grammar, rest_of_opening
+from mythicd.llm.grammar import CLOSE, OPEN, call_grammar, rest_of_opening
 from mythicd.llm.schema import Tool, misfit, read_tool
+from mythicd.llm.thoughts import CLOSINGS, OPENINGS
 
 WAYPOINT = ToolSpec(
     "set_waypoint",
@@ -78,6 +79,7 @@ def test_it_does_not_matter_where_the_text_is_cut(places: list[int]) -> None:
 
 @given(text=st.text(st.characters(codec="utf-8"), max_size=60), places=st.lists(st.integers(0, 60), max_size=20))
 def test_plain_words_come_through_whole(text: str, places: list[int]) -> None:
+    assume(not any(tag in text for tag in (OPEN, CLOSE, *OPENINGS, *CLOSINGS)))
     parts = parse(cuts(text.encode(), places))
     assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == text.lstrip()
 
@@ -149,6 +151,69 @@ def test_a_stop_string_ends_the_reply(places: list[int]) -> None:
 
 def test_a_stop_string_within_a_call_is_part_of_the_call() -> None:
     assert parse([CALL.encode()], stop=("market",)) == [InlineCall("set_waypoint", {"place": "market"})]
+
+
+# --- thoughts --------------------------------------------------------------------------------------------------------
+
+
+@given(places=st.lists(st.integers(0, 300), max_size=40))
+@pytest.mark.parametrize(("begin", "end"), [("<think>", "</think>"), ("[THINK]", "[/THINK]")])
+def test_thoughts_are_passed_over_with_all_that_is_in_them(places: list[int], begin: str, end: str) -> None:
+    text = f"{begin}Hm. END {CALL} 🍺 <{begin} é{end}\n\nAye. [1] {CALL}{begin}Ale?{end} So <b>be</b> it.{begin}And"
+    assert parse(cuts(text.encode(), places), stop=("END",)) == [
+        TextDelta("Aye. [1] "),
+        InlineCall("set_waypoint", {"place": "market"}),
+        TextDelta(" So <b>be</b> it."),
+    ]
+
+
+@given(text=st.text(st.sampled_from("ab<>/think"), max_size=60), places=st.lists(st.integers(0, 60), max_size=20))
+def test_thoughts_are_taken_out_wherever_they_stand(text: str, places: list[int]) -> None:
+    said, thinking, rest = "", False, text
+    while rest:
+        tag = next((tag for tag in ("<think>", "</think>") if rest.startswith(tag)), "")
+        if tag:
+            thinking = tag == "<think>"
+        elif not thinking:
+            said += rest[0]
+        rest = rest[len(tag) or 1 :]
+    parts = parse(cuts(text.encode(), places))
+    assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == said
+
+
+def test_within_a_call_nothing_is_a_thought() -> None:
+    body = '{"name": "set_waypoint", "arguments": {"place": "[THINK] <think>"}}'
+    assert parse([f"<tool_call>{body}</tool_call>".encode()]) == [
+        InlineCall("set_waypoint", {"place": "[THINK] <think>"})
+    ]
+    parser = ReplyParser(TOOLS)
+    parser.add(b"<tool_call>\n[")
+    assert parser.written == "\n["  # no end is held back from the grammar, which goes on behind it
+
+
+@given(places=st.lists(st.integers(0, 100), max_size=20))
+def test_a_reply_may_begin_inside_a_thought(places: list[int]) -> None:
+    parser = ReplyParser(TOOLS, ("END",), thinking=True)
+    text = "Hm. END <tool_call> é</think>\n\nZwölf.".encode()
+    parts = [part for chunk in cuts(text, places) for part in parser.add(chunk)] + parser.finish()
+    assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == "Zwölf."
+    assert parser.thoughts.any and not parser.thoughts.closed_nothing
+
+
+@given(places=st.lists(st.integers(0, 150), max_size=20))
+def test_a_thought_that_was_none_is_taken_for_words(places: list[int]) -> None:
+    parser = ReplyParser(TOOLS, ("END",), thinking=True)
+    parts = [part for chunk in cuts(f" Zwölf. {CALL} Aye.END no </thi".encode(), places) for part in parser.add(chunk)]
+    assert parts == []
+    parts = parser.disown_thought() + parser.finish()
+    assert parts == [TextDelta("Zwölf. "), InlineCall("set_waypoint", {"place": "market"}), TextDelta(" Aye.")]
+    assert not parser.thoughts.any
+
+
+def test_it_is_told_that_a_closing_tag_closed_nothing() -> None:
+    parser = ReplyParser()
+    assert parser.add(b"Hm.</think>Aye.") == [TextDelta("Hm."), TextDelta("Aye.")]
+    assert parser.thoughts.closed_nothing
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------

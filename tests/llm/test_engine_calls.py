@@ -32,6 +32,7 @@ from mythicd.llm.llama import LlamaOptions, Model
 from mythicd.llm.sampling import Sampler
 from mythicd.llm.schema import misfit, read_tool
 from mythicd.llm.vocabulary import Vocabulary
+from mythicd.llm.writing import Writer
 
 pytestmark = pytest.mark.engine
 
@@ -94,6 +95,29 @@ async def test_a_call_that_runs_out_of_tokens_is_dropped_not_spoken(
         if dropped:
             break
     assert dropped
+
+
+async def test_a_model_whose_template_opens_a_thought_is_silent_until_it_has_ended(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    header = "<|im_start|>assistant\\n"
+    thinking = tiny_gguf.Tiny(template=tiny_gguf.CHATML.replace(header, header + "<think>\\n"))
+    assert thinking.template != tiny_gguf.CHATML
+    engine = await start(tiny_gguf.write(tmp_path / "thinking.gguf", thinking))
+    events = await read(engine, request("marla", ask(MARLA, "hi"), Sampling(temperature=0, max_tokens=12)))
+    assert words(events) == "" and isinstance(events[-1], Finished)
+    assert "thought for all its 12 tokens" in caplog.text and "llm.max_tokens" in caplog.text
+
+
+def test_a_thought_of_the_models_own_is_not_spoken(vocabulary: Vocabulary, caplog: pytest.LogCaptureFixture) -> None:
+    plain = Sampling(temperature=0, repeat_penalty=1)
+    for text, said in (("<think>Hm. <tool_call>{ </think>\n\nAye.", "Aye."), ("<think>Hm. Ale? What", "")):
+        tokens = vocabulary.tokenise(text)
+        writer = Writer(vocabulary, [read_tool(WAVE)], plain, len(tokens), ())
+        parts = [part for token in tokens for part in writer.write(Wish(vocabulary.size, token), 0)]  # type: ignore[arg-type]
+        writer.close()
+        assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == said and writer.over == "length"
+        assert ("said nothing" in caplog.text) is (not said)
 
 
 class Wish:

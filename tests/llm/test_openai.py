@@ -244,6 +244,39 @@ async def test_thinking_does_not_count_as_an_answer(engine: OpenAiLlm, server: S
     assert sum(engine.figures.ttft.counts) == 0
 
 
+async def test_thoughts_that_the_server_takes_for_words_are_spoken_once(
+    engine: OpenAiLlm, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    mixed = stream(chunk("Hm, ale."), chunk("</think>"), chunk("\n\nAye."), chunk(end="stop"), DONE)
+    cut_off = stream(chunk("Hm, "), chunk(end="length"), DONE)
+    plain_words = stream(chunk("At once."), chunk(end="stop"), DONE)
+    server.script = [mixed, mixed, cut_off, plain_words, plain_words, mixed, mixed]
+    assert words(await read(engine)) == "Hm, ale.\n\nAye."
+    assert "--reasoning-parser" in caplog.text and "enable_thinking" in caplog.text and "ale" not in caplog.text
+    assert words(await read(engine)) == "Aye."
+    assert "thought for all" in (await complaint(engine)).what
+    first = await read(engine)  # the model thinks no more: nothing can tell before it is whole
+    assert words(first) == "At once." and isinstance(first[-1], Finished)
+    events = await read(engine)
+    assert words(events) == "At once."
+    assert not engine._thinks_first
+    await read(engine)
+    assert words(await read(engine)) == "Aye."
+    assert caplog.text.count("--reasoning-parser") == 1
+
+
+async def test_a_cancelled_reply_tells_where_the_words_begin_too(engine: OpenAiLlm, server: ScriptedServer) -> None:
+    server.script = [
+        stream(chunk("Hm."), chunk("</think>Aye."), asyncio.Event()),
+        stream(chunk("Hm.</think>So."), DONE),
+    ]
+    async with aclosing(engine.generate(HELLO)) as events:
+        async for event in events:
+            if event == TextDelta("Aye."):
+                break
+    assert words(await read(engine)) == "So."
+
+
 # --- patience and places ---------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from mythicd.engines import InlineCall, PrefillDone, TextDelta, ToolSpec
 from mythicd.errors import Busy, ConfigError, EngineError, MythicError
 from mythicd.llm.calls import MAX_CALL, BadCall
 from mythicd.llm.openai_events import MAX_EVENT, Events
-from mythicd.llm.openai_stream import MAX_CALLS, ServerReply, Thoughts
+from mythicd.llm.openai_stream import MAX_CALLS, ServerReply
 from mythicd.llm.schema import read_tool
 
 TOOLS = (
@@ -126,27 +126,31 @@ def test_it_does_not_matter_where_a_reply_is_cut(places: list[int]) -> None:
     assert whole(*cut(data, places)) == ("Zwölf  señor 🍺 <tool_box>", [InlineCall("go", {"place": "é"})])
 
 
-@given(text=st.text(st.sampled_from("ab<>/think "), max_size=60), places=st.lists(st.integers(0, 60), max_size=20))
-def test_thoughts_are_taken_out_wherever_they_stand(text: str, places: list[int]) -> None:
-    words, thinking, rest = "", False, text
-    while rest:
-        tag = next((tag for tag in ("<think>", "</think>") if rest.startswith(tag)), "")
-        if tag:
-            thinking = tag == "<think>"
-        elif not thinking:
-            words += rest[0]
-        rest = rest[len(tag) or 1 :]
-    thoughts = Thoughts()
-    pieces = [part.decode() for part in cut(text.encode(), places)]
-    assert "".join(map(thoughts.add, pieces)) + thoughts.finish() == words
-
-
 def test_what_a_server_tells_apart_as_reasoning_is_not_spoken() -> None:
     for name in ("reasoning_content", "reasoning"):
         reply = ServerReply()
         assert reply.add(chunk(**{name: "Hm."})) == [PrefillDone(0)]
         assert reply.reasoned and not reply.answering
         assert reply.add(chunk("Aye.")) == [TextDelta("Aye.")]
+
+
+def test_a_reply_taken_to_begin_in_a_thought_says_its_words_in_the_end_if_it_did_not() -> None:
+    for end, said in (("stop", "Aye. So."), ("length", "")):
+        reply = ServerReply(thinking=True)
+        assert reply.add(chunk("Aye. ") + chunk("So.")) == [PrefillDone(0)]
+        assert reply.reasoned and not reply.answering
+        reply.add(chunk(end=end) + DONE)
+        assert "".join(part.text for part in reply.end() if isinstance(part, TextDelta)) == said
+        assert reply.spoke_at_once is reply.answering is (end == "stop") and reply.reasoned is (end != "stop")
+
+
+def test_a_server_that_tells_thoughts_apart_leaves_none_among_the_words() -> None:
+    reply = ServerReply(thinking=True)
+    reply.add(chunk(reasoning="Hm.") + chunk("Aye.") + chunk(end="length"))
+    assert reply.end() == [TextDelta("Aye.")] and reply.spoke_at_once
+    leaking = ServerReply()
+    leaking.add(chunk(reasoning="Hm.") + chunk("</think>Aye.") + chunk(end="stop"))
+    assert not leaking.began_in_thought
 
 
 def test_a_stop_string_ends_it_even_where_the_server_does_not_know_it() -> None:

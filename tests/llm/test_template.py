@@ -254,3 +254,21 @@ def test_content_that_hides_the_cut_costs_the_cut_and_nothing_else() -> None:
     assert "world" not in [segment.part for segment in segments]
     assert text(segments) == template._raw(template._conversation(prompt)[0], header=True)
     assert commonprefix([text(segments), text(template.render_front(prompt))])
+
+
+@pytest.mark.parametrize(
+    ("opened", "expected"),
+    [
+        ("", False),
+        ("<think>\\n", True),
+        ("[THINK]", True),
+        ("<think>\\n\\n</think>\\n\\n", False),
+        ("<think>no", False),
+    ],
+)
+def test_a_header_may_begin_a_thought(opened: str, expected: bool) -> None:
+    source = CHATML.replace("assistant\\n' }}{% endif", f"assistant\\n{opened}' }}}}{{% endif")
+    assert source != CHATML or not opened
+    for form in (source, GEMMA.replace("<start_of_turn>model\\n", f"<start_of_turn>model\\n{opened}")):
+        assert ChatTemplate(form, eos="<|im_end|>", markers=CHATML_MARKERS).opens_thought is expected
+    assert not ChatTemplate(None).opens_thought
