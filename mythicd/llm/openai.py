@@ -7,7 +7,8 @@ The server keeps the KV cache and decides what runs next; nothing can be evaluat
 here is how many requests it is given at once, and which come first.
 
 **Patience** runs from the request to the first word or call: waiting for a place here, waiting for the server, and
-thinking all count, since the player hears nothing. From then on the server may be silent for `STALL_S` at most.
+thinking all count, since the player hears nothing. From then on the server may be silent for `STALL_S` at most. What it
+sends only to keep the connection open is silence too.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from mythicd.llm.schema import read_tool
 logger = logging.getLogger(__name__)
 
 STALL_S = 30.0
-"""Longest silence of the server in the middle of a reply."""
+"""Longest time between two chunks in the middle of a reply."""
 
 TAIL_S = 2.0
-"""Longest wait for the figures behind a reply."""
+"""Longest wait for the figures behind a reply, counted from its end."""
 
 _LESS_THOUGHT = (
     "Raise llm.max_tokens, or have it think less: for many models llm.server.extra:"
@@ -118,13 +119,15 @@ class OpenAiLlm:
             try:
                 async with self._stream(request, asked) as stream:
                     answering = False
-                    while not reply.done and (chunk := await _read(stream, reply, asked + request.patience_s)):
+                    silence = _Silence(reply, asked + request.patience_s)
+                    while not reply.done and (chunk := await _read(stream, reply, silence)):
                         parts = reply.add(chunk)
                         if reply.answering and not answering:
                             answering = True
                             self.figures.ttft.observe(now() - asked)
                         for part in parts:
                             yield part
+                        silence.note()
                 rest = reply.end()
                 if reply.reasoned and reply.reason == "length" and not reply.answering:
                     most = request.sampling.max_tokens
@@ -224,18 +227,36 @@ class OpenAiLlm:
         return 2 * focus.mic + focus.on_screen
 
 
-async def _read(stream: Stream, reply: ServerReply, patience_ends: float) -> bytes:
-    """Return what comes next; nothing at the end. How long that may take depends on how far the reply is."""
-    now = asyncio.get_running_loop().time()
-    if reply.reason is not None:
-        deadline = now + TAIL_S
-    else:
-        deadline = now + STALL_S if reply.answering else patience_ends
+class _Silence:
+    """How long the server may be silent; that depends on how far the reply is."""
+
+    def __init__(self, reply: ServerReply, patience_ends: float) -> None:
+        """All times are the event loop's."""
+        self._reply = reply
+        self._chunks = 0
+        self._whole = False
+        self.ends = patience_ends
+        """Until when something must come."""
+
+    def note(self) -> None:
+        """Take note of what has come and was passed on: the time that its reader took is not the server's."""
+        reply, now = self._reply, asyncio.get_running_loop().time()
+        if reply.reason is not None:
+            if not self._whole:  # once: what is still to come is not waited for again and again
+                self._whole, self.ends = True, now + TAIL_S
+        elif reply.answering and reply.chunks > self._chunks:
+            self._chunks, self.ends = reply.chunks, now + STALL_S
+
+
+async def _read(stream: Stream, reply: ServerReply, silence: _Silence) -> bytes:
+    """Return what comes next; nothing at the end, or when what would come behind the end of the reply is lost."""
     try:
-        return await stream.read(deadline)
-    except TimeoutError:
+        return await stream.read(silence.ends)
+    except (TimeoutError, MythicError) as error:
         if reply.reason is not None:
             return b""
+        if isinstance(error, MythicError):
+            raise
         if not reply.answering:
             raise _too_slow("is still thinking" if reply.reasoned else "has not come to a word") from None
         raise EngineError(

@@ -51,24 +51,32 @@ class Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class Details(msgspec.Struct):
-    """Of the tokens of a prompt."""
-
-    cached_tokens: int | None = None
-
-
 class Usage(msgspec.Struct):
-    """What the server counted; zeros where it counts nothing."""
+    """What the server counted. Whatever it is that it tells, a reply does not fail for it."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int | None = None
-    prompt_tokens_details: Details | None = None
+    told_prompt: Any = msgspec.field(default=None, name="prompt_tokens")
+    told_completion: Any = msgspec.field(default=None, name="completion_tokens")
+    details: Any = msgspec.field(default=None, name="prompt_tokens_details")
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt; 0 where it does not tell."""
+        return _count(self.told_prompt) or 0
 
     @property
     def cached_tokens(self) -> int:
         """Tokens of the prompt that it had evaluated before; 0 where it does not tell."""
-        told = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
-        return min(told or 0, self.prompt_tokens)
+        told = self.details.get("cached_tokens") if isinstance(self.details, dict) else None
+        return min(_count(told) or 0, self.prompt_tokens)
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Tokens written; None where it does not tell."""
+        return _count(self.told_completion)
+
+
+def _count(told: Any) -> int | None:
+    return max(0, told) if isinstance(told, int) and not isinstance(told, bool) else None
 
 
 class Progress(msgspec.Struct):

@@ -10,7 +10,8 @@
   does not know its model's way of calling leaves `<tool_call>` in the words: those are understood as well.
 - All calls are passed on behind the words. One that is no JSON, or does not fit its tool, is reported and dropped.
 
-A reply is whole when the server has told why it ended; a stream that ends before that was cut.
+A reply is whole when the server has told why it ended; a stream that ends before that was cut. Behind that come only
+figures, and whatever goes wrong with them is the end, and no error.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mythicd.engines import InlineCall, PrefillDone, TextDelta
-from mythicd.errors import EngineError
+from mythicd.errors import EngineError, MythicError
 from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser
 from mythicd.llm.openai_events import CallDelta, Delta, Events, Usage, decode
 from mythicd.llm.openai_refusals import broken_off
@@ -62,6 +63,8 @@ class ServerReply:
         self._behind: list[InlineCall | BadCall] = []
         """Calls that stood among the words."""
         self._drafts: list[_Draft] = []
+        self.chunks = 0
+        """Events that have come, other than such as only show that the server is there."""
         self._deltas = 0
         self._usage: Usage | None = None
         self._told_prefill = False
@@ -104,13 +107,22 @@ class ServerReply:
         """Take bytes as they came; return the words they completed, and before the first of all, PrefillDone.
 
         PrefillDone comes with the first thing written and knows no figure (0), unless the server tells of its progress.
-        Raises EngineError when they are not what such a server sends, and what `broken_off` makes of an error in them.
+        Raises EngineError when they are not what such a server sends, and what `broken_off` makes of an error in them;
+        nothing once it is known why the reply ended.
         """
-        return [part for event in self._events.add(chunk) for part in self._take(event)]
+        parts: list[PrefillDone | TextDelta] = []
+        try:
+            for event in self._events.add(chunk):
+                parts += self._take(event)
+        except MythicError:
+            if self.reason is None:
+                raise
+            self.done = True
+        return parts
 
     def end(self) -> list[PrefillDone | TextDelta]:
         """No more comes: return the words that were held back. Raises EngineError when the stream was cut."""
-        parts = [part for event in self._events.finish() for part in self._take(event)]
+        parts = self._last_event()
         if self.reason is None:
             raise EngineError(
                 "The language model's server broke the reply off.", remedy="Try again; its own log tells why."
@@ -126,10 +138,20 @@ class ServerReply:
         calls = [*self._behind, *map(self._call, self._drafts)]
         return calls if len(calls) <= MAX_CALLS else [*calls[:MAX_CALLS], BadCall(f"there are more than {MAX_CALLS}")]
 
+    def _last_event(self) -> list[PrefillDone | TextDelta]:
+        """Take the event that was not closed, if there is one."""
+        try:
+            return [part for event in self._events.finish() for part in self._take(event)]
+        except MythicError:
+            if self.reason is None:
+                raise
+            return []
+
     def _take(self, event: bytes) -> list[PrefillDone | TextDelta]:
         if self.done:
             return []
         chunk = decode(event)
+        self.chunks += 1
         if chunk is None:
             self.done = True
             self.reason = self.reason or "stop"

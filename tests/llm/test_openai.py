@@ -204,6 +204,25 @@ async def test_the_figures_behind_a_reply_are_not_waited_for_long(
     assert (await read(engine))[1:] == [TextDelta("Aye."), Finished("stop", 0, 0, 1)]
 
 
+async def test_a_connection_that_breaks_behind_the_end_costs_nothing(engine: OpenAiLlm, server: ScriptedServer) -> None:
+    wave = piece(0, "a", "wave", "{}")
+    server.script = [stream(chunk("Aye."), wave, chunk(end="tool_calls"), 0.02, cut=True)]
+    events = await read(engine, request("marla", ask(MARLA, "hello"), tools=(WAVE,)))
+    assert events[1:] == [TextDelta("Aye."), InlineCall("wave", {}), Finished("stop", 0, 0, 2)]
+    assert (engine.figures.replies, engine.figures.failed) == (1, 0)
+
+
+async def test_signs_of_life_are_no_figures(
+    engine: OpenAiLlm, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "TAIL_S", 0.1)
+    alive: list[bytes | float] = [b": ping\n\n", 0.02]
+    for figures in ([], [usage(9, 3)] * 2):
+        server.script = [stream(chunk("Aye."), chunk(end="stop"), *figures, *alive * 1000)]
+        async with asyncio.timeout(5):
+            assert words(await read(engine)) == "Aye."
+
+
 async def test_a_key_goes_along_and_is_found_in_the_environment(server: ScriptedServer) -> None:
     llm = OpenAiLlm(OpenAiOptions(server.url, api_key_env="TAVERN_KEY"), {"TAVERN_KEY": " open-sesame\n"})
     await llm.start()
@@ -304,6 +323,32 @@ async def test_silence_in_the_middle_is_an_error(
     server.script = [stream(chunk("Aye"), 60.0)]
     error = await complaint(engine)
     assert isinstance(error, EngineError) and error.retryable and "silent" in error.what
+
+
+async def test_signs_of_life_are_silence(
+    engine: OpenAiLlm, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "STALL_S", 0.1)
+    alive: list[bytes | float] = [b": ping\n\n", 0.02]
+    server.script = [stream(chunk("Aye"), *alive * 1000)]
+    async with asyncio.timeout(5):
+        assert "silent" in (await complaint(engine)).what
+
+
+async def test_the_time_that_a_reader_takes_is_not_the_servers(
+    engine: OpenAiLlm, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "STALL_S", 0.2)
+    go_on = asyncio.Event()
+    server.script = [stream(chunk("Aye"), b": ping\n\n", go_on, chunk("."), chunk(end="stop"), DONE)]
+    said = ""
+    async with aclosing(engine.generate(HELLO)) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                said += event.text
+                await asyncio.sleep(0.3)
+                asyncio.get_running_loop().call_later(0.05, go_on.set)
+    assert said == "Aye."
 
 
 async def test_who_waits_for_a_place_is_told_busy_in_time(engine: OpenAiLlm, server: ScriptedServer) -> None:

@@ -224,6 +224,45 @@ def test_calls_without_end_are_dropped() -> None:
     assert len(calls) == MAX_CALLS + 1 and isinstance(calls[-1], BadCall)
 
 
+# --- behind the end --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"data: {nonsense\n\n",
+        b"data: {nonsense",
+        b"x" * MAX_EVENT,
+        b'data: {"error": {"message": "slot lost", "code": 500}}\n\n',
+        b'data: {"choices": 3}\n\n',
+        b'data: {"usage": 7}\n\n',
+    ],
+    ids=["no JSON", "no JSON, cut", "endless", "error", "no choices", "no usage"],
+)
+def test_whatever_comes_behind_the_end_is_only_the_end(behind: bytes) -> None:
+    data = chunk("Aye.") + piece(0, "a", "go", '{"place": "x"}') + chunk(end="stop") + behind
+    for size in (1, 100, 1 << 16) if len(data) < MAX_EVENT else (1 << 16,):  # no socket gives more at once
+        assert whole(*cut(data, list(range(0, len(data), size)))) == ("Aye.", [InlineCall("go", {"place": "x"})])
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"prompt_tokens": None, "completion_tokens": None, "prompt_tokens_details": None}, (0, 0, 1)),
+        ({"prompt_tokens": -9, "completion_tokens": -1, "prompt_tokens_details": {"cached_tokens": -3}}, (0, 0, 0)),
+        ({"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": None}}, (9, 0, 4)),
+        ({"prompt_tokens": "many", "completion_tokens": [], "prompt_tokens_details": 3}, (0, 0, 1)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 12}}, (9, 9, 1)),
+    ],
+)
+def test_odd_figures_cost_no_words(told: dict[str, Any], expected: tuple[int, int, int]) -> None:
+    figures = f"data: {json.dumps({'choices': [], 'usage': told})}\n\n".encode()
+    for events in (chunk("Aye.") + figures + chunk(end="stop"), chunk("Aye.") + chunk(end="stop") + figures + DONE):
+        reply = ServerReply()
+        assert TextDelta("Aye.") in reply.add(events) and reply.reason == "stop"
+        assert (reply.usage.prompt_tokens, reply.usage.cached_tokens, reply.written) == expected
+
+
 # --- what is no reply ------------------------------------------------------------------------------------------------
 
 
