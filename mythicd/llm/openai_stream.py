@@ -6,8 +6,9 @@
   not spoken. A server that does not know how its model thinks may leave `thoughts</think>words`, if its chat template
   has opened the thought: whoever has seen that says so of the next reply (`thinking`).
 - A call comes in pieces: its name first, then its arguments' JSON a few letters at a time. Pieces belong together by
-  `index`; Ollama gives every call the index 0 (ollama/ollama#15457), so a new `id` begins a new call too. A server that
-  does not know its model's way of calling leaves `<tool_call>` in the words: those are understood as well.
+  `index`; Ollama gives every call the index 0 (ollama/ollama#15457), so a new `id` begins a new call too, and where
+  there are no ids, a name behind a call that is whole. A server that does not know its model's way of calling leaves
+  `<tool_call>` in the words: those are understood as well.
 - All calls are passed on behind the words. One that is no JSON, or does not fit its tool, is reported and dropped.
 
 A reply is whole when the server has told why it ended; a stream that ends before that was cut. Behind that come only
@@ -40,13 +41,35 @@ class _Draft:
         self.name = ""
         self.arguments = ""
 
+    def goes_on_with(self, piece: CallDelta) -> bool:
+        """Tell whether a piece of the same index belongs to this call."""
+        if piece.id and self.call_id:
+            return piece.id == self.call_id
+        name = piece.function.name if piece.function else None
+        if not (name and self.name):
+            return True
+        # Some servers repeat the name with each piece, so that alone begins no call.
+        return name == self.name and not (_text(piece).strip() and self._is_whole())
+
+    def _is_whole(self) -> bool:
+        try:
+            json.loads(self.arguments)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
     def add(self, piece: CallDelta) -> None:
         if piece.function is None:
             return
         self.name = self.name or piece.function.name or ""
-        arguments = piece.function.arguments
         if len(self.arguments) <= MAX_CALL:  # one that has grown beyond is dropped in the end
-            self.arguments += json.dumps(arguments) if isinstance(arguments, dict) else arguments or ""
+            self.arguments += _text(piece)
+
+
+def _text(piece: CallDelta) -> str:
+    """Return a piece of arguments as JSON text."""
+    arguments = piece.function.arguments if piece.function else None
+    return json.dumps(arguments) if isinstance(arguments, dict) else arguments or ""
 
 
 class ServerReply:
@@ -204,7 +227,7 @@ class ServerReply:
         """Add a piece to the call it belongs to."""
         known = [draft for draft in self._drafts if draft.index == piece.index]
         draft = known[-1] if known else None
-        if draft is None or (piece.id and draft.call_id and piece.id != draft.call_id):
+        if draft is None or not draft.goes_on_with(piece):
             draft = _Draft(piece)
             if len(self._drafts) <= MAX_CALLS:
                 self._drafts.append(draft)

@@ -183,10 +183,23 @@ def test_calls_come_in_pieces_and_behind_the_words() -> None:
         (piece(0, "a", "go", {"place": "x"}), piece(1, "b", "wave", {})),  # arguments as an object
         (piece(0, "a", "go", '{"place": '), piece(0, "a", None, '"x"}'), piece(1, "b", "wave", "")),  # the id again
         (piece(0, "a", "go"), piece(1, "b", "wave"), piece(0, None, None, ' {"place": "x"} ')),  # interleaved
+        (piece(0, None, "go", '{"place": "x"}'), piece(0, None, "wave", "{}")),  # one index and no ids
+        (piece(None, None, "go", '{"place": "x"}'), piece(None, None, "wave")),  # neither, and no arguments
+        (
+            piece(0, "a", "go", '{"pla'),
+            piece(0, None, "go", 'ce": "x"}'),
+            piece(0, None, "go", " \n"),
+            piece(1, "b", "wave"),
+        ),
     ],
 )
 def test_servers_differ_in_how_they_send_calls(events: tuple[bytes, ...]) -> None:
     assert whole(*events, chunk(end="tool_calls")) == ("", [InlineCall("go", {"place": "x"}), InlineCall("wave", {})])
+
+
+def test_a_name_behind_a_whole_call_begins_another_of_the_same_tool() -> None:
+    places = [piece(None, None, "go", json.dumps({"place": place})) for place in "xyz"]
+    assert whole(*places, chunk(end="stop"))[1] == [InlineCall("go", {"place": place}) for place in "xyz"]
 
 
 def test_calls_that_a_server_left_among_the_words_are_understood() -> None:
