@@ -14,13 +14,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mythicd.engines import InlineCall, TextDelta
 from mythicd.llm.grammar import CLOSE, OPEN
-from mythicd.llm.schema import Tool, misfit
+from mythicd.llm.schema import Misfit, Tool, fit
 from mythicd.llm.thoughts import CLOSINGS, OPENINGS, Thoughts, begun_mark
 
 MAX_CALL = 16_384
@@ -146,27 +146,35 @@ class ReplyParser:
 
     def _call(self, body: str) -> InlineCall | BadCall:
         try:
-            call = json.loads(body)
-        except (ValueError, RecursionError):
+            call = decode(body)
+        except ValueError:
             return BadCall("it is not JSON")
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
             return BadCall("it is no object with a name")
-        tool = self._tools.get(call["name"].strip())
-        if tool is None:
-            return BadCall("it names no tool of this turn")
-        arguments = _stripped(call.get("arguments", {}))
-        wrong = misfit(tool.arguments, arguments)
-        return BadCall(wrong) if wrong else InlineCall(tool.name, arguments)
+        return read_call(self._tools, call["name"], call.get("arguments"))
 
 
-def _stripped(value: Any) -> Any:
-    """Strip the strings in a JSON value: a model copies a word with the space that its token carries."""
-    match value:
-        case str():
-            return value.strip()
-        case list():
-            return [_stripped(item) for item in value]
-        case dict():
-            return {name: _stripped(item) for name, item in value.items()}
-        case _:
-            return value
+def read_call(tools: Mapping[str, Tool], name: str, arguments: Any) -> InlineCall | BadCall:
+    """Return the call of one of these tools, by its name, that was written with these arguments, decoded from JSON.
+
+    Some models write the arguments' JSON into a string once more; where there are none, an empty object is meant.
+    """
+    tool = tools.get(name.strip())
+    if tool is None:
+        return BadCall("it names no tool of this turn")
+    try:
+        if isinstance(arguments, str):
+            arguments = decode(arguments.strip() or "{}")
+        return InlineCall(tool.name, fit(tool.arguments, {} if arguments is None else arguments))
+    except Misfit as misfit:
+        return BadCall(str(misfit))
+    except ValueError:
+        return BadCall("its arguments are not JSON")
+
+
+def decode(text: str) -> Any:
+    """Return what is written here in JSON. Raises ValueError where it is none, or nested too deep to be meant."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None

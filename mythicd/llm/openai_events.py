@@ -21,8 +21,8 @@ class Function(msgspec.Struct):
     """What is called; in pieces."""
 
     name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-    """JSON as text by the API, a few letters at a time; some servers send an object."""
+    arguments: Any = None
+    """JSON as text by the API, a few letters at a time; some servers send an object. A wrong call fails no reply."""
 
 
 class CallDelta(msgspec.Struct):
@@ -36,12 +36,28 @@ class CallDelta(msgspec.Struct):
 class Delta(msgspec.Struct):
     """What is new in the reply."""
 
-    content: str | None = None
+    content: str | list[Any] | None = None
+    """Text, or parts of which each tells its type; Mistral's API sends these for models that think."""
     reasoning_content: str | None = None
     """llama-server, SGLang and older vLLM name the model's thoughts so …"""
     reasoning: str | None = None
     """… Ollama and newer vLLM so."""
     tool_calls: list[CallDelta] | None = None
+
+    @property
+    def words(self) -> str:
+        """What of the content is to be spoken."""
+        if not isinstance(self.content, list):
+            return self.content or ""
+        parts = (part for part in self.content if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(text for part in parts if isinstance(text := part.get("text"), str))
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it holds a thought that the server tells apart."""
+        parts = self.content if isinstance(self.content, list) else ()
+        told = any(isinstance(part, dict) and part.get("type") == "thinking" for part in parts)
+        return told or bool(self.reasoning_content or self.reasoning)
 
 
 class Choice(msgspec.Struct):
@@ -101,7 +117,7 @@ class Chunk(msgspec.Struct):
     """What went wrong, in place of the rest."""
 
 
-def decode(event: bytes) -> Chunk | None:
+def read_chunk(event: bytes) -> Chunk | None:
     """Return the chunk that an event holds; None for the mark at the end. Raises EngineError."""
     if event.strip() == b"[DONE]":
         return None

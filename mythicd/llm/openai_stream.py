@@ -23,10 +23,10 @@ from typing import Literal
 
 from mythicd.engines import InlineCall, PrefillDone, TextDelta
 from mythicd.errors import EngineError, MythicError
-from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser
-from mythicd.llm.openai_events import CallDelta, Delta, Events, Usage, decode
+from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser, decode, read_call
+from mythicd.llm.openai_events import CallDelta, Delta, Events, Usage, read_chunk
 from mythicd.llm.openai_refusals import broken_off
-from mythicd.llm.schema import Tool, misfit
+from mythicd.llm.schema import Tool
 
 MAX_CALLS = 16
 """Calls in one reply; more are dropped."""
@@ -53,8 +53,8 @@ class _Draft:
 
     def _is_whole(self) -> bool:
         try:
-            json.loads(self.arguments)
-        except (ValueError, RecursionError):
+            decode(self.arguments)
+        except ValueError:
             return False
         return True
 
@@ -69,7 +69,12 @@ class _Draft:
 def _text(piece: CallDelta) -> str:
     """Return a piece of arguments as JSON text."""
     arguments = piece.function.arguments if piece.function else None
-    return json.dumps(arguments) if isinstance(arguments, dict) else arguments or ""
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    try:
+        return json.dumps(arguments)
+    except RecursionError:
+        return "[["  # which is no JSON: nobody means anything nested so deep
 
 
 class ServerReply:
@@ -173,7 +178,7 @@ class ServerReply:
     def _take(self, event: bytes) -> list[PrefillDone | TextDelta]:
         if self.done:
             return []
-        chunk = decode(event)
+        chunk = read_chunk(event)
         self.chunks += 1
         if chunk is None:
             self.done = True
@@ -194,16 +199,15 @@ class ServerReply:
         return parts
 
     def _delta(self, delta: Delta) -> list[PrefillDone | TextDelta]:
-        thought = delta.reasoning_content or delta.reasoning
-        if not (thought or delta.content or delta.tool_calls):
+        if not (delta.thinks or delta.words or delta.tool_calls):
             return []
         parts: list[PrefillDone | TextDelta] = self._prefilled(0)
         self._deltas += 1
-        self._reasoned = self._reasoned or bool(thought)
+        self._reasoned = self._reasoned or delta.thinks
         for piece in delta.tool_calls or ():
             self._draft(piece)
-        if delta.content:
-            parts += self._words(delta.content)
+        if delta.words:
+            parts += self._words(delta.words)
         if self._parser.stopped:
             self.reason, self.done = "stop", True
         return parts
@@ -234,14 +238,10 @@ class ServerReply:
         draft.add(piece)
 
     def _call(self, draft: _Draft) -> InlineCall | BadCall:
-        tool = self._tools.get(draft.name)
-        if tool is None:
-            return BadCall("it names no tool of this turn")
         if len(draft.arguments) > MAX_CALL:
             return BadCall(f"it is longer than {MAX_CALL} characters")
         try:
-            arguments = json.loads(draft.arguments.strip() or "{}")
-        except (ValueError, RecursionError):
+            arguments = decode(draft.arguments.strip() or "{}")
+        except ValueError:
             return BadCall("its arguments are not JSON")
-        wrong = misfit(tool.arguments, arguments)
-        return BadCall(wrong) if wrong else InlineCall(tool.name, arguments)
+        return read_call(self._tools, draft.name, arguments)

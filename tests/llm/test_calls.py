@@ -13,7 +13,7 @@ from mythicd.engines import InlineCall, TextDelta, ToolSpec
 from mythicd.errors import ConfigError
 from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser, ReplyPart
 from mythicd.llm.grammar import CLOSE, OPEN, call_grammar, rest_of_opening
-from mythicd.llm.schema import Tool, misfit, read_tool
+from mythicd.llm.schema import Misfit, Tool, fit, read_tool
 from mythicd.llm.thoughts import CLOSINGS, OPENINGS
 
 WAYPOINT = ToolSpec(
@@ -35,6 +35,7 @@ GIVE = ToolSpec(
         "required": ["item"],
     },
 )
+WAVE = read_tool(ToolSpec("wave", "", {}))
 TOOLS = (read_tool(WAYPOINT), read_tool(GIVE))
 CALL = '<tool_call>{"name": "set_waypoint", "arguments": {"place": " market"}}</tool_call>'
 
@@ -117,7 +118,14 @@ def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
         ('{"name": "set_waypoint"}', "lacks 'place'"),
         ('{"name": "set_waypoint", "arguments": []}', "not an object"),
         ('{"name": "set_waypoint", "arguments": {"place": 3}}', "not a string"),
-        ('{"name": "set_waypoint", "arguments": {"place": "x", "speed": 3}}', "no 'speed'"),
+        ('{"name": "set_waypoint", "arguments": {"place": "x", "the secret door": 3}}', "not in the schema"),
+        ('{"name": "set_waypoint", "arguments": {"place": "\\ud800"}}', "half a character"),
+        (f'{{"name": "set_waypoint", "arguments": {{"place": {"[" * 600}{"]" * 600}}}}}', "not a string"),
+        ('{"name": "set_waypoint", "arguments": "{place: x"}', "not JSON"),
+        ('{"name": "set_waypoint", "arguments": "3"}', "not an object"),
+        ('{"name": "set_waypoint", "arguments": 3}', "not an object"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "count": 1.5}}', "not an integer"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "count": 1e999}}', "not an integer"),
         ('{"name": "give_item", "arguments": {"item": "ale", "count": 12}}', "out of range"),
         ('{"name": "give_item", "arguments": {"item": "ale", "count": true}}', "not an integer"),
         ('{"name": "give_item", "arguments": {"item": "ale", "mood": "hot"}}', "none of the allowed"),
@@ -126,7 +134,35 @@ def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
 def test_what_is_no_call_is_reported_and_the_reply_goes_on(body: str, reason: str) -> None:
     first, bad, last = parse([f"One <tool_call>{body}</tool_call> two".encode()])
     assert (first, last) == (TextDelta("One "), TextDelta(" two"))
-    assert isinstance(bad, BadCall) and reason in bad.reason
+    assert isinstance(bad, BadCall) and reason in bad.reason and "secret" not in bad.reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('{"item": " a mug of ale ", "mood": " warm"}', {"item": "a mug of ale", "mood": "warm"}),
+        ('{"item": "ale", "count": 5.0}', {"item": "ale", "count": 5}),
+        (json.dumps('{"item": " ale"}'), {"item": "ale"}),
+    ],
+)
+def test_what_models_write_a_little_differently_is_the_same_call(arguments: str, expected: dict[str, Any]) -> None:
+    (call,) = parse([f'<tool_call>{{"name": " give_item", "arguments": {arguments}}}</tool_call>'.encode()])
+    assert call == InlineCall("give_item", expected)
+    assert isinstance(call.arguments.get("count", 0), int)
+
+
+@pytest.mark.parametrize("arguments", ["", ', "arguments": {}', ', "arguments": null', ', "arguments": ""'])
+def test_a_call_may_have_no_arguments(arguments: str) -> None:
+    (call,) = parse([f'<tool_call>{{"name": "wave"{arguments}}}</tool_call>'.encode()], tools=(WAVE,))
+    assert call == InlineCall("wave", {})
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "true", '"3"', "null"])
+def test_what_is_no_number_does_not_pass_for_one(number: str) -> None:
+    tool = read_tool(ToolSpec("pay", "", {"properties": {"price": {"type": "number"}}}))
+    assert fit(tool.arguments, {"price": 1e300}) == {"price": 1e300}
+    with pytest.raises(Misfit, match="not a number"):
+        fit(tool.arguments, json.loads(f'{{"price": {number}}}'))
 
 
 def test_a_call_without_an_end_is_reported() -> None:
@@ -246,7 +282,9 @@ def test_a_schema_that_cannot_be_kept_is_refused_by_tool_and_place(
 
 def test_a_tool_without_arguments_needs_no_schema() -> None:
     tool = read_tool(ToolSpec("wave", "", {}))
-    assert misfit(tool.arguments, {}) is None and misfit(tool.arguments, {"a": 1})
+    assert fit(tool.arguments, {}) == {}
+    with pytest.raises(Misfit):
+        fit(tool.arguments, {"a": 1})
 
 
 # --- where the grammar begins ----------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from mythicd.errors import EngineError
 from mythicd.llm.grammar import call_grammar
 from mythicd.llm.llama import LlamaOptions, Model
 from mythicd.llm.sampling import Sampler
-from mythicd.llm.schema import misfit, read_tool
+from mythicd.llm.schema import fit, read_tool
 from mythicd.llm.vocabulary import Vocabulary
 from mythicd.llm.writing import Writer
 
@@ -79,7 +79,7 @@ async def test_noise_forced_into_a_call_writes_a_valid_one_every_time(
     reasons = {record.getMessage() for record in caplog.records if "dropped" in record.getMessage()}
     assert all("ended before its closing tag" in reason for reason in reasons)
     for call in calls:
-        assert misfit(schemas[call.name], call.arguments) is None
+        assert fit(schemas[call.name], call.arguments) == call.arguments
 
 
 async def test_a_call_that_runs_out_of_tokens_is_dropped_not_spoken(
@@ -191,10 +191,7 @@ ANY = read_tool(
 def test_the_grammar_admits_what_fits(vocabulary: Vocabulary, arguments: str) -> None:
     grammar = call_grammar([ANY])
     assert grammar is not None
-    assert (
-        misfit(ANY.arguments, {k: v.strip() if isinstance(v, str) else v for k, v in json.loads(arguments).items()})
-        is None
-    )
+    assert fit(ANY.arguments, json.loads(arguments))
     for call in (f'{{"name": "try", "arguments": {arguments}}}', f'\n{{"name":"try","arguments":{arguments}}}\n'):
         assert admits(vocabulary, grammar, f"{call}</tool_call>")
 

@@ -174,7 +174,10 @@ async def test_calls_are_checked_and_a_bad_one_is_logged_without_its_content(
     server.script = [stream(bad, chunk("Aye."), good, chunk(end="tool_calls"), DONE)]
     events = await read(engine, request("marla", ask(MARLA, "hello"), tools=(WAVE,)))
     assert events[1:-1] == [TextDelta("Aye."), InlineCall("wave", {})]
-    assert "A tool call was dropped: arguments has no 'at'." in caplog.text and "secret" not in caplog.text
+    assert (
+        "A tool call was dropped: arguments has a name that is not in the schema." in caplog.text
+        and "secret" not in caplog.text
+    )
 
 
 async def test_a_reply_whose_calls_nobody_wants_is_no_cancelled_one(engine: OpenAiLlm, server: ScriptedServer) -> None:

@@ -23,7 +23,7 @@ TOOLS = (
 DONE = b"data: [DONE]\n\n"
 
 
-def chunk(content: str | None = None, end: str | None = None, **delta: Any) -> bytes:
+def chunk(content: Any = None, end: str | None = None, **delta: Any) -> bytes:
     """Return an event as servers send it."""
     if content is not None:
         delta["content"] = content
@@ -134,6 +134,24 @@ def test_what_a_server_tells_apart_as_reasoning_is_not_spoken() -> None:
         assert reply.add(chunk("Aye.")) == [TextDelta("Aye.")]
 
 
+def test_a_server_may_send_its_content_in_parts() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    reply = ServerReply()
+    assert reply.add(chunk(content=[thinking])) == [PrefillDone(0)]
+    assert reply.reasoned and not reply.answering
+    words = [
+        thinking,
+        {"type": "text", "text": "Aye"},
+        {"type": "text", "text": "."},
+        {"type": "reference"},
+        3,
+        {"text": 1},
+    ]
+    assert reply.add(chunk(content=words)) == [TextDelta("Aye.")]
+    assert reply.add(chunk(content=[])) == []
+    assert reply.add(chunk(content=[{"type": "text", "text": None}])) == []
+
+
 def test_a_reply_taken_to_begin_in_a_thought_says_its_words_in_the_end_if_it_did_not() -> None:
     for end, said in (("stop", "Aye. So."), ("length", "")):
         reply = ServerReply(thinking=True)
@@ -183,6 +201,8 @@ def test_calls_come_in_pieces_and_behind_the_words() -> None:
         (piece(0, "a", "go", {"place": "x"}), piece(1, "b", "wave", {})),  # arguments as an object
         (piece(0, "a", "go", '{"place": '), piece(0, "a", None, '"x"}'), piece(1, "b", "wave", "")),  # the id again
         (piece(0, "a", "go"), piece(1, "b", "wave"), piece(0, None, None, ' {"place": "x"} ')),  # interleaved
+        (piece(0, "a", " go", '{"place": " x "}'), piece(1, "b", "wave", "null")),  # as the model wrote it
+        (piece(0, "a", "go", json.dumps('{"place": "x"}')), piece(1, "b", "wave", '""')),  # JSON in JSON
         (piece(0, None, "go", '{"place": "x"}'), piece(0, None, "wave", "{}")),  # one index and no ids
         (piece(None, None, "go", '{"place": "x"}'), piece(None, None, "wave")),  # neither, and no arguments
         (
@@ -221,11 +241,16 @@ def test_calls_that_a_server_left_among_the_words_are_understood() -> None:
         ("go", "3", "not an object"),
         ("go", "{}", "lacks 'place'"),
         ("go", '{"place": 3}', "not a string"),
-        ("go", '{"place": "x", "speed": 3}', "no 'speed'"),
+        ("go", '{"place": "x", "speed": 3}', "not in the schema"),
+        ("go", '{"place": "\\ud800"}', "half a character"),
+        ("go", "[" * 600 + "]" * 600, "not an object"),
+        ("go", 3, "not an object"),
+        ("go", [["x"]], "not an object"),
+        ("go", False, "not an object"),
         ("go", f'{{"place": "{"x" * MAX_CALL}"}}', "longer"),
     ],
 )
-def test_a_bad_call_is_reported_and_the_others_live(name: str | None, arguments: str, reason: str) -> None:
+def test_a_bad_call_is_reported_and_the_others_live(name: str | None, arguments: Any, reason: str) -> None:
     words, calls = whole(chunk("Aye."), piece(0, "a", name, arguments), piece(1, "b", "wave"), chunk(end="stop"))
     assert words == "Aye." and calls[1:] == [InlineCall("wave", {})]
     assert isinstance(calls[0], BadCall) and reason in calls[0].reason
