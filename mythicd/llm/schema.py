@@ -231,7 +231,7 @@ def _count(schema: Mapping[str, Any], word: str, most: int, place: str) -> int:
     value = schema.get(word, most)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise _refused(f"{place}.{word}", "must be a whole number above 0")
-    return min(value, 1000)  # llama.cpp refuses grammars that repeat more often than a few thousand times
+    return min(value, 1000)  # llama.cpp refuses a grammar whose repetitions, multiplied within one rule, exceed 2000
 
 
 def _bound(schema: Mapping[str, Any], word: str, place: str) -> float | None:

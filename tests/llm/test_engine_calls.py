@@ -220,6 +220,26 @@ def test_the_grammar_admits_nothing_else(vocabulary: Vocabulary, call: str) -> N
     assert not admits(vocabulary, grammar, f"{call}</tool_call>")
 
 
+@pytest.mark.parametrize(
+    ("items", "most"),
+    [
+        ({"type": "string"}, 20),
+        ({"type": "string", "maxLength": 300}, 8),
+        ({"type": "string", "maxLength": 1000}, 1000),
+        ({"type": "array", "items": {"type": "string", "maxLength": 300}, "maxItems": 20}, 20),
+        ({"type": "object", "properties": {"a": {"type": "string", "maxLength": 300}}, "required": ["a"]}, 40),
+    ],
+)
+def test_long_lists_of_long_strings_compile(vocabulary: Vocabulary, items: dict[str, Any], most: int) -> None:
+    properties = {"a": {"type": "array", "items": items, "maxItems": most}}
+    grammar = call_grammar([read_tool(ToolSpec("try", "", {"properties": properties, "required": ["a"]}))])
+    assert grammar is not None
+    one = {"string": '"x y"', "array": '["x", "y"]', "object": '{"a": "x"}'}[items["type"]]
+    for values in ("", one, f"{one}, {one}"):
+        assert admits(vocabulary, grammar, f'{{"name": "try", "arguments": {{"a": [{values}]}}}}</tool_call>')
+    assert not admits(vocabulary, grammar, f'{{"name": "try", "arguments": {{"a": [{one} {one}]}}}}</tool_call>')
+
+
 def test_in_a_call_one_silent_token_passes_but_never_two_nor_a_banned_one(vocabulary: Vocabulary) -> None:
     grammar = call_grammar([ANY])
     assert grammar is not None
