@@ -6,7 +6,7 @@
 Words are passed on at once, except for an end that may yet turn out to be the beginning of a tag or of a stop string.
 A call is passed on when its closing tag has come. What is between the tags and is no valid call is reported, not
 spoken and not raised: the reply goes on. Thoughts are passed over, with the tags and stop strings in them; within a
-call nothing is a thought. White space before the first word is dropped.
+call nothing is a thought. White space before the first word is dropped, and is no stop string.
 """
 
 from __future__ import annotations
@@ -131,7 +131,12 @@ class ReplyParser:
         return parts
 
     def _first_mark(self) -> tuple[int, str | None]:
-        found = [(place, mark) for mark in self._marks if (place := self._held.find(mark)) >= 0]
+        blank = 0 if self._spoke else len(self._held) - len(self._held.lstrip())
+        found = [
+            (place, mark)
+            for mark in self._marks
+            if (place := self._held.find(mark, blank if mark.isspace() else 0)) >= 0
+        ]
         return min(found, key=lambda each: (each[0], -len(each[1])), default=(0, None))
 
     def _say(self, text: str) -> list[ReplyPart]:

@@ -185,6 +185,19 @@ def test_a_stop_string_ends_the_reply(places: list[int]) -> None:
     assert parse(cuts(text, places), stop=("\nPlayer:", "END")) == [TextDelta("Aye.\nMarla: aye.")]
 
 
+@given(places=st.lists(st.integers(0, 60), max_size=20))
+@pytest.mark.parametrize("before", ["\n", " \n\n ", "<think>Hm.\n</think>\n\n", f"\n{CALL}\n", "<think>\n</think>\n\n"])
+@pytest.mark.parametrize("stop", ["\n", "\n\n", "\nPlayer:"])
+def test_white_space_before_the_first_word_is_no_stop_string(places: list[int], before: str, stop: str) -> None:
+    parts = parse(cuts(f"{before}Aye.{stop} No.".encode(), places), stop=(stop,))
+    assert [part for part in parts if isinstance(part, TextDelta)] == [TextDelta("Aye.")]
+
+
+def test_a_stop_string_may_stand_at_the_beginning() -> None:
+    for text in ("\nPlayer: no", "\n\nPlayer: no", "Player: no"):
+        assert parse([text.encode()], stop=("\n", "\nPlayer:", "Player:")) == []
+
+
 def test_a_stop_string_within_a_call_is_part_of_the_call() -> None:
     assert parse([CALL.encode()], stop=("market",)) == [InlineCall("set_waypoint", {"place": "market"})]
 
