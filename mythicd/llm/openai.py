@@ -64,6 +64,10 @@ class OpenAiLlm:
         self._environment = os.environ if environment is None else environment
         self._focus: dict[str, Focus] = {}
         self._connection: Connection | None = None
+        self._starting = asyncio.Lock()
+        self._opening: Connection | None = None
+        """The connection of a `start` that is on its way."""
+        self._stops = 0
         self._places = Places(options.max_speakers, self._importance, self.figures)
         self._model = ServedModel("", "")
         self._dialect = Dialect()
@@ -75,22 +79,14 @@ class OpenAiLlm:
         """See that the server is there and has the model.
 
         Raises EngineUnavailable when it cannot be reached or is not ready; ConfigError when it has no such model, wants
-        another key, or is no such server; EngineError when the connection breaks.
+        another key, or is no such server; EngineError when the connection breaks, or it is stopped meanwhile.
         """
-        if self._connection is not None:
-            return
-        connection = Connection.open(self._options, self._environment)
-        try:
-            self._model = await connection.find_model()
-        except BaseException:
-            await connection.close()
-            raise
-        self._places = Places(self._options.max_speakers, self._importance, self.figures)
-        self._connection = connection
-        self._dialect = DIALECTS.get(self._model.server, Dialect())
-        penalty = self._dialect.penalty
-        how = f"sent as {penalty}" if penalty else "not sent, as this server is not known to take it"
-        logger.info("Language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
+        stops = self._stops
+        async with self._starting:
+            if self._stops != stops:
+                raise stopped()
+            if self._connection is None:
+                await self._connect()
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
         """Do nothing: a server evaluates a prompt only to write, and keeps of it what it likes."""
@@ -161,11 +157,33 @@ class OpenAiLlm:
         self._focus.pop(npc_id, None)
 
     async def stop(self) -> None:
-        """Close all connections. Replies being written, and those that wait, fail with EngineError."""
+        """Close all connections. Replies being written, those that wait, and a `start` under way fail: EngineError."""
+        self._stops += 1
+        if self._opening is not None:
+            await self._opening.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             self._places.close()
             await connection.close()
+
+    async def _connect(self) -> None:
+        stops = self._stops
+        connection = self._opening = Connection.open(self._options, self._environment)
+        try:
+            self._model = await connection.find_model()
+            if self._stops != stops:
+                raise stopped()
+        except BaseException:
+            await connection.close()
+            raise
+        finally:
+            self._opening = None
+        self._places = Places(self._options.max_speakers, self._importance, self.figures)
+        self._connection = connection
+        self._dialect = DIALECTS.get(self._model.server, Dialect())
+        penalty = self._dialect.penalty
+        how = f"sent as {penalty}" if penalty else "not sent, as this server is not known to take it"
+        logger.info("Language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
 
     @asynccontextmanager
     async def _stream(self, request: LlmRequest, asked: float) -> AsyncGenerator[Stream, None]:

@@ -1,12 +1,13 @@
 """What an OpenAI-compatible server's stream is made of: server-sent events, each of which holds a chunk of a reply.
 
-The events are those of WHATWG HTML, 9.2: lines end with CR LF, LF or CR, an empty line ends an event, and comments are
-what some servers send to show that they are still there. Of a chunk only what is used here is read and checked; servers
-add much of their own.
+The events are those of WHATWG HTML, 9.2: a byte order mark may come before the first, lines end with CR LF, LF or CR,
+an empty line ends an event, and comments are what some servers send to show that they are still there. Of a chunk only
+what is used here is read and checked; servers add much of their own.
 """
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import msgspec
@@ -139,10 +140,12 @@ class Events:
         self._size = 0
         """Bytes of the event so far."""
         self._after_return = False
+        self._begun = False
+        """Whether the first line has come."""
 
     def add(self, chunk: bytes) -> list[bytes]:
         """Take bytes cut anywhere; return the data of each event they completed. Raises EngineError when too long."""
-        if self._after_return:
+        if self._after_return and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._after_return = False
         if not chunk:
@@ -172,6 +175,9 @@ class Events:
         self._grow(end)
         line = b"".join(self._line)
         self._line.clear()
+        if not self._begun:
+            self._begun = True
+            line = line.removeprefix(BOM_UTF8)
         if line:
             name, _, value = line.partition(b":")
             if name == b"data":

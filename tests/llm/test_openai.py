@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from asking import MARLA, ask, request, words
@@ -31,6 +32,7 @@ from mythicd.engines import (
 from mythicd.errors import Busy, ConfigError, EngineError, EngineUnavailable, MythicError
 from mythicd.llm import openai
 from mythicd.llm.openai import OpenAiLlm
+from mythicd.llm.openai_http import MAX_ANSWER
 from mythicd.llm.openai_request import OpenAiOptions
 
 WAVE = ToolSpec("wave", "Waves.", {})
@@ -451,6 +453,12 @@ async def test_cancelling_the_reader_closes_the_connection_too(
             "(422: body.top_q: Extra inputs)",
             "extra",
         ),
+        (422, {"detail": [{"msg": "x", "loc": None}]}, ConfigError, "(422: x)", "extra"),
+        (422, {"detail": [{"msg": "x", "loc": 3}, {"msg": ["y"]}]}, ConfigError, "(422: x; ['y'])", "extra"),
+        (408, {"error": {"message": "slow"}}, EngineError, "(408: slow)", "again"),
+        (429, {"error": {"message": "Pay", "code": "insufficient_quota"}}, ConfigError, "(429: Pay)", "credit"),
+        (429, {"error": {"message": "Pay", "type": "insufficient_quota"}}, ConfigError, "(429: Pay)", "credit"),
+        (402, {"error": {"message": "Insufficient Balance"}}, ConfigError, "(402: Insufficient", "credit"),
         (307, {}, ConfigError, "(307: {})", "llm.server.url"),
         (500, {"error": "CUDA error: out of memory"}, EngineError, "(500: CUDA error: out of memory)", "log"),
         (502, "\n<html>\n  Bad   Gateway\x07</html>", EngineError, "(502: <html> Bad Gateway</html>)", "log"),
@@ -488,7 +496,10 @@ async def test_a_server_that_says_when_is_asked_again(
     assert len(server.asked) == 3 and engine.figures.replies == 1
 
 
-@pytest.mark.parametrize("when", ["3", "99999999999999999999", "soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT"])
+NEVER = "Sun, 06 Nov 1994 08:49:37 +99999999999999999999"
+
+
+@pytest.mark.parametrize("when", ["3", "99999999999999999999", "soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT", NEVER])
 async def test_but_not_beyond_its_patience(engine: OpenAiLlm, server: ScriptedServer, when: str) -> None:
     late = {"Retry-After": when, "Date": "Sun, 06 Nov 1994 08:49:30 GMT"}
     server.script = [plain({"error": {"message": "full"}}, 503, **late)]
@@ -613,6 +624,64 @@ async def test_another_program_at_that_port(scheme: str, kind: type[MythicError]
         with pytest.raises(kind) as caught:
             await llm.start()
         assert caught.value.remedy
+
+
+async def test_a_list_of_many_models_is_read_and_an_endless_one_is_called_so(server: ScriptedServer) -> None:
+    server.models = models(ENTRY, *({"id": f"m{number}", "about": "x" * 1000} for number in range(3000)))
+    llm = OpenAiLlm(OpenAiOptions(server.url, "qwen"), {})
+    await llm.start()
+    await llm.stop()
+    server.models = models(ENTRY, {"id": "b", "about": "x" * MAX_ANSWER})
+    with pytest.raises(ConfigError, match=r"lists more models than Mythic reads \(8 MiB\)"):
+        await llm.start()
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[aiohttp.ClientSession]:
+    """Return the sessions that are opened."""
+    opened: list[aiohttp.ClientSession] = []
+    begin = aiohttp.ClientSession.__init__
+
+    def note(self: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+        opened.append(self)
+        begin(self, *args, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", note)
+    return opened
+
+
+async def test_two_starts_at_once_are_one(server: ScriptedServer, sessions: list[aiohttp.ClientSession]) -> None:
+    llm = OpenAiLlm(OpenAiOptions(server.url), {})
+    await asyncio.gather(llm.start(), llm.start())
+    await llm.stop()
+    assert len(server.headers) == 1 and len(sessions) == 1 and sessions[0].closed
+
+
+async def test_a_stop_ends_every_start_before_it_and_none_behind_it(
+    server: ScriptedServer, sessions: list[aiohttp.ClientSession]
+) -> None:
+    asked, go_on, answer = asyncio.Event(), asyncio.Event(), server.models
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await go_on.wait()
+        return await answer(request)
+
+    server.models, server.script = late, [AYE]
+    llm = OpenAiLlm(OpenAiOptions(server.url), {})
+    starts = [asyncio.create_task(llm.start()) for _ in range(2)]
+    await asked.wait()
+    await llm.stop()
+    async with asyncio.timeout(2):
+        ends = await asyncio.gather(*starts, return_exceptions=True)
+    assert [type(end) for end in ends] == [EngineError] * 2 and all(session.closed for session in sessions)
+    with pytest.raises(EngineError, match="not running"):
+        await read(llm)
+    go_on.set()
+    await llm.start()
+    assert words(await read(llm)) == "Aye, friend."
+    await llm.stop()
+    assert all(session.closed for session in sessions)
 
 
 async def test_what_only_an_engine_with_a_cache_can_do_is_nothing_here(

@@ -72,10 +72,22 @@ def test_events_may_be_cut_anywhere_and_lines_end_in_three_ways(ends: list[bytes
     assert events.finish() == []
 
 
+def test_nothing_may_come_between_the_two_halves_of_a_lines_end() -> None:
+    events = Events()
+    assert [event for part in (b"data: one\r", b"", b"\ndata: two\n\n") for event in events.add(part)] == [b"one\ntwo"]
+
+
 def test_an_event_that_was_not_closed_counts_at_the_end() -> None:
     events = Events()
     assert events.add(b"data: one\n\ndata: two") == [b"one"]
     assert events.finish() == [b"two"]
+
+
+@given(places=st.lists(st.integers(0)))
+def test_a_byte_order_mark_may_come_first_and_nowhere_else(places: list[int]) -> None:
+    events = Events()
+    data = b"\xef\xbb\xbfdata: one\n\n\xef\xbb\xbfdata: two\n\ndata: \xef\xbb\xbf\n\n"
+    assert [event for part in cut(data, places) for event in events.add(part)] == [b"one", b"\xef\xbb\xbf"]
 
 
 @pytest.mark.parametrize("data", [b"x" * 1000, b"data: x\n" * 100, b"data:\n" * 100], ids=["line", "data", "empty"])
