@@ -77,7 +77,7 @@ class Admission:
             return False
         try:
             if job.work == "reply":
-                vocabulary, thinking = self.model.vocabulary, self.prompts.opens_thought
+                vocabulary, thinking = self.model.vocabulary, parts.opens_thought
                 job.writer = Writer(vocabulary, job.tools, job.sampling, growth + 1, self.banned, thinking=thinking)
             self._count += 1
             left = len(job.tokens) - seat.kept

@@ -37,7 +37,6 @@ import jinja2.sandbox
 
 from mythicd.engines import ChatMessage, Prompt
 from mythicd.errors import ModelError
-from mythicd.llm.thoughts import ends_in_thought
 
 CHATML = (
     "{% for message in messages %}"
@@ -103,9 +102,6 @@ class ChatTemplate:
                     f" ({self._why()}).",
                     remedy=_REMEDY,
                 )
-        frame = Prompt("alpha", "bravo", (_user("charlie"), ChatMessage("assistant", "delta")), (_user("echo"),))
-        self.opens_thought = ends_in_thought(self._raw(self._conversation(frame)[0], header=True))
-        """Whether a reply begins inside a thought, as the header that it is written behind ends by opening one."""
 
     @property
     def folds_system(self) -> bool:
