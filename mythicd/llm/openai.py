@@ -159,12 +159,12 @@ class OpenAiLlm:
     async def stop(self) -> None:
         """Close all connections. Replies being written, those that wait, and a `start` under way fail: EngineError."""
         self._stops += 1
-        if self._opening is not None:
-            await self._opening.close()
-        connection, self._connection = self._connection, None
+        opening, connection, self._connection = self._opening, self._connection, None
         if connection is not None:
             self._places.close()
-            await connection.close()
+        for each in (opening, connection):
+            if each is not None:
+                await each.close()
 
     async def _connect(self) -> None:
         stops = self._stops

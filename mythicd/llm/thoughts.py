@@ -29,7 +29,7 @@ class Thoughts:
         self.any = False
         """Whether there were any."""
         self.closed_nothing = False
-        """Whether a closing tag came where no thought had begun: what stood before it was one."""
+        """Whether a closing tag came before any thought had begun: what stood before it was one."""
         self._first: list[str] | None = [] if begun else None
         """What was passed over of the thought that the reply began in, until that has ended."""
 
@@ -40,9 +40,9 @@ class Thoughts:
 
     def tag(self, tag: str) -> None:
         """Take a tag that stood among the words."""
-        self.any = True
         self.inside = tag in OPENINGS
-        self.closed_nothing = self.closed_nothing or not self.inside
+        self.closed_nothing = self.closed_nothing or not (self.inside or self.any)
+        self.any = True
 
     def pass_over(self, text: str) -> str:
         """Take text inside a thought; return what stands behind its end, or else what may begin the closing tag."""

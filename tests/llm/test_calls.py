@@ -263,6 +263,9 @@ def test_it_is_told_that_a_closing_tag_closed_nothing() -> None:
     parser = ReplyParser()
     assert parser.add(b"Hm.</think>Aye.") == [TextDelta("Hm."), TextDelta("Aye.")]
     assert parser.thoughts.closed_nothing
+    parser = ReplyParser()
+    parser.add(b"<think>Hm.</think>Aye.</think>")  # its own thought, and one tag too many
+    assert not parser.thoughts.closed_nothing
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------

@@ -677,8 +677,15 @@ async def test_a_stop_ends_every_start_before_it_and_none_behind_it(
     assert [type(end) for end in ends] == [EngineError] * 2 and all(session.closed for session in sessions)
     with pytest.raises(EngineError, match="not running"):
         await read(llm)
+    asked.clear()
+    early = asyncio.create_task(llm.start())
+    await asked.wait()
+    stopping = asyncio.create_task(llm.stop())
+    await asyncio.sleep(0)
     go_on.set()
     await llm.start()
+    await stopping
+    assert isinstance((await asyncio.gather(early, return_exceptions=True))[0], EngineError)
     assert words(await read(llm)) == "Aye, friend."
     await llm.stop()
     assert all(session.closed for session in sessions)
