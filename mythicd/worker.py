@@ -30,6 +30,8 @@ class _Gate:
     def __init__(self, ahead: int) -> None:
         self._room = threading.Semaphore(ahead)
         self.stopped = False
+        self.refused = False
+        """Whether the stream was ended because the engine was closed."""
 
     def enter(self) -> bool:
         """Wait for room for one item, on the thread. False when the stream was stopped meanwhile."""
@@ -44,10 +46,6 @@ class _Gate:
         """Wake the thread for good: nothing is read any more."""
         self.stopped = True
         self._room.release()
-
-
-class _Stopped(EngineError):
-    """Whoever still asks something of an engine that was closed is told so."""
 
 
 class _End:
@@ -93,11 +91,13 @@ class Worker:
         gate = _Gate(self._ahead)
 
         def pump() -> None:
+            gate.refused = self._closed
             self._check_open()
             iterator = function(*args, **kwargs)
             try:
                 for item in iterator:
                     if not gate.enter():
+                        gate.refused = self._closed
                         self._check_open()
                         break
                     loop.call_soon_threadsafe(items.put_nowait, item)
@@ -126,8 +126,8 @@ class Worker:
                 # The thread leaves within one item; waiting for it keeps "closed" meaning "the engine is free again".
                 await asyncio.wait([running])
                 # What it raises now nobody waits for: it is only logged, so that the reason for leaving stays visible.
-                failure = None if read else running.exception()
-                if failure is not None and not isinstance(failure, _Stopped):
+                failure = running.exception()
+                if failure is not None and not read and not gate.refused:
                     logger.error("%s failed while its reader left.", self._name, exc_info=failure)
 
     async def close(self) -> None:
@@ -139,4 +139,4 @@ class Worker:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise _Stopped(f"The engine {self._name!r} has been stopped.", remedy="Start it again.")
+            raise EngineError(f"The engine {self._name!r} has been stopped.", remedy="Start it again.")

@@ -79,7 +79,8 @@ class Admission:
             return False
         try:
             if job.work == "reply":
-                job.writer = Writer(self.model.vocabulary, job.tools, job.sampling, growth + 1, self.banned)
+                vocabulary, thinking = self.model.vocabulary, parts.opens_thought
+                job.writer = Writer(vocabulary, job.tools, job.sampling, growth + 1, self.banned, thinking=thinking)
             self._count += 1
             left = len(job.tokens) - seat.kept
             self.scheduler.add(

@@ -1,10 +1,12 @@
 """What a model writes, taken apart while it is being written: words to speak, and tool calls where they stand.
 
-    bytes of tokens -> characters (a letter may span tokens) -> words | <tool_call>JSON</tool_call> | stop string
+    bytes of tokens -> characters (a letter may span tokens)
+        -> words | <think>thoughts</think> | <tool_call>JSON</tool_call> | stop string
 
 Words are passed on at once, except for an end that may yet turn out to be the beginning of a tag or of a stop string.
 A call is passed on when its closing tag has come. What is between the tags and is no valid call is reported, not
-spoken and not raised: the reply goes on. White space before the first word is dropped.
+spoken and not raised: the reply goes on. Thoughts are passed over, with the tags and stop strings in them; within a
+call nothing is a thought. White space before the first word is dropped, and is no stop string.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mythicd.engines import InlineCall, TextDelta
 from mythicd.llm.grammar import CLOSE, OPEN
-from mythicd.llm.schema import Tool, misfit
+from mythicd.llm.schema import Misfit, Tool, fit
+from mythicd.llm.thoughts import CLOSINGS, OPENINGS, Thoughts, begun_mark
 
 MAX_CALL = 16_384
 """Characters between the tags, beyond which a call is given up."""
@@ -38,13 +41,15 @@ ReplyPart = TextDelta | InlineCall | BadCall
 class ReplyParser:
     """Takes apart one reply."""
 
-    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> None:
+    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
+        """With `thinking` the reply begins inside a thought."""
+        self.thoughts = Thoughts(thinking)
         self._tools = {tool.name: tool for tool in tools}
-        self._marks = (OPEN, CLOSE, *(text for text in stop if text))
+        self._marks = (OPEN, CLOSE, *OPENINGS, *CLOSINGS, *(text for text in stop if text))
         self._may_begin = re.compile("[" + "".join(sorted({re.escape(mark[0]) for mark in self._marks})) + "]")
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
-        """Outside a call: text that may begin a tag or stop string. Inside: the call so far."""
+        """Outside a call: text that may begin a tag or stop string. Inside: the call so far, whatever it holds."""
         self._spoke = False
         self._after_space = False
         self._after_silence = False
@@ -70,6 +75,11 @@ class ReplyParser:
         """Forget what was written behind the opening tag: the call begins afresh with the next bytes."""
         self._held = ""
 
+    def disown_thought(self) -> list[ReplyPart]:
+        """The thought that the reply began in was none: return what of it can be passed on now."""
+        self._held = self.thoughts.disown() + self._held
+        return self._take("")
+
     def finish(self) -> list[ReplyPart]:
         """No more comes: return what was held back."""
         if self.stopped:
@@ -77,7 +87,7 @@ class ReplyParser:
         parts = self._take(self._decoder.decode(b"", final=True))
         if self.in_call:
             parts.append(BadCall("the reply ended before its closing tag"))
-        else:
+        elif not self.thoughts.inside:
             parts += self._say(self._held)
         self._held, self.in_call = "", False
         return parts
@@ -86,6 +96,10 @@ class ReplyParser:
         parts: list[ReplyPart] = []
         self._held += text
         while not self.stopped:
+            if self.thoughts.inside:
+                self._held = self.thoughts.pass_over(self._held)
+                if self.thoughts.inside:
+                    break
             if self.in_call:
                 body, tag, after = self._held.partition(CLOSE)
                 if not tag:
@@ -102,30 +116,28 @@ class ReplyParser:
                 break
             place, mark = self._first_mark()
             if mark is None:
-                keep = self._possible_mark()
+                keep = begun_mark(self._held, self._marks)
                 parts += self._say(self._held[: len(self._held) - keep])
                 self._held = self._held[len(self._held) - keep :]
                 break
             parts += self._say(self._held[:place])
             self._held = self._held[place + len(mark) :]
-            if mark == OPEN:
+            if mark in OPENINGS or mark in CLOSINGS:
+                self.thoughts.tag(mark)
+            elif mark == OPEN:
                 self.in_call = True
             elif mark != CLOSE:  # a closing tag that closes nothing is left out
                 self._held, self.stopped = "", True
         return parts
 
     def _first_mark(self) -> tuple[int, str | None]:
-        found = [(place, mark) for mark in self._marks if (place := self._held.find(mark)) >= 0]
+        blank = 0 if self._spoke else len(self._held) - len(self._held.lstrip())
+        found = [
+            (place, mark)
+            for mark in self._marks
+            if (place := self._held.find(mark, blank if mark.isspace() else 0)) >= 0
+        ]
         return min(found, key=lambda each: (each[0], -len(each[1])), default=(0, None))
-
-    def _possible_mark(self) -> int:
-        """Return how many characters at the end may be the beginning of a mark."""
-        longest = max(len(mark) for mark in self._marks) - 1
-        for length in range(min(longest, len(self._held)), 0, -1):
-            tail = self._held[-length:]
-            if any(mark.startswith(tail) for mark in self._marks):
-                return length
-        return 0
 
     def _say(self, text: str) -> list[ReplyPart]:
         if not self._spoke:
@@ -139,27 +151,35 @@ class ReplyParser:
 
     def _call(self, body: str) -> InlineCall | BadCall:
         try:
-            call = json.loads(body)
-        except (ValueError, RecursionError):
+            call = decode(body)
+        except ValueError:
             return BadCall("it is not JSON")
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
             return BadCall("it is no object with a name")
-        tool = self._tools.get(call["name"].strip())
-        if tool is None:
-            return BadCall("it names no tool of this turn")
-        arguments = _stripped(call.get("arguments", {}))
-        wrong = misfit(tool.arguments, arguments)
-        return BadCall(wrong) if wrong else InlineCall(tool.name, arguments)
+        return read_call(self._tools, call["name"], call.get("arguments"))
 
 
-def _stripped(value: Any) -> Any:
-    """Strip the strings in a JSON value: a model copies a word with the space that its token carries."""
-    match value:
-        case str():
-            return value.strip()
-        case list():
-            return [_stripped(item) for item in value]
-        case dict():
-            return {name: _stripped(item) for name, item in value.items()}
-        case _:
-            return value
+def read_call(tools: Mapping[str, Tool], name: str, arguments: Any) -> InlineCall | BadCall:
+    """Return the call of one of these tools, by its name, that was written with these arguments, decoded from JSON.
+
+    Some models write the arguments' JSON into a string once more; where there are none, an empty object is meant.
+    """
+    tool = tools.get(name.strip())
+    if tool is None:
+        return BadCall("it names no tool of this turn")
+    try:
+        if isinstance(arguments, str):
+            arguments = decode(arguments.strip() or "{}")
+        return InlineCall(tool.name, fit(tool.arguments, {} if arguments is None else arguments))
+    except Misfit as misfit:
+        return BadCall(str(misfit))
+    except ValueError:
+        return BadCall("its arguments are not JSON")
+
+
+def decode(text: str) -> Any:
+    """Return what is written here in JSON. Raises ValueError where it is none, or nested too deep to be meant."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None

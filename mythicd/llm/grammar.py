@@ -72,7 +72,9 @@ def _rule(node: Node, name: str, rules: list[str]) -> str:
     """Return an expression for the node, adding the rules it needs, whose names begin with `name`."""
     match node:
         case Text(longest):
-            return f'"\\"" char{{0,{longest}}} "\\""'
+            # A rule of its own: llama.cpp multiplies the repetitions within one, and refuses more than 2000.
+            rules.append(f'{name} ::= "\\"" char{{0,{longest}}} "\\""')
+            return name
         case Number(whole, _, _):
             return "int" if whole else "num"
         case Truth():

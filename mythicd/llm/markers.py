@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import re
 
+from mythicd.llm.thoughts import CLOSINGS, OPENINGS
+
 TEXT_TAGS = frozenset({"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"})
 """Tags that are part of the text even where the vocabulary has a token of their own for them."""
 
-THINK_TAGS = frozenset({"<think>", "</think>", "[THINK]", "[/THINK]"})
+THINK_TAGS = frozenset({*OPENINGS, *CLOSINGS})
 """Tags around a model's thoughts: text where the model writes them, markers where anybody else does."""
 
 _MARKER = re.compile(  # each alternative begins with a plain character: a text with few of those is passed fast

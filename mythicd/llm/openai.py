@@ -7,7 +7,8 @@ The server keeps the KV cache and decides what runs next; nothing can be evaluat
 here is how many requests it is given at once, and which come first.
 
 **Patience** runs from the request to the first word or call: waiting for a place here, waiting for the server, and
-thinking all count, since the player hears nothing. From then on the server may be silent for `STALL_S` at most.
+thinking all count, since the player hears nothing. From then on the server may be silent for `STALL_S` at most. What it
+sends only to keep the connection open is silence too.
 """
 
 from __future__ import annotations
@@ -32,14 +33,19 @@ from mythicd.llm.schema import read_tool
 logger = logging.getLogger(__name__)
 
 STALL_S = 30.0
-"""Longest silence of the server in the middle of a reply."""
+"""Longest time between two chunks in the middle of a reply."""
 
 TAIL_S = 2.0
-"""Longest wait for the figures behind a reply."""
+"""Longest wait for the figures behind a reply, counted from its end."""
 
 _LESS_THOUGHT = (
     "Raise llm.max_tokens, or have it think less: for many models llm.server.extra:"
     " {chat_template_kwargs: {enable_thinking: false}} or {reasoning_effort: low}."
+)
+
+_REASONING_PARSER = (
+    "Start the server with its reasoning parser (vLLM, SGLang: --reasoning-parser; llama-server: --reasoning-format),"
+    " or switch thinking off: for many models llm.server.extra: {chat_template_kwargs: {enable_thinking: false}}."
 )
 
 
@@ -58,30 +64,29 @@ class OpenAiLlm:
         self._environment = os.environ if environment is None else environment
         self._focus: dict[str, Focus] = {}
         self._connection: Connection | None = None
+        self._starting = asyncio.Lock()
+        self._opening: Connection | None = None
+        """The connection of a `start` that is on its way."""
+        self._stops = 0
         self._places = Places(options.max_speakers, self._importance, self.figures)
         self._model = ServedModel("", "")
         self._dialect = Dialect()
+        self._thinks_first = False
+        """Whether replies begin inside a thought that the chat template has opened, and the server does not know."""
+        self._told_of_thoughts = False
 
     async def start(self) -> None:
         """See that the server is there and has the model.
 
         Raises EngineUnavailable when it cannot be reached or is not ready; ConfigError when it has no such model, wants
-        another key, or is no such server; EngineError when the connection breaks.
+        another key, or is no such server; EngineError when the connection breaks, or it is stopped meanwhile.
         """
-        if self._connection is not None:
-            return
-        connection = Connection.open(self._options, self._environment)
-        try:
-            self._model = await connection.find_model()
-        except BaseException:
-            await connection.close()
-            raise
-        self._places = Places(self._options.max_speakers, self._importance, self.figures)
-        self._connection = connection
-        self._dialect = DIALECTS.get(self._model.server, Dialect())
-        penalty = self._dialect.penalty
-        how = f"sent as {penalty}" if penalty else "not sent, as this server is not known to take it"
-        logger.info("Language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
+        stops = self._stops
+        async with self._starting:
+            if self._stops != stops:
+                raise stopped()
+            if self._connection is None:
+                await self._connect()
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
         """Do nothing: a server evaluates a prompt only to write, and keeps of it what it likes."""
@@ -105,17 +110,20 @@ class OpenAiLlm:
         asked = now()
         with self._counted():
             _check_sampling(request)
-            reply = ServerReply([read_tool(spec) for spec in request.tools], request.sampling.stop)
+            tools = [read_tool(spec) for spec in request.tools]
+            reply = ServerReply(tools, request.sampling.stop, thinking=self._thinks_first)
             try:
                 async with self._stream(request, asked) as stream:
                     answering = False
-                    while not reply.done and (chunk := await _read(stream, reply, asked + request.patience_s)):
+                    silence = _Silence(reply, asked + request.patience_s)
+                    while not reply.done and (chunk := await _read(stream, reply, silence)):
                         parts = reply.add(chunk)
                         if reply.answering and not answering:
                             answering = True
                             self.figures.ttft.observe(now() - asked)
                         for part in parts:
                             yield part
+                        silence.note()
                 rest = reply.end()
                 if reply.reasoned and reply.reason == "length" and not reply.answering:
                     most = request.sampling.max_tokens
@@ -124,6 +132,7 @@ class OpenAiLlm:
                     )
             finally:
                 self._add_up(reply)
+                self._learn(reply)
         # From here on it is written whole, even if nobody wants to hear of all its calls.
         for part in rest:
             yield part
@@ -148,11 +157,33 @@ class OpenAiLlm:
         self._focus.pop(npc_id, None)
 
     async def stop(self) -> None:
-        """Close all connections. Replies being written, and those that wait, fail with EngineError."""
-        connection, self._connection = self._connection, None
+        """Close all connections. Replies being written, those that wait, and a `start` under way fail: EngineError."""
+        self._stops += 1
+        opening, connection, self._connection = self._opening, self._connection, None
         if connection is not None:
             self._places.close()
+        for each in (opening, connection):
+            if each is not None:
+                await each.close()
+
+    async def _connect(self) -> None:
+        stops = self._stops
+        connection = self._opening = Connection.open(self._options, self._environment)
+        try:
+            self._model = await connection.find_model()
+            if self._stops != stops:
+                raise stopped()
+        except BaseException:
             await connection.close()
+            raise
+        finally:
+            self._opening = None
+        self._places = Places(self._options.max_speakers, self._importance, self.figures)
+        self._connection = connection
+        self._dialect = DIALECTS.get(self._model.server, Dialect())
+        penalty = self._dialect.penalty
+        how = f"sent as {penalty}" if penalty else "not sent, as this server is not known to have one like it"
+        logger.info("Language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
 
     @asynccontextmanager
     async def _stream(self, request: LlmRequest, asked: float) -> AsyncGenerator[Stream, None]:
@@ -194,24 +225,56 @@ class OpenAiLlm:
         self.figures.tokens_reused += reply.usage.cached_tokens
         self.figures.tokens_new += reply.usage.prompt_tokens - reply.usage.cached_tokens
 
+    def _learn(self, reply: ServerReply) -> None:
+        """Remember where the model's words begin, which a server that does not know how it thinks does not tell."""
+        if reply.spoke_at_once:
+            self._thinks_first = False
+        elif reply.began_in_thought:
+            self._thinks_first = True
+            if not self._told_of_thoughts:
+                self._told_of_thoughts = True
+                logger.warning(
+                    "The language model's server takes %s's thoughts for words, and some have been spoken. %s",
+                    self._model.name,
+                    _REASONING_PARSER,
+                )
+
     def _importance(self, npc_id: str) -> int:
         """Whom the player speaks to goes before whom it sees, and these before the others."""
         focus = self._focus.get(npc_id, Focus())
         return 2 * focus.mic + focus.on_screen
 
 
-async def _read(stream: Stream, reply: ServerReply, patience_ends: float) -> bytes:
-    """Return what comes next; nothing at the end. How long that may take depends on how far the reply is."""
-    now = asyncio.get_running_loop().time()
-    if reply.reason is not None:
-        deadline = now + TAIL_S
-    else:
-        deadline = now + STALL_S if reply.answering else patience_ends
+class _Silence:
+    """How long the server may be silent; that depends on how far the reply is."""
+
+    def __init__(self, reply: ServerReply, patience_ends: float) -> None:
+        """All times are the event loop's."""
+        self._reply = reply
+        self._chunks = 0
+        self._whole = False
+        self.ends = patience_ends
+        """Until when something must come."""
+
+    def note(self) -> None:
+        """Take note of what has come and was passed on: the time that its reader took is not the server's."""
+        reply, now = self._reply, asyncio.get_running_loop().time()
+        if reply.reason is not None:
+            if not self._whole:  # once: what is still to come is not waited for again and again
+                self._whole, self.ends = True, now + TAIL_S
+        elif reply.answering and reply.chunks > self._chunks:
+            self._chunks, self.ends = reply.chunks, now + STALL_S
+
+
+async def _read(stream: Stream, reply: ServerReply, silence: _Silence) -> bytes:
+    """Return what comes next; nothing at the end, or when what would come behind the end of the reply is lost."""
     try:
-        return await stream.read(deadline)
-    except TimeoutError:
+        return await stream.read(silence.ends)
+    except (TimeoutError, MythicError) as error:
         if reply.reason is not None:
             return b""
+        if isinstance(error, MythicError):
+            raise
         if not reply.answering:
             raise _too_slow("is still thinking" if reply.reasoned else "has not come to a word") from None
         raise EngineError(

@@ -1,12 +1,13 @@
 """What an OpenAI-compatible server's stream is made of: server-sent events, each of which holds a chunk of a reply.
 
-The events are those of WHATWG HTML, 9.2: lines end with CR LF, LF or CR, an empty line ends an event, and comments are
-what some servers send to show that they are still there. Of a chunk only what is used here is read and checked; servers
-add much of their own.
+The events are those of WHATWG HTML, 9.2: a byte order mark may come before the first, lines end with CR LF, LF or CR,
+an empty line ends an event, and comments are what some servers send to show that they are still there. Of a chunk only
+what is used here is read and checked; servers add much of their own.
 """
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import msgspec
@@ -21,8 +22,8 @@ class Function(msgspec.Struct):
     """What is called; in pieces."""
 
     name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-    """JSON as text by the API, a few letters at a time; some servers send an object."""
+    arguments: Any = None
+    """JSON as text by the API, a few letters at a time; some servers send an object. A wrong call fails no reply."""
 
 
 class CallDelta(msgspec.Struct):
@@ -36,12 +37,28 @@ class CallDelta(msgspec.Struct):
 class Delta(msgspec.Struct):
     """What is new in the reply."""
 
-    content: str | None = None
+    content: str | list[Any] | None = None
+    """Text, or parts of which each tells its type; Mistral's API sends these for models that think."""
     reasoning_content: str | None = None
     """llama-server, SGLang and older vLLM name the model's thoughts so …"""
     reasoning: str | None = None
     """… Ollama and newer vLLM so."""
     tool_calls: list[CallDelta] | None = None
+
+    @property
+    def words(self) -> str:
+        """What of the content is to be spoken."""
+        if not isinstance(self.content, list):
+            return self.content or ""
+        parts = (part for part in self.content if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(text for part in parts if isinstance(text := part.get("text"), str))
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it holds a thought that the server tells apart."""
+        parts = self.content if isinstance(self.content, list) else ()
+        told = any(isinstance(part, dict) and part.get("type") == "thinking" for part in parts)
+        return told or bool(self.reasoning_content or self.reasoning)
 
 
 class Choice(msgspec.Struct):
@@ -51,24 +68,32 @@ class Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class Details(msgspec.Struct):
-    """Of the tokens of a prompt."""
-
-    cached_tokens: int | None = None
-
-
 class Usage(msgspec.Struct):
-    """What the server counted; zeros where it counts nothing."""
+    """What the server counted. Whatever it is that it tells, a reply does not fail for it."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int | None = None
-    prompt_tokens_details: Details | None = None
+    told_prompt: Any = msgspec.field(default=None, name="prompt_tokens")
+    told_completion: Any = msgspec.field(default=None, name="completion_tokens")
+    details: Any = msgspec.field(default=None, name="prompt_tokens_details")
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt; 0 where it does not tell."""
+        return _count(self.told_prompt) or 0
 
     @property
     def cached_tokens(self) -> int:
         """Tokens of the prompt that it had evaluated before; 0 where it does not tell."""
-        told = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
-        return min(told or 0, self.prompt_tokens)
+        told = self.details.get("cached_tokens") if isinstance(self.details, dict) else None
+        return min(_count(told) or 0, self.prompt_tokens)
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Tokens written; None where it does not tell."""
+        return _count(self.told_completion)
+
+
+def _count(told: Any) -> int | None:
+    return max(0, told) if isinstance(told, int) and not isinstance(told, bool) else None
 
 
 class Progress(msgspec.Struct):
@@ -93,7 +118,7 @@ class Chunk(msgspec.Struct):
     """What went wrong, in place of the rest."""
 
 
-def decode(event: bytes) -> Chunk | None:
+def read_chunk(event: bytes) -> Chunk | None:
     """Return the chunk that an event holds; None for the mark at the end. Raises EngineError."""
     if event.strip() == b"[DONE]":
         return None
@@ -115,10 +140,12 @@ class Events:
         self._size = 0
         """Bytes of the event so far."""
         self._after_return = False
+        self._begun = False
+        """Whether the first line has come."""
 
     def add(self, chunk: bytes) -> list[bytes]:
         """Take bytes cut anywhere; return the data of each event they completed. Raises EngineError when too long."""
-        if self._after_return:
+        if self._after_return and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._after_return = False
         if not chunk:
@@ -148,6 +175,9 @@ class Events:
         self._grow(end)
         line = b"".join(self._line)
         self._line.clear()
+        if not self._begun:
+            self._begun = True
+            line = line.removeprefix(BOM_UTF8)
         if line:
             name, _, value = line.partition(b":")
             if name == b"data":

@@ -30,8 +30,8 @@ START_S = 10.0
 SOONEST_RETRY_S = 0.1
 """A server that says `Retry-After: 0` is asked again no sooner."""
 
-MAX_ANSWER = 1 << 20
-"""Bytes that are read of an answer which is no stream."""
+MAX_ANSWER = 8 << 20
+"""Bytes that are read of an answer which is no stream: some sellers list thousands of models."""
 
 
 class Connection:
@@ -63,6 +63,11 @@ class Connection:
                         status, answer = response.status, await _whole(response)
         except TimeoutError:
             raise self._not_ready(f"It did not list its models within {START_S:.0f} s.") from None
+        if status == 200 and len(answer) > MAX_ANSWER:
+            raise ConfigError(
+                f"What answers at llm.server.url lists more models than Mythic reads ({MAX_ANSWER >> 20} MiB).",
+                remedy="Correct llm.server.url, which usually ends with /v1, or use a server that lists fewer.",
+            )
         if status == 200:
             return choose_model(answer, self._options.model)
         error = refusal(status, answer)
@@ -166,7 +171,7 @@ def stopped() -> EngineError:
 async def _whole(response: aiohttp.ClientResponse) -> bytes:
     """Return an answer, or as much of it as is worth reading."""
     answer = bytearray()
-    while len(answer) < MAX_ANSWER and (more := await response.content.readany()):
+    while len(answer) <= MAX_ANSWER and (more := await response.content.readany()):
         answer += more
     return bytes(answer)
 

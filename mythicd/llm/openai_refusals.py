@@ -4,10 +4,11 @@
 |---|---|---|
 | 401, 403 | ConfigError | the key is missing or wrong |
 | 404 | ConfigError | it knows no such model, or its API begins elsewhere |
+| 402, and 429 that speaks of the quota | ConfigError | nothing is left to pay with; waiting does not help |
 | 429, 503, 529 | Busy | it has no room, or its model is still loading |
 | 400, 413, 422, 500 that speak of the context | ConfigError | the prompt is too long |
-| other 3xx and 4xx | ConfigError | it does not take what Mythic, or `llm.server.extra`, sends |
-| anything else | EngineError | it failed |
+| other 3xx and 4xx but 408 | ConfigError | it does not take what Mythic, or `llm.server.extra`, sends |
+| anything else | EngineError | it failed, or gave up waiting |
 
 Servers word a prompt that is too long differently, and some call it a 500: llama-server has a type for it, OpenAI and
 vLLM a code or a sentence, TensorRT-LLM a sentence.
@@ -50,6 +51,11 @@ def refusal(status: int, answer: bytes | Any) -> MythicError:
             f"The language model's server knows no such model or address {why}.",
             remedy="Correct llm.server.model, or llm.server.url, which usually ends with /v1.",
         )
+    if status == 402 or (status == 429 and "insufficient_quota" in kind):
+        return ConfigError(
+            f"The language model's server writes no more for this key: its quota is used up {why}.",
+            remedy="Add credit with whoever runs it, or name another key in llm.server.api_key_env.",
+        )
     if status in (429, 503, 529):
         return Busy(f"The language model's server has no room now {why}.", remedy="Try again in a moment.")
     if status in (400, 413, 422, 500) and _TOO_LONG.search(f"{kind} {said}"):
@@ -57,7 +63,7 @@ def refusal(status: int, answer: bytes | Any) -> MythicError:
             f"The prompt is longer than the language model's server takes {why}.",
             remedy="Lower kv.max_ctx_tokens, or start the server with a longer context for each request.",
         )
-    if 300 <= status < 500:
+    if 300 <= status < 500 and status != 408:
         return ConfigError(
             f"The language model's server does not take the request {why}.",
             remedy="See whether llm.server.url is right, and whether the server knows what llm.server.extra adds.",
@@ -85,7 +91,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("Date", ""))
         return max(0.0, wait.total_seconds())
-    except (ValueError, TypeError):  # no date, or one with a time zone and one without
+    except (ValueError, TypeError, OverflowError):  # no date, one beyond all dates, or only one with a time zone
         return None
 
 
@@ -104,7 +110,15 @@ def _words(told: Any) -> str:
         told = next((told[key] for key in ("message", "detail", "error") if key in told), told)
     if isinstance(told, list) and all(isinstance(one, dict) and "msg" in one for one in told):
         # FastAPI's complaints, without the input that each repeats: it may be what the player said.
-        told = "; ".join(f"{'.'.join(map(str, one.get('loc', ())))}: {one['msg']}" for one in told)
-    text = " ".join((told if isinstance(told, str) else json.dumps(told, default=str)).split())
+        told = "; ".join(f"{_place(one.get('loc'))}{one['msg']}" for one in told)
+    try:
+        text = " ".join((told if isinstance(told, str) else json.dumps(told, default=str)).split())
+    except RecursionError:
+        return ""
     text = "".join(letter for letter in text if letter.isprintable()).rstrip(".")
     return text if len(text) <= MAX_WORDS else f"{text[:MAX_WORDS]} …"
+
+
+def _place(loc: Any) -> str:
+    """Write where in the request FastAPI found something wrong."""
+    return f"{'.'.join(map(str, loc))}: " if isinstance(loc, list) and loc else ""

@@ -103,8 +103,9 @@ def request_body(request: LlmRequest, model: str, dialect: Dialect, extra: Mappi
         "top_p": sampling.top_p,
         "seed": sampling.seed & 0x7FFF_FFFF,  # servers keep it in 32 bits, and some take all ones for "any"
     }
-    if sampling.stop:
-        body["stop"] = list(sampling.stop[:MOST_STOPS])
+    # White space before the first word is no stop string (calls.py), but would be one to a server.
+    if stops := [text for text in sampling.stop if text.strip()][:MOST_STOPS]:
+        body["stop"] = stops
     if request.tools:
         body["tools"] = [_tool(spec) for spec in request.tools]
     return body

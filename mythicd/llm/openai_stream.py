@@ -2,14 +2,17 @@
 
     bytes -> events -> chunks (openai_events.py) -> words | thoughts | pieces of calls | why it ended | figures
 
-- Words are passed on at once. `<think> … </think>` among them, and whatever a server tells apart as reasoning, is
-  thought and not spoken.
+- Words are passed on at once. Thoughts among them (thoughts.py), and whatever a server tells apart as reasoning, are
+  not spoken. A server that does not know how its model thinks may leave `thoughts</think>words`, if its chat template
+  has opened the thought: whoever has seen that says so of the next reply (`thinking`).
 - A call comes in pieces: its name first, then its arguments' JSON a few letters at a time. Pieces belong together by
-  `index`; Ollama gives every call the index 0 (ollama/ollama#15457), so a new `id` begins a new call too. A server that
-  does not know its model's way of calling leaves `<tool_call>` in the words: those are understood as well.
+  `index`; Ollama gives every call the index 0 (ollama/ollama#15457), so a new `id` begins a new call too, and where
+  there are no ids, a name behind a call that is whole. A server that does not know its model's way of calling leaves
+  `<tool_call>` in the words: those are understood as well.
 - All calls are passed on behind the words. One that is no JSON, or does not fit its tool, is reported and dropped.
 
-A reply is whole when the server has told why it ended; a stream that ends before that was cut.
+A reply is whole when the server has told why it ended; a stream that ends before that was cut. Behind that come only
+figures, and whatever goes wrong with them is the end, and no error.
 """
 
 from __future__ import annotations
@@ -19,54 +22,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mythicd.engines import InlineCall, PrefillDone, TextDelta
-from mythicd.errors import EngineError
-from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser
-from mythicd.llm.openai_events import CallDelta, Delta, Events, Usage, decode
+from mythicd.errors import EngineError, MythicError
+from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser, decode, read_call
+from mythicd.llm.openai_events import CallDelta, Delta, Events, Usage, read_chunk
 from mythicd.llm.openai_refusals import broken_off
-from mythicd.llm.schema import Tool, misfit
+from mythicd.llm.schema import Tool
 
 MAX_CALLS = 16
 """Calls in one reply; more are dropped."""
-
-_THOUGHT = ("<think>", "</think>")
-
-
-class Thoughts:
-    """Takes a model's thoughts out of its words."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        """What may be the beginning of a tag."""
-        self._inside = False
-        self.any = False
-        """Whether there were any."""
-
-    def add(self, text: str) -> str:
-        """Take a piece of text, cut anywhere; return what of it is words. A closing tag that closes nothing goes."""
-        words = []
-        text = self._held + text
-        while True:
-            found = [(place, tag) for tag in _THOUGHT if (place := text.find(tag)) >= 0]
-            place, tag = min(found, default=(len(text) - _begun_tag(text), ""))
-            if not self._inside:
-                words.append(text[:place])
-            text = text[place + len(tag) :]
-            if not tag:
-                self._held = text
-                return "".join(words)
-            self._inside = tag == _THOUGHT[0]
-            self.any = True
-
-    def finish(self) -> str:
-        """No more comes: return what was held back."""
-        held, self._held = self._held, ""
-        return "" if self._inside else held
-
-
-def _begun_tag(text: str) -> int:
-    """Return how many characters at the end may be the beginning of a tag."""
-    lengths = range(min(len(_THOUGHT[1]) - 1, len(text)), 0, -1)
-    return next((length for length in lengths if any(tag.startswith(text[-length:]) for tag in _THOUGHT)), 0)
 
 
 class _Draft:
@@ -78,27 +41,58 @@ class _Draft:
         self.name = ""
         self.arguments = ""
 
+    def goes_on_with(self, piece: CallDelta) -> bool:
+        """Tell whether a piece of the same index belongs to this call."""
+        if piece.id and self.call_id:
+            return piece.id == self.call_id
+        name = piece.function.name if piece.function else None
+        if not (name and self.name):
+            return True
+        # Some servers repeat the name with each piece, so that alone begins no call.
+        return name == self.name and not (_text(piece).strip() and self._is_whole())
+
+    def _is_whole(self) -> bool:
+        try:
+            decode(self.arguments)
+        except ValueError:
+            return False
+        return True
+
     def add(self, piece: CallDelta) -> None:
         if piece.function is None:
             return
         self.name = self.name or piece.function.name or ""
-        arguments = piece.function.arguments
         if len(self.arguments) <= MAX_CALL:  # one that has grown beyond is dropped in the end
-            self.arguments += json.dumps(arguments) if isinstance(arguments, dict) else arguments or ""
+            self.arguments += _text(piece)
+
+
+def _text(piece: CallDelta) -> str:
+    """Return a piece of arguments as JSON text."""
+    arguments = piece.function.arguments if piece.function else None
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    try:
+        return json.dumps(arguments)
+    except RecursionError:
+        return "[["  # which is no JSON: nobody means anything nested so deep
 
 
 class ServerReply:
     """Takes apart one reply."""
 
-    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> None:
-        """`stop` is kept here too, for servers that do not heed it."""
+    def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
+        """`stop` is kept here too, for servers that do not heed it.
+
+        With `thinking` it is taken to begin inside a thought. If it is whole and that has not ended, it was none.
+        """
         self._tools = {tool.name: tool for tool in tools}
         self._events = Events()
-        self._thoughts = Thoughts()
-        self._parser = ReplyParser(tools, stop)
+        self._parser = ReplyParser(tools, stop, thinking=thinking)
         self._behind: list[InlineCall | BadCall] = []
         """Calls that stood among the words."""
         self._drafts: list[_Draft] = []
+        self.chunks = 0
+        """Events that have come, other than such as only show that the server is there."""
         self._deltas = 0
         self._usage: Usage | None = None
         self._told_prefill = False
@@ -108,6 +102,8 @@ class ServerReply:
         """Why it ended, as soon as that is known: then only figures are to come."""
         self.done = False
         """Whether nothing more is to come."""
+        self.spoke_at_once = False
+        """Whether it was taken to begin inside a thought and did not."""
 
     @property
     def answering(self) -> bool:
@@ -117,7 +113,12 @@ class ServerReply:
     @property
     def reasoned(self) -> bool:
         """Whether there were thoughts."""
-        return self._reasoned or self._thoughts.any
+        return self._reasoned or self._parser.thoughts.any
+
+    @property
+    def began_in_thought(self) -> bool:
+        """Whether it began inside a thought of which nobody had told: what stood before its end has been spoken."""
+        return self._parser.thoughts.closed_nothing and not self._reasoned
 
     @property
     def usage(self) -> Usage:
@@ -134,19 +135,30 @@ class ServerReply:
         """Take bytes as they came; return the words they completed, and before the first of all, PrefillDone.
 
         PrefillDone comes with the first thing written and knows no figure (0), unless the server tells of its progress.
-        Raises EngineError when they are not what such a server sends, and what `broken_off` makes of an error in them.
+        Raises EngineError when they are not what such a server sends, and what `broken_off` makes of an error in them;
+        nothing once it is known why the reply ended.
         """
-        return [part for event in self._events.add(chunk) for part in self._take(event)]
+        parts: list[PrefillDone | TextDelta] = []
+        try:
+            for event in self._events.add(chunk):
+                parts += self._take(event)
+        except MythicError:
+            if self.reason is None:
+                raise
+            self.done = True
+        return parts
 
     def end(self) -> list[PrefillDone | TextDelta]:
         """No more comes: return the words that were held back. Raises EngineError when the stream was cut."""
-        parts = [part for event in self._events.finish() for part in self._take(event)]
+        parts = self._last_event()
         if self.reason is None:
             raise EngineError(
                 "The language model's server broke the reply off.", remedy="Try again; its own log tells why."
             )
         parts += self._prefilled(0)
-        parts += self._words(self._thoughts.finish())
+        if self._parser.thoughts.in_first and (self.reason == "stop" or self._reasoned):
+            self.spoke_at_once = True
+            parts += self._sift(self._parser.disown_thought())
         return parts + self._sift(self._parser.finish())
 
     def calls(self) -> list[InlineCall | BadCall]:
@@ -154,10 +166,20 @@ class ServerReply:
         calls = [*self._behind, *map(self._call, self._drafts)]
         return calls if len(calls) <= MAX_CALLS else [*calls[:MAX_CALLS], BadCall(f"there are more than {MAX_CALLS}")]
 
+    def _last_event(self) -> list[PrefillDone | TextDelta]:
+        """Take the event that was not closed, if there is one."""
+        try:
+            return [part for event in self._events.finish() for part in self._take(event)]
+        except MythicError:
+            if self.reason is None:
+                raise
+            return []
+
     def _take(self, event: bytes) -> list[PrefillDone | TextDelta]:
         if self.done:
             return []
-        chunk = decode(event)
+        chunk = read_chunk(event)
+        self.chunks += 1
         if chunk is None:
             self.done = True
             self.reason = self.reason or "stop"
@@ -177,16 +199,15 @@ class ServerReply:
         return parts
 
     def _delta(self, delta: Delta) -> list[PrefillDone | TextDelta]:
-        thought = delta.reasoning_content or delta.reasoning
-        if not (thought or delta.content or delta.tool_calls):
+        if not (delta.thinks or delta.words or delta.tool_calls):
             return []
         parts: list[PrefillDone | TextDelta] = self._prefilled(0)
         self._deltas += 1
-        self._reasoned = self._reasoned or bool(thought)
+        self._reasoned = self._reasoned or delta.thinks
         for piece in delta.tool_calls or ():
             self._draft(piece)
-        if delta.content:
-            parts += self._words(self._thoughts.add(delta.content))
+        if delta.words:
+            parts += self._words(delta.words)
         if self._parser.stopped:
             self.reason, self.done = "stop", True
         return parts
@@ -210,21 +231,17 @@ class ServerReply:
         """Add a piece to the call it belongs to."""
         known = [draft for draft in self._drafts if draft.index == piece.index]
         draft = known[-1] if known else None
-        if draft is None or (piece.id and draft.call_id and piece.id != draft.call_id):
+        if draft is None or not draft.goes_on_with(piece):
             draft = _Draft(piece)
             if len(self._drafts) <= MAX_CALLS:
                 self._drafts.append(draft)
         draft.add(piece)
 
     def _call(self, draft: _Draft) -> InlineCall | BadCall:
-        tool = self._tools.get(draft.name)
-        if tool is None:
-            return BadCall("it names no tool of this turn")
         if len(draft.arguments) > MAX_CALL:
             return BadCall(f"it is longer than {MAX_CALL} characters")
         try:
-            arguments = json.loads(draft.arguments.strip() or "{}")
-        except (ValueError, RecursionError):
+            arguments = decode(draft.arguments.strip() or "{}")
+        except ValueError:
             return BadCall("its arguments are not JSON")
-        wrong = misfit(tool.arguments, arguments)
-        return BadCall(wrong) if wrong else InlineCall(tool.name, arguments)
+        return read_call(self._tools, draft.name, arguments)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from mythicd.engines import Prompt
 from mythicd.llm.kv import common_prefix
 from mythicd.llm.template import ChatTemplate, Part, Segment
+from mythicd.llm.thoughts import ends_in_thought
 
 REMEMBERED = 256
 """Groups of text whose tokens are kept: a few for each character."""
@@ -29,6 +30,9 @@ class Tokenised:
     """Those of the system message."""
     stable: int
     """Those before the turn, for certain."""
+    opens_thought: bool
+    """Whether what is written behind them begins inside a thought. Some templates open one for each reply, and some
+    only where no tool has answered."""
 
 
 class PromptTokens:
@@ -79,7 +83,8 @@ class PromptTokens:
             stable += common_prefix(self._tokenise(before), tokens[stable:])
         if segments and segments[0].part == "world":
             world += common_prefix(self._tokenise(segments[0].text), tokens[world:])
-        return Tokenised(tokens, min(world, stable), seed, stable)
+        opens_thought = bool(segments) and ends_in_thought(segments[-1].text)
+        return Tokenised(tokens, min(world, stable), seed, stable, opens_thought)
 
 
 def line_ends(tokens: Sequence[int], lines: int, start: int, piece: Callable[[int], bytes]) -> tuple[int, ...]:

@@ -9,9 +9,10 @@ over; a word that would restrict what is valid, and is not in this list, is refu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mythicd.engines import ToolSpec
 from mythicd.errors import ConfigError
@@ -21,6 +22,9 @@ MAX_STRING = 120
 
 MAX_ITEMS = 8
 """Items in an array whose schema sets no `maxItems`."""
+
+_EXACT = 1 << 53
+"""Up to here each whole number is a float of its own."""
 
 _DESCRIPTIVE = frozenset({"title", "description", "default", "examples", "$comment", "$schema", "deprecated", "format"})
 
@@ -88,6 +92,10 @@ class Tool:
     arguments: Object
 
 
+class Misfit(Exception):
+    """A value is not what a schema asks for; tells in what way, and holds nothing of the value."""
+
+
 def read_tool(spec: ToolSpec) -> Tool:
     """Read a tool's schema. Raises ConfigError naming the tool and the place in its schema."""
     place = f"tool {spec.name!r}: parameters"
@@ -97,47 +105,66 @@ def read_tool(spec: ToolSpec) -> Tool:
     return Tool(spec.name, node)
 
 
-def misfit(node: Node, value: Any, place: str = "arguments") -> str | None:
-    """Tell in what way `value` is not what the schema asks for; None if it fits."""
+def fit(node: Node, value: Any, place: str = "arguments") -> Any:
+    """Return `value`, decoded from JSON, as the schema wants it. Raises Misfit when it is not what the schema asks for.
+
+    Strings are stripped: a model copies a word with the space that its token carries. 5.0 passes for an integer.
+    """
     match node:
         case Text(longest):
-            if not isinstance(value, str):
-                return f"{place} is not a string"
-            return f"{place} is longer than {longest} characters" if len(value) > longest else None
-        case Number(whole, least, most):
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                return f"{place} is not {'an integer' if whole else 'a number'}"
-            if (least is not None and value < least) or (most is not None and value > most):
-                return f"{place} is out of range"
-            return None
+            return _fit_text(value, longest, place)
+        case Number():
+            return _fit_number(node, value, place)
         case Truth():
-            return None if isinstance(value, bool) else f"{place} is not true or false"
+            if not isinstance(value, bool):
+                raise Misfit(f"{place} is not true or false")
+            return value
         case Choice(values):
-            fits = any(type(value) is type(one) and value == one for one in values)
-            return None if fits else f"{place} is none of the allowed values"
+            stripped = value.strip() if isinstance(value, str) else value
+            if not any(type(stripped) is type(one) and stripped == one for one in values):
+                raise Misfit(f"{place} is none of the allowed values")
+            return stripped
         case List_(item, most_items):
             if not isinstance(value, list) or len(value) > most_items:
-                return f"{place} is not a list of at most {most_items}"
-            wrong = (misfit(item, one, f"{place}[{index}]") for index, one in enumerate(value))
-            return next((what for what in wrong if what), None)
+                raise Misfit(f"{place} is not a list of at most {most_items}")
+            return [fit(item, one, f"{place}[{index}]") for index, one in enumerate(value)]
         case Object(fields):
-            return _object_misfit(fields, value, place)
+            return _fit_object(fields, value, place)
 
 
-def _object_misfit(fields: Sequence[Field], value: Any, place: str) -> str | None:
+def _fit_text(value: Any, longest: int, place: str) -> str:
+    if not isinstance(value, str):
+        raise Misfit(f"{place} is not a string")
+    text: str = value.strip()
+    if len(text) > longest:
+        raise Misfit(f"{place} is longer than {longest} characters")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # JSON can write it, and nobody can send it on
+        raise Misfit(f"{place} holds half a character")
+    return text
+
+
+def _fit_number(number: Number, value: Any, place: str) -> int | float:
+    if isinstance(value, float) and number.whole and value.is_integer() and abs(value) <= _EXACT:
+        value = int(value)
+    # Python's JSON has NaN, Infinity, and 1e999 that becomes it.
+    known = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value) and not number.whole)
+    if isinstance(value, bool) or not known:
+        raise Misfit(f"{place} is not {'an integer' if number.whole else 'a number'}")
+    if (number.least is not None and value < number.least) or (number.most is not None and value > number.most):
+        raise Misfit(f"{place} is out of range")
+    return cast("int | float", value)
+
+
+def _fit_object(fields: Sequence[Field], value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        return f"{place} is not an object"
-    unknown = value.keys() - {field.name for field in fields}
-    if unknown:
-        return f"{place} has no {min(unknown)!r}"
+        raise Misfit(f"{place} is not an object")
+    if value.keys() - {field.name for field in fields}:  # which, the model made up
+        raise Misfit(f"{place} has a name that is not in the schema")
     for field in fields:
-        if field.name in value:
-            what = misfit(field.node, value[field.name], f"{place}.{field.name}")
-            if what:
-                return what
-        elif field.required:
-            return f"{place} lacks {field.name!r}"
-    return None
+        if field.required and field.name not in value:
+            raise Misfit(f"{place} lacks {field.name!r}")
+    nodes = {field.name: field.node for field in fields}
+    return {name: fit(nodes[name], one, f"{place}.{name}") for name, one in value.items()}
 
 
 def _read(schema: Any, place: str) -> Node:
@@ -204,7 +231,7 @@ def _count(schema: Mapping[str, Any], word: str, most: int, place: str) -> int:
     value = schema.get(word, most)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise _refused(f"{place}.{word}", "must be a whole number above 0")
-    return min(value, 1000)  # llama.cpp refuses grammars that repeat more often than a few thousand times
+    return min(value, 1000)  # llama.cpp refuses a grammar whose repetitions, multiplied within one rule, exceed 2000
 
 
 def _bound(schema: Mapping[str, Any], word: str, place: str) -> float | None:

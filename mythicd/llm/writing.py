@@ -21,13 +21,24 @@ class Writer:
     """Writes one reply. Belongs to the pump's thread; to be closed."""
 
     def __init__(
-        self, vocabulary: Vocabulary, tools: Sequence[Tool], sampling: Sampling, most: int, banned: Iterable[int]
+        self,
+        vocabulary: Vocabulary,
+        tools: Sequence[Tool],
+        sampling: Sampling,
+        most: int,
+        banned: Iterable[int],
+        *,
+        thinking: bool = False,
     ) -> None:
-        """`most` is how many tokens it may write, at least 1; `banned` tokens are never chosen."""
+        """`most` is how many tokens it may write, at least 1; `banned` tokens are never chosen.
+
+        With `thinking` the reply begins inside a thought.
+        """
         self._vocabulary = vocabulary
         self._tools = tools
         self._most = most
-        self._parser = ReplyParser(tools, sampling.stop)
+        self._parser = ReplyParser(tools, sampling.stop, thinking=thinking)
+        self._answered = False
         self._sampler = Sampler(vocabulary, sampling, banned)
         self.written = 0
         """Tokens chosen so far."""
@@ -59,6 +70,13 @@ class Writer:
         for part in parts:
             if isinstance(part, BadCall):
                 logger.warning("A tool call was dropped: %s.", part.reason)
+        self._answered = self._answered or bool(parts)
+        if self.over and self._parser.thoughts.any and not self._answered:
+            logger.warning(
+                "The language model thought for all its %d tokens and said nothing. Raise llm.max_tokens, or use a"
+                " model that does not think.",
+                self.written,
+            )
         return [part for part in parts if not isinstance(part, BadCall)]
 
     def close(self) -> None:

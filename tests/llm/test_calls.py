@@ -6,14 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mythicd.engines import InlineCall, TextDelta, ToolSpec
 from mythicd.errors import ConfigError
 from mythicd.llm.calls import MAX_CALL, BadCall, ReplyParser, ReplyPart
-from mythicd.llm.grammar import call_grammar, rest_of_opening
-from mythicd.llm.schema import Tool, misfit, read_tool
+from mythicd.llm.grammar import CLOSE, OPEN, call_grammar, rest_of_opening
+from mythicd.llm.schema import Misfit, Tool, fit, read_tool
+from mythicd.llm.thoughts import CLOSINGS, OPENINGS
 
 WAYPOINT = ToolSpec(
     "set_waypoint",
@@ -34,6 +35,7 @@ GIVE = ToolSpec(
         "required": ["item"],
     },
 )
+WAVE = read_tool(ToolSpec("wave", "", {}))
 TOOLS = (read_tool(WAYPOINT), read_tool(GIVE))
 CALL = '<tool_call>{"name": "set_waypoint", "arguments": {"place": " market"}}</tool_call>'
 
@@ -78,6 +80,7 @@ def test_it_does_not_matter_where_the_text_is_cut(places: list[int]) -> None:
 
 @given(text=st.text(st.characters(codec="utf-8"), max_size=60), places=st.lists(st.integers(0, 60), max_size=20))
 def test_plain_words_come_through_whole(text: str, places: list[int]) -> None:
+    assume(not any(tag in text for tag in (OPEN, CLOSE, *OPENINGS, *CLOSINGS)))
     parts = parse(cuts(text.encode(), places))
     assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == text.lstrip()
 
@@ -115,7 +118,14 @@ def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
         ('{"name": "set_waypoint"}', "lacks 'place'"),
         ('{"name": "set_waypoint", "arguments": []}', "not an object"),
         ('{"name": "set_waypoint", "arguments": {"place": 3}}', "not a string"),
-        ('{"name": "set_waypoint", "arguments": {"place": "x", "speed": 3}}', "no 'speed'"),
+        ('{"name": "set_waypoint", "arguments": {"place": "x", "the secret door": 3}}', "not in the schema"),
+        ('{"name": "set_waypoint", "arguments": {"place": "\\ud800"}}', "half a character"),
+        (f'{{"name": "set_waypoint", "arguments": {{"place": {"[" * 600}{"]" * 600}}}}}', "not a string"),
+        ('{"name": "set_waypoint", "arguments": "{place: x"}', "not JSON"),
+        ('{"name": "set_waypoint", "arguments": "3"}', "not an object"),
+        ('{"name": "set_waypoint", "arguments": 3}', "not an object"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "count": 1.5}}', "not an integer"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "count": 1e999}}', "not an integer"),
         ('{"name": "give_item", "arguments": {"item": "ale", "count": 12}}', "out of range"),
         ('{"name": "give_item", "arguments": {"item": "ale", "count": true}}', "not an integer"),
         ('{"name": "give_item", "arguments": {"item": "ale", "mood": "hot"}}', "none of the allowed"),
@@ -124,7 +134,35 @@ def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
 def test_what_is_no_call_is_reported_and_the_reply_goes_on(body: str, reason: str) -> None:
     first, bad, last = parse([f"One <tool_call>{body}</tool_call> two".encode()])
     assert (first, last) == (TextDelta("One "), TextDelta(" two"))
-    assert isinstance(bad, BadCall) and reason in bad.reason
+    assert isinstance(bad, BadCall) and reason in bad.reason and "secret" not in bad.reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('{"item": " a mug of ale ", "mood": " warm"}', {"item": "a mug of ale", "mood": "warm"}),
+        ('{"item": "ale", "count": 5.0}', {"item": "ale", "count": 5}),
+        (json.dumps('{"item": " ale"}'), {"item": "ale"}),
+    ],
+)
+def test_what_models_write_a_little_differently_is_the_same_call(arguments: str, expected: dict[str, Any]) -> None:
+    (call,) = parse([f'<tool_call>{{"name": " give_item", "arguments": {arguments}}}</tool_call>'.encode()])
+    assert call == InlineCall("give_item", expected)
+    assert isinstance(call.arguments.get("count", 0), int)
+
+
+@pytest.mark.parametrize("arguments", ["", ', "arguments": {}', ', "arguments": null', ', "arguments": ""'])
+def test_a_call_may_have_no_arguments(arguments: str) -> None:
+    (call,) = parse([f'<tool_call>{{"name": "wave"{arguments}}}</tool_call>'.encode()], tools=(WAVE,))
+    assert call == InlineCall("wave", {})
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "true", '"3"', "null"])
+def test_what_is_no_number_does_not_pass_for_one(number: str) -> None:
+    tool = read_tool(ToolSpec("pay", "", {"properties": {"price": {"type": "number"}}}))
+    assert fit(tool.arguments, {"price": 1e300}) == {"price": 1e300}
+    with pytest.raises(Misfit, match="not a number"):
+        fit(tool.arguments, json.loads(f'{{"price": {number}}}'))
 
 
 def test_a_call_without_an_end_is_reported() -> None:
@@ -147,8 +185,87 @@ def test_a_stop_string_ends_the_reply(places: list[int]) -> None:
     assert parse(cuts(text, places), stop=("\nPlayer:", "END")) == [TextDelta("Aye.\nMarla: aye.")]
 
 
+@given(places=st.lists(st.integers(0, 60), max_size=20))
+@pytest.mark.parametrize("before", ["\n", " \n\n ", "<think>Hm.\n</think>\n\n", f"\n{CALL}\n", "<think>\n</think>\n\n"])
+@pytest.mark.parametrize("stop", ["\n", "\n\n", "\nPlayer:"])
+def test_white_space_before_the_first_word_is_no_stop_string(places: list[int], before: str, stop: str) -> None:
+    parts = parse(cuts(f"{before}Aye.{stop} No.".encode(), places), stop=(stop,))
+    assert [part for part in parts if isinstance(part, TextDelta)] == [TextDelta("Aye.")]
+
+
+def test_a_stop_string_may_stand_at_the_beginning() -> None:
+    for text in ("\nPlayer: no", "\n\nPlayer: no", "Player: no"):
+        assert parse([text.encode()], stop=("\n", "\nPlayer:", "Player:")) == []
+
+
 def test_a_stop_string_within_a_call_is_part_of_the_call() -> None:
     assert parse([CALL.encode()], stop=("market",)) == [InlineCall("set_waypoint", {"place": "market"})]
+
+
+# --- thoughts --------------------------------------------------------------------------------------------------------
+
+
+@given(places=st.lists(st.integers(0, 300), max_size=40))
+@pytest.mark.parametrize(("begin", "end"), [("<think>", "</think>"), ("[THINK]", "[/THINK]")])
+def test_thoughts_are_passed_over_with_all_that_is_in_them(places: list[int], begin: str, end: str) -> None:
+    text = f"{begin}Hm. END {CALL} 🍺 <{begin} é{end}\n\nAye. [1] {CALL}{begin}Ale?{end} So <b>be</b> it.{begin}And"
+    assert parse(cuts(text.encode(), places), stop=("END",)) == [
+        TextDelta("Aye. [1] "),
+        InlineCall("set_waypoint", {"place": "market"}),
+        TextDelta(" So <b>be</b> it."),
+    ]
+
+
+@given(text=st.text(st.sampled_from("ab<>/think"), max_size=60), places=st.lists(st.integers(0, 60), max_size=20))
+def test_thoughts_are_taken_out_wherever_they_stand(text: str, places: list[int]) -> None:
+    said, thinking, rest = "", False, text
+    while rest:
+        tag = next((tag for tag in ("<think>", "</think>") if rest.startswith(tag)), "")
+        if tag:
+            thinking = tag == "<think>"
+        elif not thinking:
+            said += rest[0]
+        rest = rest[len(tag) or 1 :]
+    parts = parse(cuts(text.encode(), places))
+    assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == said
+
+
+def test_within_a_call_nothing_is_a_thought() -> None:
+    body = '{"name": "set_waypoint", "arguments": {"place": "[THINK] <think>"}}'
+    assert parse([f"<tool_call>{body}</tool_call>".encode()]) == [
+        InlineCall("set_waypoint", {"place": "[THINK] <think>"})
+    ]
+    parser = ReplyParser(TOOLS)
+    parser.add(b"<tool_call>\n[")
+    assert parser.written == "\n["  # no end is held back from the grammar, which goes on behind it
+
+
+@given(places=st.lists(st.integers(0, 100), max_size=20))
+def test_a_reply_may_begin_inside_a_thought(places: list[int]) -> None:
+    parser = ReplyParser(TOOLS, ("END",), thinking=True)
+    text = "Hm. END <tool_call> é</think>\n\nZwölf.".encode()
+    parts = [part for chunk in cuts(text, places) for part in parser.add(chunk)] + parser.finish()
+    assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == "Zwölf."
+    assert parser.thoughts.any and not parser.thoughts.closed_nothing
+
+
+@given(places=st.lists(st.integers(0, 150), max_size=20))
+def test_a_thought_that_was_none_is_taken_for_words(places: list[int]) -> None:
+    parser = ReplyParser(TOOLS, ("END",), thinking=True)
+    parts = [part for chunk in cuts(f" Zwölf. {CALL} Aye.END no </thi".encode(), places) for part in parser.add(chunk)]
+    assert parts == []
+    parts = parser.disown_thought() + parser.finish()
+    assert parts == [TextDelta("Zwölf. "), InlineCall("set_waypoint", {"place": "market"}), TextDelta(" Aye.")]
+    assert not parser.thoughts.any
+
+
+def test_it_is_told_that_a_closing_tag_closed_nothing() -> None:
+    parser = ReplyParser()
+    assert parser.add(b"Hm.</think>Aye.") == [TextDelta("Hm."), TextDelta("Aye.")]
+    assert parser.thoughts.closed_nothing
+    parser = ReplyParser()
+    parser.add(b"<think>Hm.</think>Aye.</think>")  # its own thought, and one tag too many
+    assert not parser.thoughts.closed_nothing
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------
@@ -181,7 +298,9 @@ def test_a_schema_that_cannot_be_kept_is_refused_by_tool_and_place(
 
 def test_a_tool_without_arguments_needs_no_schema() -> None:
     tool = read_tool(ToolSpec("wave", "", {}))
-    assert misfit(tool.arguments, {}) is None and misfit(tool.arguments, {"a": 1})
+    assert fit(tool.arguments, {}) == {}
+    with pytest.raises(Misfit):
+        fit(tool.arguments, {"a": 1})
 
 
 # --- where the grammar begins ----------------------------------------------------------------------------------------

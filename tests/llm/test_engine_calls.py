@@ -30,8 +30,9 @@ from mythicd.errors import EngineError
 from mythicd.llm.grammar import call_grammar
 from mythicd.llm.llama import LlamaOptions, Model
 from mythicd.llm.sampling import Sampler
-from mythicd.llm.schema import misfit, read_tool
+from mythicd.llm.schema import fit, read_tool
 from mythicd.llm.vocabulary import Vocabulary
+from mythicd.llm.writing import Writer
 
 pytestmark = pytest.mark.engine
 
@@ -78,7 +79,7 @@ async def test_noise_forced_into_a_call_writes_a_valid_one_every_time(
     reasons = {record.getMessage() for record in caplog.records if "dropped" in record.getMessage()}
     assert all("ended before its closing tag" in reason for reason in reasons)
     for call in calls:
-        assert misfit(schemas[call.name], call.arguments) is None
+        assert fit(schemas[call.name], call.arguments) == call.arguments
 
 
 async def test_a_call_that_runs_out_of_tokens_is_dropped_not_spoken(
@@ -94,6 +95,29 @@ async def test_a_call_that_runs_out_of_tokens_is_dropped_not_spoken(
         if dropped:
             break
     assert dropped
+
+
+async def test_a_model_whose_template_opens_a_thought_is_silent_until_it_has_ended(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    header = "<|im_start|>assistant\\n"
+    thinking = tiny_gguf.Tiny(template=tiny_gguf.CHATML.replace(header, header + "<think>\\n"))
+    assert thinking.template != tiny_gguf.CHATML
+    engine = await start(tiny_gguf.write(tmp_path / "thinking.gguf", thinking))
+    events = await read(engine, request("marla", ask(MARLA, "hi"), Sampling(temperature=0, max_tokens=12)))
+    assert words(events) == "" and isinstance(events[-1], Finished)
+    assert "thought for all its 12 tokens" in caplog.text and "llm.max_tokens" in caplog.text
+
+
+def test_a_thought_of_the_models_own_is_not_spoken(vocabulary: Vocabulary, caplog: pytest.LogCaptureFixture) -> None:
+    plain = Sampling(temperature=0, repeat_penalty=1)
+    for text, said in (("<think>Hm. <tool_call>{ </think>\n\nAye.", "Aye."), ("<think>Hm. Ale? What", "")):
+        tokens = vocabulary.tokenise(text)
+        writer = Writer(vocabulary, [read_tool(WAVE)], plain, len(tokens), ())
+        parts = [part for token in tokens for part in writer.write(Wish(vocabulary.size, token), 0)]  # type: ignore[arg-type]
+        writer.close()
+        assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == said and writer.over == "length"
+        assert ("said nothing" in caplog.text) is (not said)
 
 
 class Wish:
@@ -167,10 +191,7 @@ ANY = read_tool(
 def test_the_grammar_admits_what_fits(vocabulary: Vocabulary, arguments: str) -> None:
     grammar = call_grammar([ANY])
     assert grammar is not None
-    assert (
-        misfit(ANY.arguments, {k: v.strip() if isinstance(v, str) else v for k, v in json.loads(arguments).items()})
-        is None
-    )
+    assert fit(ANY.arguments, json.loads(arguments))
     for call in (f'{{"name": "try", "arguments": {arguments}}}', f'\n{{"name":"try","arguments":{arguments}}}\n'):
         assert admits(vocabulary, grammar, f"{call}</tool_call>")
 
@@ -197,6 +218,26 @@ def test_the_grammar_admits_nothing_else(vocabulary: Vocabulary, call: str) -> N
     grammar = call_grammar([ANY])
     assert grammar is not None
     assert not admits(vocabulary, grammar, f"{call}</tool_call>")
+
+
+@pytest.mark.parametrize(
+    ("items", "most"),
+    [
+        ({"type": "string"}, 20),
+        ({"type": "string", "maxLength": 300}, 8),
+        ({"type": "string", "maxLength": 1000}, 1000),
+        ({"type": "array", "items": {"type": "string", "maxLength": 300}, "maxItems": 20}, 20),
+        ({"type": "object", "properties": {"a": {"type": "string", "maxLength": 300}}, "required": ["a"]}, 40),
+    ],
+)
+def test_long_lists_of_long_strings_compile(vocabulary: Vocabulary, items: dict[str, Any], most: int) -> None:
+    properties = {"a": {"type": "array", "items": items, "maxItems": most}}
+    grammar = call_grammar([read_tool(ToolSpec("try", "", {"properties": properties, "required": ["a"]}))])
+    assert grammar is not None
+    one = {"string": '"x y"', "array": '["x", "y"]', "object": '{"a": "x"}'}[items["type"]]
+    for values in ("", one, f"{one}, {one}"):
+        assert admits(vocabulary, grammar, f'{{"name": "try", "arguments": {{"a": [{values}]}}}}</tool_call>')
+    assert not admits(vocabulary, grammar, f'{{"name": "try", "arguments": {{"a": [{one} {one}]}}}}</tool_call>')
 
 
 def test_in_a_call_one_silent_token_passes_but_never_two_nor_a_banned_one(vocabulary: Vocabulary) -> None:

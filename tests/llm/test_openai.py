@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from asking import MARLA, ask, request, words
@@ -31,6 +32,7 @@ from mythicd.engines import (
 from mythicd.errors import Busy, ConfigError, EngineError, EngineUnavailable, MythicError
 from mythicd.llm import openai
 from mythicd.llm.openai import OpenAiLlm
+from mythicd.llm.openai_http import MAX_ANSWER
 from mythicd.llm.openai_request import OpenAiOptions
 
 WAVE = ToolSpec("wave", "Waves.", {})
@@ -174,7 +176,10 @@ async def test_calls_are_checked_and_a_bad_one_is_logged_without_its_content(
     server.script = [stream(bad, chunk("Aye."), good, chunk(end="tool_calls"), DONE)]
     events = await read(engine, request("marla", ask(MARLA, "hello"), tools=(WAVE,)))
     assert events[1:-1] == [TextDelta("Aye."), InlineCall("wave", {})]
-    assert "A tool call was dropped: arguments has no 'at'." in caplog.text and "secret" not in caplog.text
+    assert (
+        "A tool call was dropped: arguments has a name that is not in the schema." in caplog.text
+        and "secret" not in caplog.text
+    )
 
 
 async def test_a_reply_whose_calls_nobody_wants_is_no_cancelled_one(engine: OpenAiLlm, server: ScriptedServer) -> None:
@@ -202,6 +207,25 @@ async def test_the_figures_behind_a_reply_are_not_waited_for_long(
     monkeypatch.setattr(openai, "TAIL_S", 0.02)
     server.script = [stream(chunk("Aye."), chunk(end="stop"), asyncio.Event())]
     assert (await read(engine))[1:] == [TextDelta("Aye."), Finished("stop", 0, 0, 1)]
+
+
+async def test_a_connection_that_breaks_behind_the_end_costs_nothing(engine: OpenAiLlm, server: ScriptedServer) -> None:
+    wave = piece(0, "a", "wave", "{}")
+    server.script = [stream(chunk("Aye."), wave, chunk(end="tool_calls"), 0.02, cut=True)]
+    events = await read(engine, request("marla", ask(MARLA, "hello"), tools=(WAVE,)))
+    assert events[1:] == [TextDelta("Aye."), InlineCall("wave", {}), Finished("stop", 0, 0, 2)]
+    assert (engine.figures.replies, engine.figures.failed) == (1, 0)
+
+
+async def test_signs_of_life_are_no_figures(
+    engine: OpenAiLlm, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "TAIL_S", 0.1)
+    alive: list[bytes | float] = [b": ping\n\n", 0.02]
+    for figures in ([], [usage(9, 3)] * 2):
+        server.script = [stream(chunk("Aye."), chunk(end="stop"), *figures, *alive * 1000)]
+        async with asyncio.timeout(5):
+            assert words(await read(engine)) == "Aye."
 
 
 async def test_a_key_goes_along_and_is_found_in_the_environment(server: ScriptedServer) -> None:
@@ -244,6 +268,39 @@ async def test_thinking_does_not_count_as_an_answer(engine: OpenAiLlm, server: S
     assert sum(engine.figures.ttft.counts) == 0
 
 
+async def test_thoughts_that_the_server_takes_for_words_are_spoken_once(
+    engine: OpenAiLlm, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    mixed = stream(chunk("Hm, ale."), chunk("</think>"), chunk("\n\nAye."), chunk(end="stop"), DONE)
+    cut_off = stream(chunk("Hm, "), chunk(end="length"), DONE)
+    plain_words = stream(chunk("At once."), chunk(end="stop"), DONE)
+    server.script = [mixed, mixed, cut_off, plain_words, plain_words, mixed, mixed]
+    assert words(await read(engine)) == "Hm, ale.\n\nAye."
+    assert "--reasoning-parser" in caplog.text and "enable_thinking" in caplog.text and "ale" not in caplog.text
+    assert words(await read(engine)) == "Aye."
+    assert "thought for all" in (await complaint(engine)).what
+    first = await read(engine)  # the model thinks no more: nothing can tell before it is whole
+    assert words(first) == "At once." and isinstance(first[-1], Finished)
+    events = await read(engine)
+    assert words(events) == "At once."
+    assert not engine._thinks_first
+    await read(engine)
+    assert words(await read(engine)) == "Aye."
+    assert caplog.text.count("--reasoning-parser") == 1
+
+
+async def test_a_cancelled_reply_tells_where_the_words_begin_too(engine: OpenAiLlm, server: ScriptedServer) -> None:
+    server.script = [
+        stream(chunk("Hm."), chunk("</think>Aye."), asyncio.Event()),
+        stream(chunk("Hm.</think>So."), DONE),
+    ]
+    async with aclosing(engine.generate(HELLO)) as events:
+        async for event in events:
+            if event == TextDelta("Aye."):
+                break
+    assert words(await read(engine)) == "So."
+
+
 # --- patience and places ---------------------------------------------------------------------------------------------
 
 
@@ -271,6 +328,32 @@ async def test_silence_in_the_middle_is_an_error(
     server.script = [stream(chunk("Aye"), 60.0)]
     error = await complaint(engine)
     assert isinstance(error, EngineError) and error.retryable and "silent" in error.what
+
+
+async def test_signs_of_life_are_silence(
+    engine: OpenAiLlm, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "STALL_S", 0.1)
+    alive: list[bytes | float] = [b": ping\n\n", 0.02]
+    server.script = [stream(chunk("Aye"), *alive * 1000)]
+    async with asyncio.timeout(5):
+        assert "silent" in (await complaint(engine)).what
+
+
+async def test_the_time_that_a_reader_takes_is_not_the_servers(
+    engine: OpenAiLlm, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "STALL_S", 0.2)
+    go_on = asyncio.Event()
+    server.script = [stream(chunk("Aye"), b": ping\n\n", go_on, chunk("."), chunk(end="stop"), DONE)]
+    said = ""
+    async with aclosing(engine.generate(HELLO)) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                said += event.text
+                await asyncio.sleep(0.3)
+                asyncio.get_running_loop().call_later(0.05, go_on.set)
+    assert said == "Aye."
 
 
 async def test_who_waits_for_a_place_is_told_busy_in_time(engine: OpenAiLlm, server: ScriptedServer) -> None:
@@ -370,6 +453,12 @@ async def test_cancelling_the_reader_closes_the_connection_too(
             "(422: body.top_q: Extra inputs)",
             "extra",
         ),
+        (422, {"detail": [{"msg": "x", "loc": None}]}, ConfigError, "(422: x)", "extra"),
+        (422, {"detail": [{"msg": "x", "loc": 3}, {"msg": ["y"]}]}, ConfigError, "(422: x; ['y'])", "extra"),
+        (408, {"error": {"message": "slow"}}, EngineError, "(408: slow)", "again"),
+        (429, {"error": {"message": "Pay", "code": "insufficient_quota"}}, ConfigError, "(429: Pay)", "credit"),
+        (429, {"error": {"message": "Pay", "type": "insufficient_quota"}}, ConfigError, "(429: Pay)", "credit"),
+        (402, {"error": {"message": "Insufficient Balance"}}, ConfigError, "(402: Insufficient", "credit"),
         (307, {}, ConfigError, "(307: {})", "llm.server.url"),
         (500, {"error": "CUDA error: out of memory"}, EngineError, "(500: CUDA error: out of memory)", "log"),
         (502, "\n<html>\n  Bad   Gateway\x07</html>", EngineError, "(502: <html> Bad Gateway</html>)", "log"),
@@ -407,7 +496,10 @@ async def test_a_server_that_says_when_is_asked_again(
     assert len(server.asked) == 3 and engine.figures.replies == 1
 
 
-@pytest.mark.parametrize("when", ["3", "99999999999999999999", "soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT"])
+NEVER = "Sun, 06 Nov 1994 08:49:37 +99999999999999999999"
+
+
+@pytest.mark.parametrize("when", ["3", "99999999999999999999", "soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT", NEVER])
 async def test_but_not_beyond_its_patience(engine: OpenAiLlm, server: ScriptedServer, when: str) -> None:
     late = {"Retry-After": when, "Date": "Sun, 06 Nov 1994 08:49:30 GMT"}
     server.script = [plain({"error": {"message": "full"}}, 503, **late)]
@@ -532,6 +624,71 @@ async def test_another_program_at_that_port(scheme: str, kind: type[MythicError]
         with pytest.raises(kind) as caught:
             await llm.start()
         assert caught.value.remedy
+
+
+async def test_a_list_of_many_models_is_read_and_an_endless_one_is_called_so(server: ScriptedServer) -> None:
+    server.models = models(ENTRY, *({"id": f"m{number}", "about": "x" * 1000} for number in range(3000)))
+    llm = OpenAiLlm(OpenAiOptions(server.url, "qwen"), {})
+    await llm.start()
+    await llm.stop()
+    server.models = models(ENTRY, {"id": "b", "about": "x" * MAX_ANSWER})
+    with pytest.raises(ConfigError, match=r"lists more models than Mythic reads \(8 MiB\)"):
+        await llm.start()
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[aiohttp.ClientSession]:
+    """Return the sessions that are opened."""
+    opened: list[aiohttp.ClientSession] = []
+    begin = aiohttp.ClientSession.__init__
+
+    def note(self: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+        opened.append(self)
+        begin(self, *args, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", note)
+    return opened
+
+
+async def test_two_starts_at_once_are_one(server: ScriptedServer, sessions: list[aiohttp.ClientSession]) -> None:
+    llm = OpenAiLlm(OpenAiOptions(server.url), {})
+    await asyncio.gather(llm.start(), llm.start())
+    await llm.stop()
+    assert len(server.headers) == 1 and len(sessions) == 1 and sessions[0].closed
+
+
+async def test_a_stop_ends_every_start_before_it_and_none_behind_it(
+    server: ScriptedServer, sessions: list[aiohttp.ClientSession]
+) -> None:
+    asked, go_on, answer = asyncio.Event(), asyncio.Event(), server.models
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await go_on.wait()
+        return await answer(request)
+
+    server.models, server.script = late, [AYE]
+    llm = OpenAiLlm(OpenAiOptions(server.url), {})
+    starts = [asyncio.create_task(llm.start()) for _ in range(2)]
+    await asked.wait()
+    await llm.stop()
+    async with asyncio.timeout(2):
+        ends = await asyncio.gather(*starts, return_exceptions=True)
+    assert [type(end) for end in ends] == [EngineError] * 2 and all(session.closed for session in sessions)
+    with pytest.raises(EngineError, match="not running"):
+        await read(llm)
+    asked.clear()
+    early = asyncio.create_task(llm.start())
+    await asked.wait()
+    stopping = asyncio.create_task(llm.stop())
+    await asyncio.sleep(0)
+    go_on.set()
+    await llm.start()
+    await stopping
+    assert isinstance((await asyncio.gather(early, return_exceptions=True))[0], EngineError)
+    assert words(await read(llm)) == "Aye, friend."
+    await llm.stop()
+    assert all(session.closed for session in sessions)
 
 
 async def test_what_only_an_engine_with_a_cache_can_do_is_nothing_here(

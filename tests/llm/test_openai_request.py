@@ -189,6 +189,12 @@ def test_no_more_stop_strings_are_sent_than_the_api_takes() -> None:
     assert request_body(asked, "", Dialect(), {})["stop"] == list("abcd")
 
 
+def test_white_space_is_no_stop_string_to_a_server_which_does_not_know_where_words_begin() -> None:
+    asked = request("marla", ask(MARLA, "hello"), Sampling(stop=("\n", "Odo:")))
+    assert request_body(asked, "", Dialect(), {})["stop"] == ["Odo:"]
+    assert "stop" not in request_body(replace(asked, sampling=Sampling(stop=("\n",))), "", Dialect(), {})
+
+
 def test_each_server_is_asked_in_its_own_words() -> None:
     asked = request("marla", ask(MARLA, "hello"), Sampling(repeat_penalty=1.3))
     bodies = {server: request_body(asked, "", dialect, {}) for server, dialect in DIALECTS.items()}

@@ -13,7 +13,7 @@ from mythicd.engines import InlineCall, PrefillDone, TextDelta, ToolSpec
 from mythicd.errors import Busy, ConfigError, EngineError, MythicError
 from mythicd.llm.calls import MAX_CALL, BadCall
 from mythicd.llm.openai_events import MAX_EVENT, Events
-from mythicd.llm.openai_stream import MAX_CALLS, ServerReply, Thoughts
+from mythicd.llm.openai_stream import MAX_CALLS, ServerReply
 from mythicd.llm.schema import read_tool
 
 TOOLS = (
@@ -23,7 +23,7 @@ TOOLS = (
 DONE = b"data: [DONE]\n\n"
 
 
-def chunk(content: str | None = None, end: str | None = None, **delta: Any) -> bytes:
+def chunk(content: Any = None, end: str | None = None, **delta: Any) -> bytes:
     """Return an event as servers send it."""
     if content is not None:
         delta["content"] = content
@@ -72,10 +72,22 @@ def test_events_may_be_cut_anywhere_and_lines_end_in_three_ways(ends: list[bytes
     assert events.finish() == []
 
 
+def test_nothing_may_come_between_the_two_halves_of_a_lines_end() -> None:
+    events = Events()
+    assert [event for part in (b"data: one\r", b"", b"\ndata: two\n\n") for event in events.add(part)] == [b"one\ntwo"]
+
+
 def test_an_event_that_was_not_closed_counts_at_the_end() -> None:
     events = Events()
     assert events.add(b"data: one\n\ndata: two") == [b"one"]
     assert events.finish() == [b"two"]
+
+
+@given(places=st.lists(st.integers(0)))
+def test_a_byte_order_mark_may_come_first_and_nowhere_else(places: list[int]) -> None:
+    events = Events()
+    data = b"\xef\xbb\xbfdata: one\n\n\xef\xbb\xbfdata: two\n\ndata: \xef\xbb\xbf\n\n"
+    assert [event for part in cut(data, places) for event in events.add(part)] == [b"one", b"\xef\xbb\xbf"]
 
 
 @pytest.mark.parametrize("data", [b"x" * 1000, b"data: x\n" * 100, b"data:\n" * 100], ids=["line", "data", "empty"])
@@ -126,27 +138,49 @@ def test_it_does_not_matter_where_a_reply_is_cut(places: list[int]) -> None:
     assert whole(*cut(data, places)) == ("Zwölf  señor 🍺 <tool_box>", [InlineCall("go", {"place": "é"})])
 
 
-@given(text=st.text(st.sampled_from("ab<>/think "), max_size=60), places=st.lists(st.integers(0, 60), max_size=20))
-def test_thoughts_are_taken_out_wherever_they_stand(text: str, places: list[int]) -> None:
-    words, thinking, rest = "", False, text
-    while rest:
-        tag = next((tag for tag in ("<think>", "</think>") if rest.startswith(tag)), "")
-        if tag:
-            thinking = tag == "<think>"
-        elif not thinking:
-            words += rest[0]
-        rest = rest[len(tag) or 1 :]
-    thoughts = Thoughts()
-    pieces = [part.decode() for part in cut(text.encode(), places)]
-    assert "".join(map(thoughts.add, pieces)) + thoughts.finish() == words
-
-
 def test_what_a_server_tells_apart_as_reasoning_is_not_spoken() -> None:
     for name in ("reasoning_content", "reasoning"):
         reply = ServerReply()
         assert reply.add(chunk(**{name: "Hm."})) == [PrefillDone(0)]
         assert reply.reasoned and not reply.answering
         assert reply.add(chunk("Aye.")) == [TextDelta("Aye.")]
+
+
+def test_a_server_may_send_its_content_in_parts() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    reply = ServerReply()
+    assert reply.add(chunk(content=[thinking])) == [PrefillDone(0)]
+    assert reply.reasoned and not reply.answering
+    words = [
+        thinking,
+        {"type": "text", "text": "Aye"},
+        {"type": "text", "text": "."},
+        {"type": "reference"},
+        3,
+        {"text": 1},
+    ]
+    assert reply.add(chunk(content=words)) == [TextDelta("Aye.")]
+    assert reply.add(chunk(content=[])) == []
+    assert reply.add(chunk(content=[{"type": "text", "text": None}])) == []
+
+
+def test_a_reply_taken_to_begin_in_a_thought_says_its_words_in_the_end_if_it_did_not() -> None:
+    for end, said in (("stop", "Aye. So."), ("length", "")):
+        reply = ServerReply(thinking=True)
+        assert reply.add(chunk("Aye. ") + chunk("So.")) == [PrefillDone(0)]
+        assert reply.reasoned and not reply.answering
+        reply.add(chunk(end=end) + DONE)
+        assert "".join(part.text for part in reply.end() if isinstance(part, TextDelta)) == said
+        assert reply.spoke_at_once is reply.answering is (end == "stop") and reply.reasoned is (end != "stop")
+
+
+def test_a_server_that_tells_thoughts_apart_leaves_none_among_the_words() -> None:
+    reply = ServerReply(thinking=True)
+    reply.add(chunk(reasoning="Hm.") + chunk("Aye.") + chunk(end="length"))
+    assert reply.end() == [TextDelta("Aye.")] and reply.spoke_at_once
+    leaking = ServerReply()
+    leaking.add(chunk(reasoning="Hm.") + chunk("</think>Aye.") + chunk(end="stop"))
+    assert not leaking.began_in_thought
 
 
 def test_a_stop_string_ends_it_even_where_the_server_does_not_know_it() -> None:
@@ -179,10 +213,25 @@ def test_calls_come_in_pieces_and_behind_the_words() -> None:
         (piece(0, "a", "go", {"place": "x"}), piece(1, "b", "wave", {})),  # arguments as an object
         (piece(0, "a", "go", '{"place": '), piece(0, "a", None, '"x"}'), piece(1, "b", "wave", "")),  # the id again
         (piece(0, "a", "go"), piece(1, "b", "wave"), piece(0, None, None, ' {"place": "x"} ')),  # interleaved
+        (piece(0, "a", " go", '{"place": " x "}'), piece(1, "b", "wave", "null")),  # as the model wrote it
+        (piece(0, "a", "go", json.dumps('{"place": "x"}')), piece(1, "b", "wave", '""')),  # JSON in JSON
+        (piece(0, None, "go", '{"place": "x"}'), piece(0, None, "wave", "{}")),  # one index and no ids
+        (piece(None, None, "go", '{"place": "x"}'), piece(None, None, "wave")),  # neither, and no arguments
+        (
+            piece(0, "a", "go", '{"pla'),
+            piece(0, None, "go", 'ce": "x"}'),
+            piece(0, None, "go", " \n"),
+            piece(1, "b", "wave"),
+        ),
     ],
 )
 def test_servers_differ_in_how_they_send_calls(events: tuple[bytes, ...]) -> None:
     assert whole(*events, chunk(end="tool_calls")) == ("", [InlineCall("go", {"place": "x"}), InlineCall("wave", {})])
+
+
+def test_a_name_behind_a_whole_call_begins_another_of_the_same_tool() -> None:
+    places = [piece(None, None, "go", json.dumps({"place": place})) for place in "xyz"]
+    assert whole(*places, chunk(end="stop"))[1] == [InlineCall("go", {"place": place}) for place in "xyz"]
 
 
 def test_calls_that_a_server_left_among_the_words_are_understood() -> None:
@@ -204,11 +253,16 @@ def test_calls_that_a_server_left_among_the_words_are_understood() -> None:
         ("go", "3", "not an object"),
         ("go", "{}", "lacks 'place'"),
         ("go", '{"place": 3}', "not a string"),
-        ("go", '{"place": "x", "speed": 3}', "no 'speed'"),
+        ("go", '{"place": "x", "speed": 3}', "not in the schema"),
+        ("go", '{"place": "\\ud800"}', "half a character"),
+        ("go", "[" * 600 + "]" * 600, "not an object"),
+        ("go", 3, "not an object"),
+        ("go", [["x"]], "not an object"),
+        ("go", False, "not an object"),
         ("go", f'{{"place": "{"x" * MAX_CALL}"}}', "longer"),
     ],
 )
-def test_a_bad_call_is_reported_and_the_others_live(name: str | None, arguments: str, reason: str) -> None:
+def test_a_bad_call_is_reported_and_the_others_live(name: str | None, arguments: Any, reason: str) -> None:
     words, calls = whole(chunk("Aye."), piece(0, "a", name, arguments), piece(1, "b", "wave"), chunk(end="stop"))
     assert words == "Aye." and calls[1:] == [InlineCall("wave", {})]
     assert isinstance(calls[0], BadCall) and reason in calls[0].reason
@@ -218,6 +272,45 @@ def test_calls_without_end_are_dropped() -> None:
     events = [piece(number, str(number), "wave") for number in range(3 * MAX_CALLS)]
     _, calls = whole(*events, chunk(end="stop"))
     assert len(calls) == MAX_CALLS + 1 and isinstance(calls[-1], BadCall)
+
+
+# --- behind the end --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"data: {nonsense\n\n",
+        b"data: {nonsense",
+        b"x" * MAX_EVENT,
+        b'data: {"error": {"message": "slot lost", "code": 500}}\n\n',
+        b'data: {"choices": 3}\n\n',
+        b'data: {"usage": 7}\n\n',
+    ],
+    ids=["no JSON", "no JSON, cut", "endless", "error", "no choices", "no usage"],
+)
+def test_whatever_comes_behind_the_end_is_only_the_end(behind: bytes) -> None:
+    data = chunk("Aye.") + piece(0, "a", "go", '{"place": "x"}') + chunk(end="stop") + behind
+    for size in (1, 100, 1 << 16) if len(data) < MAX_EVENT else (1 << 16,):  # no socket gives more at once
+        assert whole(*cut(data, list(range(0, len(data), size)))) == ("Aye.", [InlineCall("go", {"place": "x"})])
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"prompt_tokens": None, "completion_tokens": None, "prompt_tokens_details": None}, (0, 0, 1)),
+        ({"prompt_tokens": -9, "completion_tokens": -1, "prompt_tokens_details": {"cached_tokens": -3}}, (0, 0, 0)),
+        ({"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": None}}, (9, 0, 4)),
+        ({"prompt_tokens": "many", "completion_tokens": [], "prompt_tokens_details": 3}, (0, 0, 1)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 12}}, (9, 9, 1)),
+    ],
+)
+def test_odd_figures_cost_no_words(told: dict[str, Any], expected: tuple[int, int, int]) -> None:
+    figures = f"data: {json.dumps({'choices': [], 'usage': told})}\n\n".encode()
+    for events in (chunk("Aye.") + figures + chunk(end="stop"), chunk("Aye.") + chunk(end="stop") + figures + DONE):
+        reply = ServerReply()
+        assert TextDelta("Aye.") in reply.add(events) and reply.reason == "stop"
+        assert (reply.usage.prompt_tokens, reply.usage.cached_tokens, reply.written) == expected
 
 
 # --- what is no reply ------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mythicd.engines import ChatMessage, Prompt
 from mythicd.errors import ModelError
+from mythicd.llm.prompts import PromptTokens
 from mythicd.llm.template import CHATML, ChatTemplate, Segment
 
 LLAMA_3 = (
@@ -305,3 +306,34 @@ def test_content_that_hides_the_cut_costs_the_cut_and_nothing_else() -> None:
     assert "world" not in [segment.part for segment in segments]
     assert text(segments) == template._raw(template._conversation(prompt)[0], header=True)
     assert commonprefix([text(segments), text(template.render_front(prompt))])
+
+
+@pytest.mark.parametrize(
+    ("opened", "expected"),
+    [
+        ("", False),
+        ("<think>\\n", True),
+        ("[THINK]", True),
+        ("<think>\\n\\n</think>\\n\\n", False),
+        ("<think>no", False),
+    ],
+)
+def test_a_header_may_begin_a_thought(opened: str, expected: bool) -> None:
+    source = CHATML.replace("assistant\\n' }}{% endif", f"assistant\\n{opened}' }}}}{{% endif")
+    assert source != CHATML or not opened
+    for form in (source, GEMMA.replace("<start_of_turn>model\\n", f"<start_of_turn>model\\n{opened}")):
+        assert opens_thought(form, user("hello")) is expected
+
+
+def test_a_template_may_open_a_thought_for_some_replies_only() -> None:
+    source = CHATML.replace(
+        "assistant\\n' }}{% endif", "assistant\\n' }}{% if messages[-1].role != 'tool' %}<think>{% endif %}{% endif"
+    )
+    assert opens_thought(source, user("hello"))
+    assert not opens_thought(source, user("hello"), said("So."), ChatMessage("tool", "{}"))
+
+
+def opens_thought(source: str, *turn: ChatMessage) -> bool:
+    template = ChatTemplate(source, eos="<|im_end|>", markers=CHATML_MARKERS)
+    prompts = PromptTokens(template, lambda text: list(text.encode()), "")
+    return prompts.whole(Prompt(WORLD, MARLA, (), turn)).opens_thought
