@@ -3,9 +3,9 @@
 Left to itself, glibc takes large buffers from the system one by one until one of them is freed; from then on it takes
 buffers of that size, up to 32 MiB, from its heap (the "dynamic mmap threshold" of mallopt(3)). Small things settle
 between them, and what is freed in the middle of a heap stays with the process. Here such buffers come and go all day:
-llama.cpp makes its scheduler anew, 40 MB of it, whenever another adapter's turn comes, and a character's parked
-conversation is a few megabytes. Eight characters with two adapters held 300 MB so, of which 100 MB were holes; with a
-fixed threshold 200 MB, steadily. The price is fresh pages for each buffer: parking 800 tokens takes 3 ms instead of 2.
+llama.cpp makes its scheduler anew, in buffers of 17 and 23 MB even for a small model, whenever another adapter's turn
+comes. Eight characters with two adapters held up to 350 MB so, of which 100 were holes; with a fixed threshold 240 at
+most.
 
 Other C libraries (Windows, macOS, musl) hand large buffers back by themselves.
 """
@@ -16,9 +16,10 @@ import ctypes
 import os
 import platform
 
-LARGE_BYTES = 4 * 2**20
-"""From here on a buffer has pages of its own. Below lies what is needed for each token: llama.cpp's list of candidates
-takes 12 bytes for each of up to 260,000 words, and fresh pages cost it 1 ms every time."""
+LARGE_BYTES = 16 * 2**20
+"""From here on a buffer has pages of its own, which are fresh each time: 0.1 ms a megabyte, or 20 times that where a
+virtual machine has never touched them. Below lies what comes and goes more often: llama.cpp's list of candidates for
+each token (12 bytes for each of up to 260,000 words), and a small model's parked conversations."""
 KEPT_BYTES = 2 * LARGE_BYTES
 """So much may be free at the end of the heap without being given back, for the same reason."""
 

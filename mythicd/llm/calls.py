@@ -147,6 +147,8 @@ class ReplyParser:
         if not text:
             return []
         self._spoke, self._after_silence, self._after_space = True, False, text.endswith(" ")
+        if self.thoughts.closed_nothing and not text.isspace():
+            self.thoughts.words_behind = True
         return [TextDelta(text)]
 
     def _call(self, body: str) -> InlineCall | BadCall:

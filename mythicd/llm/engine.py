@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 
 from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt, Reading
@@ -26,11 +27,11 @@ class LlamaLlm:
     It can be started again after `stop`. All its methods belong to one event loop.
     """
 
-    abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
-
     def __init__(self, model: Path, options: LlamaOptions | None = None) -> None:
         """`model` is a GGUF file; nothing is read before `start`. Raises ConfigError for options that clash."""
         self.figures = LlmFigures()
+        self.abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
+        """Known for certain once it has started: what a model's memory cannot take back is not prepared."""
         self._path = model
         self._options = LlamaOptions() if options is None else options
         self._pump: Pump | None = None
@@ -56,6 +57,7 @@ class LlamaLlm:
         async with self._turning:
             if self._pump is None:
                 self._pump = await self._load()
+                self.abilities = replace(self.abilities, prepares=self._pump.trims)
 
     async def _load(self) -> Pump:
         loop = asyncio.get_running_loop()

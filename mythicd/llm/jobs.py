@@ -89,6 +89,8 @@ class Job:
     """Tokens in the sequence."""
     line_ends: tuple[int, ...] = ()
     """Where `reading` is: how many tokens each line of the last message ends at, save the open one."""
+    lacks_cells: bool = False
+    """Of a reply that waits: whether it is for cells of the KV cache, or a sequence, that others hold."""
     delivered: int = 0
     """What was handed over to the mailbox."""
     writer: Writer | None = None
@@ -136,6 +138,11 @@ class Job:
     def deadline_s(self) -> float:
         """When its first token must be there."""
         return self.arrived_s + self.patience_s
+
+    @property
+    def yields_s(self) -> float:
+        """Until when a reply that waits for cells holds them for itself: longer, and others would be late with it."""
+        return self.arrived_s + self.patience_s / 2
 
 
 @dataclass(frozen=True, slots=True)

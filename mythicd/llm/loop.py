@@ -70,6 +70,11 @@ class Pump(threading.Thread):
         self._outbox: list[tuple[Mailbox, list[Delivery]]] = []
         self._post = Post()
 
+    @property
+    def trims(self) -> bool:
+        """Whether what has been evaluated can be taken back; known when it is ready."""
+        return self._ledger.trims
+
     def submit(self, command: Command) -> None:
         """Hand a command over. Called on the event loop. Raises Busy when too many wait, EngineError when stopped."""
         if self._stopping:
@@ -182,8 +187,10 @@ class Pump(threading.Thread):
             pass  # one at a time: whoever calls meanwhile waits for milliseconds
         patience = None
         if asleep and self._waiting:
-            left = min(job.deadline_s for job in self._waiting) - time.monotonic()
-            patience = min(max(0.0, left), threading.TIMEOUT_MAX)
+            now = time.monotonic()
+            moments = [job.deadline_s for job in self._waiting]
+            moments += [job.yields_s for job in self._waiting if job.lacks_cells and job.yields_s > now]
+            patience = min(max(0.0, min(moments) - now), threading.TIMEOUT_MAX)
         while not self._stopping and (asleep or not self._commands.empty()):
             try:
                 command = self._commands.get(block=asleep, timeout=patience)
@@ -212,6 +219,7 @@ class Pump(threading.Thread):
             case Refocus(npc_id, focus):
                 self._scheduler.focus(npc_id, focus, time.monotonic())
                 self._ledger.look(npc_id, on_screen=focus.on_screen)
+                self._released = True  # whoever waits may have come to another place in the line
 
     def _enter(self, job: Job) -> None:
         """Take in a new job: it runs, it waits, or it is refused by what this raises, without harm to anybody."""
@@ -242,12 +250,14 @@ class Pump(threading.Thread):
 
     def _seat(self, job: Job) -> None:
         if job.work == "reply":
+            job.lacks_cells = False
             self._scheduler.require_room(job.prompt.adapter)  # which nothing that is done ahead takes
         try:
             runs = self._admission.seat(job, time.monotonic())
         except Busy:
             ahead = {other.npc_id for other in self._jobs.values() if other.work != "reply"}
             if job.work != "reply" or not ahead or not self._admission.would_fit(job, ahead):
+                job.lacks_cells = not self._ledger.is_busy(job.npc_id)  # else it waits for its own character
                 raise
             self._end_ahead()
             runs = self._admission.seat(job, time.monotonic())
@@ -260,6 +270,7 @@ class Pump(threading.Thread):
         """Refuse those whose time is up; let those in who fit now, the most urgent first."""
         for job in [job for job in self._waiting if job.deadline_s <= now]:
             self._refuse(job, refused(job, self._waiting.pop(job)))
+            self._released = True  # nobody waits behind it any more
         # Something has ended; or the model has become faster, which is what a voice too many waits for (step_times.py).
         if self._released or now - self._tried_s > RETRY_S:
             self._released, self._tried_s = False, now
@@ -277,13 +288,13 @@ class Pump(threading.Thread):
                 del self._waiting[job]
 
     def _first_in_line(self, job: Job, now: float) -> Job | None:
-        """Return who waits for room and is to have it before this reply: otherwise one that needs much would be
-        overtaken for ever by those that need little. Who waits for its own character's reply is in nobody's way."""
+        """Return who waits for cells and is to have them before this reply: otherwise one that needs many would be
+        overtaken for ever by those that need few. Until it yields: they may be held longer than it waits."""
 
         def order(other: Job) -> tuple[int, float, int]:
             return -self._scheduler.priority(other.npc_id, now), other.arrived_s, id(other)
 
-        waiting = [other for other in self._waiting if other is not job and not self._ledger.is_busy(other.npc_id)]
+        waiting = (other for other in self._waiting if other.lacks_cells and now < other.yields_s and other is not job)
         first = min(waiting, key=order, default=None)
         return first if first is not None and order(first) < order(job) else None
 
@@ -419,6 +430,7 @@ class Pump(threading.Thread):
             self._end(job, None)
         for job in [job for job in self._waiting if job.cancelled or job.mailbox.lost] if self._waiting else ():
             del self._waiting[job]
+            self._released = True
             self._figures.cancelled += 1
 
     def _end(self, job: Job, error: Exception | None) -> None:

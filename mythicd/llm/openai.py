@@ -18,6 +18,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 from mythicd.engines import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt, Reading
 from mythicd.errors import Busy, ConfigError, EngineError, MythicError
@@ -73,6 +74,8 @@ class OpenAiLlm:
         self._dialect = Dialect()
         self._thinks_first = False
         """Whether replies begin inside a thought that the chat template has opened, and the server does not know."""
+        self._thinks_aloud = False
+        """Whether it writes thoughts among the words: a stop string in them would end the reply at the server."""
         self._told_of_thoughts = False
 
     async def start(self) -> None:
@@ -125,11 +128,9 @@ class OpenAiLlm:
                             yield part
                         silence.note()
                 rest = reply.end()
-                if reply.reasoned and reply.reason == "length" and not reply.answering:
-                    most = request.sampling.max_tokens
-                    raise ConfigError(
-                        f"The language model thought for all its {most} tokens and said nothing.", remedy=_LESS_THOUGHT
-                    )
+                if reply.reasoned and not reply.answering:
+                    all_its = f" for all its {request.sampling.max_tokens} tokens" if reply.reason == "length" else ""
+                    raise ConfigError(f"The language model thought{all_its} and said nothing.", remedy=_LESS_THOUGHT)
             finally:
                 self._add_up(reply)
                 self._learn(reply)
@@ -192,6 +193,8 @@ class OpenAiLlm:
         if connection is None:
             raise stopped()
         deadline = asked + request.patience_s
+        if self._thinks_aloud:
+            request = replace(request, sampling=replace(request.sampling, stop=()))  # `ServerReply` heeds them
         body = request_body(request, self._model.name, self._dialect, self._options.extra)
         async with self._places.take(request.npc_id, deadline):
             self.figures.queue_wait.observe(asyncio.get_running_loop().time() - asked)
@@ -227,6 +230,7 @@ class OpenAiLlm:
 
     def _learn(self, reply: ServerReply) -> None:
         """Remember where the model's words begin, which a server that does not know how it thinks does not tell."""
+        self._thinks_aloud = self._thinks_aloud or reply.thought_aloud
         if reply.spoke_at_once:
             self._thinks_first = False
         elif reply.began_in_thought:

@@ -39,9 +39,9 @@ class Delta(msgspec.Struct):
 
     content: str | list[Any] | None = None
     """Text, or parts of which each tells its type; Mistral's API sends these for models that think."""
-    reasoning_content: str | None = None
+    reasoning_content: Any = None
     """llama-server, SGLang and older vLLM name the model's thoughts so …"""
-    reasoning: str | None = None
+    reasoning: Any = None
     """… Ollama and newer vLLM so."""
     tool_calls: list[CallDelta] | None = None
 
@@ -110,12 +110,16 @@ class Chunk(msgspec.Struct):
     """One event of the stream."""
 
     choices: list[Choice] | None = None
-    usage: Usage | None = None
-    """In the last one, behind the choices."""
+    told_usage: Any = msgspec.field(default=None, name="usage")
     prompt_progress: Progress | None = None
     """In the first ones, before the choices."""
     error: Any = None
     """What went wrong, in place of the rest."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was counted: in the last one, behind the choices."""
+        return msgspec.convert(self.told_usage, Usage) if isinstance(self.told_usage, dict) else None
 
 
 def read_chunk(event: bytes) -> Chunk | None:

@@ -118,7 +118,12 @@ class ServerReply:
     @property
     def began_in_thought(self) -> bool:
         """Whether it began inside a thought of which nobody had told: what stood before its end has been spoken."""
-        return self._parser.thoughts.closed_nothing and not self._reasoned
+        return self._parser.thoughts.words_behind and not self._reasoned
+
+    @property
+    def thought_aloud(self) -> bool:
+        """Whether there were thoughts among what the server takes for words."""
+        return self._parser.thoughts.any
 
     @property
     def usage(self) -> Usage:
@@ -156,10 +161,16 @@ class ServerReply:
                 "The language model's server broke the reply off.", remedy="Try again; its own log tells why."
             )
         parts += self._prefilled(0)
-        if self._parser.thoughts.in_first and (self.reason == "stop" or self._reasoned):
-            self.spoke_at_once = True
-            parts += self._sift(self._parser.disown_thought())
+        if self.reason == "stop":
+            parts += self._disown_thought()
         return parts + self._sift(self._parser.finish())
+
+    def _disown_thought(self) -> list[TextDelta]:
+        """The thought that it was taken to begin in was none, if it has not ended: return its words."""
+        if not self._parser.thoughts.in_first:
+            return []
+        self.spoke_at_once = True
+        return self._sift(self._parser.disown_thought())
 
     def calls(self) -> list[InlineCall | BadCall]:
         """Return the calls behind the words, once these have ended."""
@@ -203,7 +214,9 @@ class ServerReply:
             return []
         parts: list[PrefillDone | TextDelta] = self._prefilled(0)
         self._deltas += 1
-        self._reasoned = self._reasoned or delta.thinks
+        if delta.thinks and not self._reasoned:
+            self._reasoned = True
+            parts += self._disown_thought()  # the server tells thoughts apart: what it takes for words are words
         for piece in delta.tool_calls or ():
             self._draft(piece)
         if delta.words:

@@ -10,8 +10,8 @@ observation, and never by more than a quarter of themselves: on a shared machine
 as long as it should, and says nothing about the next. The first step of a width is no exception, it moves what the
 others let expect.
 
-**What has not been seen for long is forgotten**, and taken from the widths that have: since these times decide how many
-may write at once, a width that was slow would otherwise never be tried again, and never be found to be fast.
+**A width that has not been seen for long is forgotten** when narrower ones are, and taken from these: since these times
+decide how many may write at once, what was slow would otherwise never be tried again, and never be found to be fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GROWTH = 0.4
 """How much longer a step of twice the width takes, until that is known: llama.cpp on a CPU, 143 M parameters in Q4_0,
 took 15.6, 24.9, 30 and 56 ms with 1, 2, 4 and 8 streams."""
 _REMEMBERED = 128
-"""Steps of other widths after which one is forgotten: a few seconds of speech."""
+"""Steps without a width after which it is forgotten: a few seconds of speech."""
 _TELLING = 4
 """Prompt tokens in a step from which their cost can be told from noise."""
 
@@ -55,11 +55,11 @@ class StepTimes:
     def decode_s(self, writers: int) -> float:
         """Return what a step of so many writers takes, in seconds; 0 when nothing is known yet.
 
-        Between widths that were seen it is interpolated; beyond them it grows from the nearest by `_GROWTH`.
+        Between widths that were seen it is interpolated; beyond them it grows from the nearest by `_GROWTH`. No width
+        takes longer than a wider one.
         """
-        seen = self._decode.get(writers)
-        if seen is not None:  # as nearly always
-            return seen
+        if writers in self._decode:  # as nearly always
+            return min(seen for width, seen in self._decode.items() if width >= writers)
         if not writers or not self._decode:
             return 0.0
         below = max((width for width in self._decode if width <= writers), default=None)
@@ -73,10 +73,11 @@ class StepTimes:
         return self._decode[below] + share * (self._decode[above] - self._decode[below])
 
     def _forget(self, writers: int) -> None:
-        """This width was seen; forget those that have not been for long."""
+        """This width was seen; forget wider ones that have not been for long."""
         self._steps += 1
         self._seen[writers] = self._steps
-        for width in [width for width, seen in self._seen.items() if self._steps - seen > _REMEMBERED]:
+        old = [width for width, seen in self._seen.items() if width > writers and self._steps - seen > _REMEMBERED]
+        for width in old:
             del self._seen[width], self._decode[width]
 
     def tokens_within(self, writers: int, seconds: float) -> int | None:

@@ -29,7 +29,9 @@ class Thoughts:
         self.any = False
         """Whether there were any."""
         self.closed_nothing = False
-        """Whether a closing tag came before any thought had begun: what stood before it was one."""
+        """Whether a closing tag came before any thought had begun."""
+        self.words_behind = False
+        """Whether words came behind such a tag: then what stood before it was a thought."""
         self._first: list[str] | None = [] if begun else None
         """What was passed over of the thought that the reply began in, until that has ended."""
 

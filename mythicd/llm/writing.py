@@ -63,6 +63,8 @@ class Writer:
             self.over = "stop"
         elif self.written == self._most:
             self.over = "length"
+        if ended and self._parser.thoughts.in_first:  # the template opened a thought, and it has answered at once
+            parts += self._parser.disown_thought()
         if self.over:
             parts += self._parser.finish()
         else:

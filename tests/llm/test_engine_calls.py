@@ -120,6 +120,15 @@ def test_a_thought_of_the_models_own_is_not_spoken(vocabulary: Vocabulary, caplo
         assert ("said nothing" in caplog.text) is (not said)
 
 
+def test_a_reply_that_ends_in_the_thought_its_template_opened_has_answered_at_once(vocabulary: Vocabulary) -> None:
+    plain = Sampling(temperature=0, repeat_penalty=1)
+    tokens = [*vocabulary.tokenise("Aye."), min(vocabulary.ends)]
+    writer = Writer(vocabulary, [], plain, len(tokens) + 1, (), thinking=True)
+    parts = [part for token in tokens for part in writer.write(Wish(vocabulary.size, token), 0)]  # type: ignore[arg-type]
+    writer.close()
+    assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == "Aye." and writer.over == "stop"
+
+
 class Wish:
     """Stands in for a context: a model that wants these tokens, the first most of all."""
 

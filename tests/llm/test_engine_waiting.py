@@ -101,3 +101,55 @@ async def test_who_waits_for_its_own_reply_is_in_nobodys_way(start: Start) -> No
     await stuck.aclose()
     assert finished(await second)
     await settle(engine)
+
+
+async def test_when_the_first_in_line_is_gone_the_next_is_let_in_at_once(start: Start) -> None:
+    """Beside one that nobody reads: the pump has nothing else to do, and must not fall asleep over it."""
+    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600))))
+    await until(lambda: bool(pump(engine)._waiting))
+    small = asyncio.ensure_future(read(engine, request("wren", long("l", 20))))
+    await until(lambda: len(pump(engine)._waiting) == 2)
+    large.cancel()
+    async with asyncio.timeout(5):
+        assert finished(await small)
+    await stuck.aclose()
+    await settle(engine)
+
+
+async def test_when_the_first_in_line_is_told_busy_the_next_is_let_in_at_once(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600), patience_s=0.2)))
+    await until(lambda: bool(pump(engine)._waiting))
+    small = asyncio.ensure_future(read(engine, request("wren", long("l", 20))))
+    async with asyncio.timeout(5):
+        assert finished(await small)
+    with pytest.raises(Busy):
+        await large
+    await stuck.aclose()
+    await settle(engine)
+
+
+async def test_one_that_waits_too_long_for_cells_makes_nobody_late(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600), patience_s=3.0)))
+    await until(lambda: bool(pump(engine)._waiting))
+    assert finished(await read(engine, request("wren", long("l", 20), patience_s=2.8)))
+    assert not large.done(), "it has yielded, and waits on"
+    await stuck.aclose()
+    assert finished(await large)
+    await settle(engine)
+
+
+async def test_who_waits_for_a_voice_to_end_keeps_no_cells(start: Start) -> None:
+    engine = await start(n_ctx=2048, limits=Limits(streams=1, burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    waiting = [asyncio.ensure_future(read(engine, request(name, long("l", 20)))) for name in ("odo", "wren")]
+    await until(lambda: len(pump(engine)._waiting) == 2)
+    assert not any(job.lacks_cells for job in pump(engine)._waiting)
+    await stuck.aclose()
+    assert all(map(finished, await asyncio.gather(*waiting)))
+    await settle(engine)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.llm.markers import TEXT_TAGS, is_marker, scrub
+from mythicd.llm.markers import MOST_NESTED, TEXT_TAGS, is_marker, scrub
 
 MARKERS = (
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|user|>", "<|end|>"),
@@ -28,6 +28,7 @@ WORDS = (
     *("<b>x</b>", "<i>x</i>", "<u>x</u>", "<color=red>x</color>", "<color=#ff00ff80>x</color>", "<size=20>x</size>"),
     *("<sprite=1>", "<link=a>x</link>", "<br>", "<sub>2</sub>", "<email@example.com>", "<Odo|Marla>", "|x|", "[x|y]"),
     *("## Lore\n- The market.\n## Player\nhello", "# User:", "## User: x", "###", "### The harbor", "Response: no"),
+    "### Human:\nShort-lived folk.",
     *("[think] <thinking> <thought>",),
     *("[system] [user] [tool calls]", "[instance]", "inst", "sys", "turn|>", "<|turn", "<bosun>", "<salt>"),
     *(*sorted(TEXT_TAGS), '<tool_call>{"name": "stock", "arguments": {"item": "ale"}}</tool_call>'),
@@ -55,3 +56,10 @@ def test_words_stay(words: str) -> None:
 def test_nothing_of_a_marker_is_left(content: str) -> None:
     left = scrub(content)
     assert scrub(left) == left and not any(marker.lower() in left.lower() for marker in MARKERS)
+
+
+def test_what_is_hidden_in_itself_too_often_loses_its_signs_at_once() -> None:
+    """Taken out one by one, a thousand of them would take a tenth of a second of everybody's time."""
+    few, many = ("<s" * count + ">" * count + " a < b" for count in (MOST_NESTED, 40))
+    assert scrub(few) == " a < b"
+    assert scrub(many).endswith("s a  b") and not set(scrub(many)) & set("<>")

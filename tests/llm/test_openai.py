@@ -268,6 +268,24 @@ async def test_thinking_does_not_count_as_an_answer(engine: OpenAiLlm, server: S
     assert sum(engine.figures.ttft.counts) == 0
 
 
+async def test_a_reply_that_thought_and_said_nothing_says_so(engine: OpenAiLlm, server: ScriptedServer) -> None:
+    server.script = [stream(chunk("<think>Hm, "), chunk(end="stop"), DONE)]
+    error = await complaint(engine)
+    assert isinstance(error, ConfigError) and error.what == "The language model thought and said nothing."
+
+
+async def test_to_a_server_whose_model_thinks_among_the_words_no_stop_string_is_sent(
+    engine: OpenAiLlm, server: ScriptedServer
+) -> None:
+    """It would end the reply in the middle of a thought; here the strings are heeded where words are."""
+    wanted = replace(HELLO, sampling=replace(HELLO.sampling, stop=("Odo:",)))
+    thinks = stream(chunk("<think>Odo: is near.</think>Aye. "), chunk("Odo: no"), chunk(end="stop"), DONE)
+    server.script = [thinks, thinks]
+    for _ in range(2):
+        assert words([event async for event in engine.generate(wanted)]) == "Aye. "
+    assert [asked.get("stop") for asked in server.asked] == [["Odo:"], None]
+
+
 async def test_thoughts_that_the_server_takes_for_words_are_spoken_once(
     engine: OpenAiLlm, server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -176,11 +176,33 @@ def test_a_reply_taken_to_begin_in_a_thought_says_its_words_in_the_end_if_it_did
 
 def test_a_server_that_tells_thoughts_apart_leaves_none_among_the_words() -> None:
     reply = ServerReply(thinking=True)
-    reply.add(chunk(reasoning="Hm.") + chunk("Aye.") + chunk(end="length"))
-    assert reply.end() == [TextDelta("Aye.")] and reply.spoke_at_once
+    assert reply.add(chunk(reasoning="Hm.") + chunk("Aye.")) == [PrefillDone(0), TextDelta("Aye.")], "at once"
+    reply.add(chunk(end="length"))
+    assert reply.end() == [] and reply.spoke_at_once
     leaking = ServerReply()
     leaking.add(chunk(reasoning="Hm.") + chunk("</think>Aye.") + chunk(end="stop"))
     assert not leaking.began_in_thought
+
+
+def test_a_closing_tag_behind_the_words_tells_of_no_thought() -> None:
+    reply = ServerReply()
+    reply.add(chunk("Good day.</think>") + chunk("\n") + chunk(end="stop"))
+    reply.end()
+    assert not reply.began_in_thought
+    reply = ServerReply()
+    reply.add(chunk("Hm.</think>") + chunk("\n") + chunk("Aye.") + chunk(end="stop"))
+    assert reply.began_in_thought and reply.thought_aloud
+
+
+@pytest.mark.parametrize("usage", [[], "12", 7, {"prompt_tokens": None}])
+def test_odd_figures_beside_the_words_cost_no_word(usage: object) -> None:
+    reply = ServerReply()
+    event = {
+        "choices": [{"delta": {"content": "Aye.", "reasoning": {"a": 1}}, "finish_reason": "stop"}],
+        "usage": usage,
+    }
+    assert TextDelta("Aye.") in reply.add(b"data: " + json.dumps(event).encode() + b"\n\n")
+    assert reply.usage.prompt_tokens == 0
 
 
 def test_a_stop_string_ends_it_even_where_the_server_does_not_know_it() -> None:

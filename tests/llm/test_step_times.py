@@ -65,6 +65,18 @@ def test_of_two_that_take_turns_neither_is_forgotten() -> None:
     assert times.decode_s(2) == pytest.approx(40 * MS, rel=0.05)
 
 
+def test_fewer_than_write_now_are_not_forgotten_and_no_slower() -> None:
+    times = StepTimes()
+    for _ in range(40):
+        times.observe(1, 0, 50 * MS)
+        times.observe(4, 0, 110 * MS)
+    seen(times, 4, 110 * MS, 200)
+    assert times.decode_s(1) == pytest.approx(50 * MS, rel=0.01)
+    assert times.decode_s(1) < times.decode_s(2) < times.decode_s(3) < 110 * MS
+    seen(times, 4, 40 * MS, 200)
+    assert times.decode_s(1) <= times.decode_s(4) == pytest.approx(40 * MS, rel=0.01)
+
+
 def test_a_second_voice_is_taken_in_again_when_a_slow_time_is_over() -> None:
     model = Model(Limits(streams=4), decode=15 * MS, more=10 * MS)
     model.speak(1, 2)
