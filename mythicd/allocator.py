@@ -4,7 +4,7 @@ Left to itself, glibc takes large buffers from the system one by one until one o
 buffers of that size, up to 32 MiB, from its heap (the "dynamic mmap threshold" of mallopt(3)). Small things settle
 between them, and what is freed in the middle of a heap stays with the process. Here such buffers come and go all day:
 llama.cpp makes its scheduler anew, in buffers of 17 and 23 MB even for a small model, whenever another adapter's turn
-comes. Eight characters with two adapters held up to 350 MB so, of which 100 were holes; with a fixed threshold 240 at
+comes. Eight characters with two adapters held up to 350 MB so, of which 100 were holes; with a fixed threshold 260 at
 most.
 
 Other C libraries (Windows, macOS, musl) hand large buffers back by themselves.
