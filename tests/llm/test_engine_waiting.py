@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
 from asking import GREEDY, MARLA, ODO, Start, ask, finished, pump, read, request, settle, stick, until, user
 
-from mythicd.engines import Focus, Prompt
+from mythicd.engines import Focus, LlmEvent, Prompt
 from mythicd.errors import Busy
+from mythicd.llm.engine import LlamaLlm
 from mythicd.llm.scheduler import Limits
 
 pytestmark = pytest.mark.engine
@@ -20,6 +22,18 @@ SLOW = {"n_ctx": 2048, "limits": Limits(burst_tokens=8, chunk=1, chunk_least=1)}
 
 def long(letter: str, size: int) -> Prompt:
     return Prompt("", letter * size, (), (user("hello"),))
+
+
+async def behind_a_large_one(
+    start: Start, most: int = GREEDY.max_tokens, patience_s: float = 60.0
+) -> tuple[LlamaLlm, AsyncGenerator[LlmEvent, None], asyncio.Task[list[LlmEvent]]]:
+    """Return an engine, one that nobody reads and that holds most cells, and one that waits for more than there are."""
+    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
+    stuck = await stick(engine, "sera")
+    wanted = request("odo", long("o", 600), replace(GREEDY, max_tokens=most), patience_s=patience_s)
+    large = asyncio.create_task(read(engine, wanted))
+    await until(lambda: bool(pump(engine)._waiting))
+    return engine, stuck, large
 
 
 async def test_a_reply_that_finds_no_room_anyway_ends_no_warm_up(start: Start) -> None:
@@ -79,10 +93,7 @@ async def test_one_that_needs_much_is_not_overtaken_by_those_that_need_little(st
 
 
 async def test_one_that_is_spoken_to_goes_before_one_that_needs_much(start: Start) -> None:
-    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
-    stuck = await stick(engine, "sera")
-    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600), replace(GREEDY, max_tokens=1))))
-    await until(lambda: bool(pump(engine)._waiting))
+    engine, stuck, large = await behind_a_large_one(start, most=1)
     engine.focus("wren", Focus(on_screen=True, mic=True))
     assert finished(await read(engine, request("wren", long("l", 20))))
     assert not large.done()
@@ -105,10 +116,7 @@ async def test_who_waits_for_its_own_reply_is_in_nobodys_way(start: Start) -> No
 
 async def test_when_the_first_in_line_is_gone_the_next_is_let_in_at_once(start: Start) -> None:
     """Beside one that nobody reads: the pump has nothing else to do, and must not fall asleep over it."""
-    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
-    stuck = await stick(engine, "sera")
-    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600))))
-    await until(lambda: bool(pump(engine)._waiting))
+    engine, stuck, large = await behind_a_large_one(start)
     small = asyncio.ensure_future(read(engine, request("wren", long("l", 20))))
     await until(lambda: len(pump(engine)._waiting) == 2)
     large.cancel()
@@ -119,10 +127,7 @@ async def test_when_the_first_in_line_is_gone_the_next_is_let_in_at_once(start: 
 
 
 async def test_when_the_first_in_line_is_told_busy_the_next_is_let_in_at_once(start: Start) -> None:
-    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
-    stuck = await stick(engine, "sera")
-    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600), patience_s=0.2)))
-    await until(lambda: bool(pump(engine)._waiting))
+    engine, stuck, large = await behind_a_large_one(start, patience_s=0.2)
     small = asyncio.ensure_future(read(engine, request("wren", long("l", 20))))
     async with asyncio.timeout(5):
         assert finished(await small)
@@ -133,10 +138,7 @@ async def test_when_the_first_in_line_is_told_busy_the_next_is_let_in_at_once(st
 
 
 async def test_one_that_waits_too_long_for_cells_makes_nobody_late(start: Start) -> None:
-    engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
-    stuck = await stick(engine, "sera")
-    large = asyncio.ensure_future(read(engine, request("odo", long("o", 600), patience_s=3.0)))
-    await until(lambda: bool(pump(engine)._waiting))
+    engine, stuck, large = await behind_a_large_one(start, patience_s=3.0)
     assert finished(await read(engine, request("wren", long("l", 20), patience_s=2.8)))
     assert not large.done(), "it has yielded, and waits on"
     await stuck.aclose()
