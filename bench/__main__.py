@@ -23,27 +23,27 @@ def main() -> int:
     chosen = parser.parse_args()
     match chosen.name:
         case "turn":
-            from bench import turn as turn_bench
+            from bench.turn import run as turn_bench
 
             return turn_bench.run(quick=chosen.quick)
         case "llm":
-            from bench import llm as llm_bench
+            from bench.llm import run as llm_bench
 
             return llm_bench.run(quick=chosen.quick, only=chosen.only)
         case "echo":
-            from bench import echo as echo_bench
+            from bench.open_mic import echo as echo_bench
 
             return echo_bench.run(quick=chosen.quick)
         case "barge_in":
-            from bench import barge_in as barge_in_bench
+            from bench.open_mic import barge_in as barge_in_bench
 
             return barge_in_bench.run(quick=chosen.quick)
         case "pauses":
-            from bench import pauses as pauses_bench
+            from bench.open_mic import pauses as pauses_bench
 
             return pauses_bench.run()
         case _:
-            from bench import llm_soak
+            from bench.llm import soak as llm_soak
 
             return llm_soak.run(minutes=chosen.minutes)
 

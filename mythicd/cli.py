@@ -14,8 +14,8 @@ from rich.console import Console
 
 from mythicd import __version__
 from mythicd.errors import MythicError
-from mythicd.messages import Hello
 from mythicd.paths import data_dir
+from mythicd.wire.messages import Hello
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(chosen, data)
         return _talk(chosen, data)
     except MythicError as error:
-        from mythicd.talk import explain
+        from mythicd.client.talk import explain
 
         explain(error, console)
         return 1
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace, data: Path) -> int:
-    from mythicd.app import run
+    from mythicd.server.daemon import run
 
     logging.basicConfig(
         level=chosen.log.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
@@ -79,7 +79,7 @@ def _run(chosen: argparse.Namespace, data: Path) -> int:
 
 
 def _talk(chosen: argparse.Namespace, data: Path) -> int:
-    from mythicd import talk
+    from mythicd.client import talk
 
     if chosen.mic:
         questions = [talk.Question(from_microphone=True)]

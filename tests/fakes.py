@@ -15,34 +15,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.config import RagSettings
-from mythicd.engines import (
-    MIC_RATE,
-    VAD_FRAME,
-    Embedder,
+from mythicd.audio.pcm import MIC_RATE
+from mythicd.config.settings import RagSettings
+from mythicd.config.world_files import World
+from mythicd.engines.asr import Recognition, Vocabulary
+from mythicd.engines.embedder import Embedder
+from mythicd.engines.llm import (
     Finished,
     Focus,
     InlineCall,
     LlmAbilities,
     LlmEvent,
     LlmRequest,
-    PhonemeOnset,
     PrefillDone,
     Prompt,
     Reading,
-    Recognition,
     TextDelta,
-    Vocabulary,
-    VoiceChunk,
-    VoiceSpec,
-    WordOnset,
 )
+from mythicd.engines.tts import PhonemeOnset, VoiceChunk, VoiceSpec, WordOnset
+from mythicd.engines.vad import VAD_FRAME
 from mythicd.errors import EngineError, StoreError
-from mythicd.figures import LlmFigures
 from mythicd.memory.query import Query
+from mythicd.memory.ranking import ScoredLine
 from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utterance
-from mythicd.memory.retrieval import ScoredLine
-from mythicd.worldfile import World
+from mythicd.telemetry.counters import LlmFigures
 
 VOICE_RATE = 8000
 WORD_S = 0.31

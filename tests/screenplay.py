@@ -15,21 +15,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mythicd import messages as m
-from mythicd import wire
-from mythicd.config import AsrSettings, LlmSettings, Settings, TurnSettings
-from mythicd.dialogue.casing import Names
+from mythicd.aec.canceller import EchoCanceller
+from mythicd.character.character import Character
+from mythicd.character.environment import Rooms
+from mythicd.character.mailbox import MicFrame
+from mythicd.character.routing import Intercom
+from mythicd.client.playback import Playback, PlaybackEvent, Played, Started, Stopped
+from mythicd.config.settings import AsrSettings, LlmSettings, Settings, TurnSettings
+from mythicd.config.world_files import PersonaCard, SamplingOverride, Thing, ToolDefinition, WordArgument
 from mythicd.dialogue.state import State
-from mythicd.engines import VAD_FRAME, InlineCall, VoiceSpec
-from mythicd.intercom import Intercom
-from mythicd.mailbox import MicFrame
-from mythicd.memory.embedder import QueryVectors
+from mythicd.dialogue.truecasing import Names
+from mythicd.engines.llm import InlineCall
+from mythicd.engines.tts import VoiceSpec
+from mythicd.engines.vad import VAD_FRAME
+from mythicd.memory.query_vectors import QueryVectors
 from mythicd.memory.records import Scope
-from mythicd.npc import Character
-from mythicd.playback import Playback, PlaybackEvent, Played, Started, Stopped
-from mythicd.surroundings import Rooms
-from mythicd.vad.canceller import EchoCanceller
-from mythicd.worldfile import PersonaCard, SamplingOverride, Thing, ToolDefinition, WordArgument
+from mythicd.wire import messages as m
+from mythicd.wire.frames import Frame, FrameType
 from tests.fakes import FakeAsr, FakeEmbedder, FakeLlm, FakeStore, FakeTts, FakeVad, now
 
 LONG = "One two three four. Five six seven eight. Nine ten eleven twelve. Red blue green black. White grey pink brown."
@@ -101,7 +103,7 @@ class Voice:
 
     npc_id: str
     playback: Playback
-    frames: list[wire.Frame] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
     cut_s: float | None = None
     ducks: list[tuple[float, float]] = field(default_factory=list)
     """When it was made softer or as loud as before, and by how many dB."""
@@ -112,7 +114,7 @@ class Player:
 
     def __init__(self, post: Callable[[str, Any], None]) -> None:
         self._post = post
-        self.log: list[tuple[float, m.ServerMessage | wire.Frame]] = []
+        self.log: list[tuple[float, m.ServerMessage | Frame]] = []
         self.voices: dict[int, Voice] = {}
         self.answers: Callable[[m.ToolCall], m.Ack | None] = lambda call: m.Ack(call_id=call.call_id)
         self.reports = True
@@ -145,12 +147,12 @@ class Player:
                 if answer is not None:
                     self._later(message.npc_id, answer)
 
-    def send_frame(self, frame: wire.Frame) -> None:
+    def send_frame(self, frame: Frame) -> None:
         voice = self.voices[frame.stream]  # its StreamStart came first
         assert voice.cut_s is None, "nothing of a dead stream leaves"
         self.log.append((now(), frame))
         voice.frames.append(frame)
-        if frame.type == wire.FrameType.TTS_PCM:
+        if frame.type == FrameType.TTS_PCM:
             if self._paused_s is None:
                 self._tell(frame.stream, voice.playback.advance(now()))
             voice.playback.add(frame.payload)

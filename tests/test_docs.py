@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from mythicd import gateway, wire
-from mythicd import messages as m
 from mythicd.dialogue.state import diagram
 from mythicd.errors import MythicError, ProtocolError
-from mythicd.world import CLOSE_TAKEN_OVER
+from mythicd.server import connection, gateway
+from mythicd.wire import client_session, codec, frames
+from mythicd.wire import messages as m
+from mythicd.world.live_world import CLOSE_TAKEN_OVER
 
 DOCS = Path(__file__).parent.parent / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text(encoding="utf-8")
@@ -132,25 +133,25 @@ def test_the_frame_header_is_the_codes() -> None:
     described = rows(section("### Header"))
     assert [int(row[0]) for row in described] == [0, 2, 3, 4, 6, 8, 12, 16]
     widths = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "2 bytes": "2s"}
-    assert "<" + "".join(widths[row[1]] for row in described) == wire.HEADER.format
-    assert wire.HEADER.size == 24
-    for kind in wire.FrameType:
+    assert "<" + "".join(widths[row[1]] for row in described) == frames.HEADER.format
+    assert frames.HEADER.size == 24
+    for kind in frames.FrameType:
         assert f"| {kind.value} | `{kind.name}` |" in section("### Types")
-    for flag in wire.FrameFlags:
+    for flag in frames.FrameFlags:
         assert f"| {flag.value} | `{flag.name}` |" in section("### Flags")
-    assert " ".join(wire.OVR15) in section("### Visemes")
+    assert " ".join(frames.OVR15) in section("### Visemes")
 
 
 @pytest.mark.parametrize(
     ("what", "value"),
     [
-        ("Text frame", f"{wire.MAX_TEXT} bytes"),
-        ("Binary frame", f"{wire.MAX_BINARY} bytes"),
-        ("Open microphone streams", str(wire.MAX_MIC_STREAMS)),
+        ("Text frame", f"{codec.MAX_TEXT} bytes"),
+        ("Binary frame", f"{frames.MAX_BINARY} bytes"),
+        ("Open microphone streams", str(client_session.MAX_MIC_STREAMS)),
         ("Connections", str(gateway.MAX_CONNECTIONS)),
         ("Time to `Hello`", f"{gateway.HELLO_TIMEOUT_S:.0f} s"),
-        ("Messages waiting for a slow client", str(gateway.MAX_CONTROL)),
-        ("Media frames waiting for a slow client", str(gateway.MAX_MEDIA)),
+        ("Messages waiting for a slow client", str(connection.MAX_CONTROL)),
+        ("Media frames waiting for a slow client", str(connection.MAX_MEDIA)),
     ],
 )
 def test_the_limits_are_the_codes(what: str, value: str) -> None:
@@ -159,7 +160,7 @@ def test_the_limits_are_the_codes(what: str, value: str) -> None:
 
 def test_the_close_codes_are_the_codes() -> None:
     closes = {kind.close_code for kind in error_tree(ProtocolError) if issubclass(kind, ProtocolError)} - {None}
-    closes |= {gateway.CLOSE_HELLO_TIMEOUT, gateway.CLOSE_TOO_SLOW, CLOSE_TAKEN_OVER, 1000, 1001}
+    closes |= {gateway.CLOSE_HELLO_TIMEOUT, connection.CLOSE_TOO_SLOW, CLOSE_TAKEN_OVER, 1000, 1001}
     assert {int(row[0]) for row in rows(section("## Close codes"))} == closes
 
 
@@ -170,7 +171,7 @@ def test_every_example_is_a_message() -> None:
     assert len(examples) > 10
     for example in examples:
         kind = json.loads(example)["type"]
-        decode = wire.decode_client if kind in wire.CLIENT_TYPES else wire.decode_server
+        decode = codec.decode_client if kind in codec.CLIENT_TYPES else codec.decode_server
         decode(example)
 
 

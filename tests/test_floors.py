@@ -1,7 +1,8 @@
-"""The floors of the house: a file imports only from floors below, or from files listed before it on its own floor.
+"""The layers of the package: a folder imports only from the layers below its own, and engine packages never import one
+another.
 
-So every file can be read, tested and changed knowing only what lies below it, and no room knows another. The order of
-the rooms is known in one place, npc.py; the way an engine is loaded in one file, its own.
+So every folder can be read, tested and changed knowing only what lies below it. The order of a turn's stages is known
+in `character/` alone, and the way an engine is loaded in one file, its own.
 """
 
 from __future__ import annotations
@@ -16,95 +17,48 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "mythicd"
 
-FLOORS: tuple[tuple[str, ...], ...] = (
-    (
-        "",
-        "errors",
-        "worker",
-        "childprocess",
-        "audio",
-        "messages",
-        "wire",
-        "figures",
-        "engines",
-        "yamlfile",
-        "config",
-        "worldfile",
-        "paths",
-        "timeline",
-    )
-    + ("espeakng", "allocator", "llamacpp"),
-    ("vad", "asr", "dialogue", "memory", "llm", "tts", "cluster"),
-    (
-        "mailbox",
-        "intercom",
-        "notebook",
-        "sidework",
-        "surroundings",
-        "actions",
-        "commitment",
-        "continuity",
-        "ear",
-        "hearing",
-        "voicestream",
-        "ownvoice",
-        "reply",
-        "turn",
-        "murmuring",
-        "recollection",
-        "thought",
-        "ahead",
-        "presence",
-        "answers",
-        "listening",
-        "view",
-        "diary",
-        "npc",
-        "library",
-        "world",
-    ),
-    (
-        "hardware",
-        "models",
-        "hosts",
-        "serve",
-        "discovery",
-        "metrics",
-        "gateway",
-        "playback",
-        "client",
-        "devices",
-        "tray",
-    ),
-    ("app", "talk", "cli", "__main__"),
+LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("", "errors"), "the version, and every error: what everything may name"),
+    (("paths", "telemetry", "audio", "concurrency"), "values and mechanisms that know nothing of games or speech"),
+    (("engines", "text"), "the interfaces of the engines, and knowledge of language"),
+    (("wire", "native"), "the protocol without sockets; C libraries without policy"),
+    (("config",), "what the user wrote"),
+    (("vad", "aec", "asr", "dialogue", "memory", "llm", "tts"), "engines and policies, each alone"),
+    (("character",), "one character: the only place that knows the order of a turn's stages"),
+    (("world",), "many characters"),
+    (("provisioning",), "engines are chosen and built"),
+    (("client", "server"), "sockets, devices and processes"),
+    (("cli",), "the command line"),
+    (("__main__",), "the program"),
 )
-"""From the ground up; `""` is the package itself, with nothing but its version."""
+"""Folders (and the files of the top level) from the bottom up, with what each layer is; `""` is the package itself."""
 
-ROOMS = FLOORS[1]
-PLACE = {name: (floor, index) for floor, names in enumerate(FLOORS) for index, name in enumerate(names)}
+ENGINES = LAYERS[5][0]
+"""Folders that never import one another, although they share a layer."""
+LAYER = {name: layer for layer, (names, _) in enumerate(LAYERS) for name in names}
 
 HEAVY = {
     "apsw": "memory/",
-    "espeakng_loader": "espeakng.py",
+    "espeakng_loader": "native/espeakng.py",
     "faster_whisper": "asr/whisper.py",
-    "llama_cpp": "llamacpp.py",
+    "llama_cpp": "native/llamacpp.py",
     "onnxruntime": "vad/silero.py",
     "piper": "tts/piper.py",
-    "pocketsphinx": "asr/decoder.py",
-    "pywebrtc_audio": "vad/canceller.py",
-    "sounddevice": "devices.py",
-    "soundfile": "audio.py",
-    "soxr": "audio.py",
+    "pocketsphinx": "asr/pocketsphinx/decoder.py",
+    "pywebrtc_audio": "aec/canceller.py",
+    "sounddevice": "client/microphone.py",
+    "soundfile": "audio/wav.py",
+    "soxr": "audio/pcm.py",
     "sqlite_vec": "memory/database.py",
     "webrtcvad": "vad/webrtc.py",
 }
-"""Packages that are large, native or optional, and the one file (or room) that may import each."""
+"""Packages that are large, native or optional, and the one file (or folder) that may import each."""
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
 def name_of(file: str) -> str:
-    """Return the name by which a file (or, in a room, its room) stands in FLOORS."""
+    """Return the name under which a file (or the folder it lies in) stands in LAYERS."""
     head = file.split("/")[0].removesuffix(".py")
     return "" if head == "__init__" else head
 
@@ -115,36 +69,35 @@ def imports(file: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}:{node.lineno}: write the whole name, as everywhere in this house"
+            assert node.level == 0, f"{file}:{node.lineno}: write the absolute name of what you import"
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def neighbours(file: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, name in FLOORS) of what a file imports of this package."""
+def imported_folders(file: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, name in LAYERS) of what a file imports of this package."""
     for line, dotted in imports(file):
         if dotted == "mythicd" or dotted.startswith("mythicd."):
-            below = (dotted.split(".") + [""])[1]
-            yield line, below if below in PLACE or (PACKAGE / below).exists() or module(below) else ""
-
-
-def module(name: str) -> bool:
-    return (PACKAGE / f"{name}.py").exists()
+            name = (dotted.split(".") + [""])[1]
+            is_there = (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()
+            yield line, name if is_there else ""
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_imports_go_down(file: str) -> None:
     name = name_of(file)
-    assert name in PLACE, f"{file} stands on no floor. Put it into FLOORS, where it belongs (docs/architecture.md)."
-    for line, other in neighbours(file):
+    assert name in LAYER, f"{file} is in no layer. Put its folder into LAYERS (docs/architecture.md)."
+    for line, other in imported_folders(file):
         where = f"mythicd/{file}:{line}: imports mythicd.{other}"
-        assert other in PLACE, f"{where}, which stands on no floor. Put it into FLOORS."
+        assert other in LAYER, f"{where}, which is in no layer. Put it into LAYERS."
         if other == name:
             continue
-        assert not (name in ROOMS and other in ROOMS), (
-            f"{where}, another room. Rooms are joined only in npc.py; a type that both need belongs to floor 0."
+        assert not (name in ENGINES and other in ENGINES), (
+            f"{where}. Engine folders do not know one another: they are joined in character/ alone. "
+            "A type that both need belongs into engines/, text/ or wire/."
         )
-        assert PLACE[other] < PLACE[name], (
-            f"{where}, which stands above it. What is below must not know what is above: pass it in, or move it down."
+        assert LAYER[other] < LAYER[name], (
+            f"{where}, which is not below it. {name}/ is: {LAYERS[LAYER[name]][1]}. "
+            f"{other}/ is: {LAYERS[LAYER[other]][1]}. Pass the object in, or move the type down."
         )
 
 

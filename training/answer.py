@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mythicd import llamacpp
-from mythicd.engines import Prompt, ToolSpec
-from mythicd.llm.grammar import CLOSE, OPEN, call_grammar
-from mythicd.llm.schema import read_tool
-from mythicd.llm.template import ChatTemplate
+from mythicd.engines.llm import Prompt, ToolSpec
+from mythicd.llm.llamacpp.chat_template import ChatTemplate
+from mythicd.llm.tool_grammar import CLOSE, OPEN, call_grammar
+from mythicd.llm.tool_schema import read_tool
+from mythicd.native import llamacpp
 from training.chat import CONTROL_TOKENS, END_OF_TEXT, TURN_END
 
 _CONTEXT = 4096

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from mythicd.dialogue.prompt import Sections, build, character_part, world_part
-from mythicd.engines import Prompt, ToolSpec
+from mythicd.engines.llm import Prompt, ToolSpec
 from training.corpus import facts, noise
 from training.corpus.ask_lore import fact_turn, is_ambiguous
 from training.corpus.ask_tools import bare

@@ -21,18 +21,18 @@ from typing import Any
 import msgspec
 import yaml
 
-from mythicd.config import Settings, load_settings
+from mythicd.character.environment import estimate_tokens
+from mythicd.character.think.context import Found
+from mythicd.config.settings import Settings, load_settings
+from mythicd.config.world_files import load_world
 from mythicd.dialogue import intent as intents
 from mythicd.dialogue import prompt
-from mythicd.engines import Prompt, ToolSpec
-from mythicd.memory.embedder import MiniLmEmbedder
+from mythicd.engines.llm import Prompt, ToolSpec
+from mythicd.memory.minilm import MiniLmEmbedder
 from mythicd.memory.packing import Surroundings, pack, within
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope
 from mythicd.memory.store import Store
-from mythicd.recollection import Found
-from mythicd.surroundings import estimate_tokens
-from mythicd.worldfile import load_world
 from training.answer import Answerer
 from training.evaluate import DEFAULT_MODEL, line
 from training.exam import call_of, goes_on, kind_of, plain

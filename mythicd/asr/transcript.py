@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mythicd.asr.words import spoken_words
+from mythicd.text.spoken_words import spoken_words
 
 AGREEMENT_S = 0.4
 """Seconds of audio over which a word must have stood: 0 is LocalAgreement-2 as published.

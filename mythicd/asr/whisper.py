@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.audio import to_array
-from mythicd.engines import MIC_RATE, Recognition, Vocabulary
+from mythicd.audio.pcm import MIC_RATE, to_array
+from mythicd.concurrency.worker_thread import Worker
+from mythicd.engines.asr import Recognition, Vocabulary
 from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
-from mythicd.worker import Worker
 
 LONGEST_S: Final = 30.0
 """Longest utterance, in seconds: Whisper's window. More would be cut into windows, at a multiple of the delay."""

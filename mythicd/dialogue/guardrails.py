@@ -20,9 +20,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mythicd.dialogue import stock
+from mythicd.config.world_files import PersonaCard
+from mythicd.dialogue import canned_lines
 from mythicd.dialogue.grounding import Grounding
-from mythicd.worldfile import PersonaCard
 
 Cause = Literal["ok", "markup", "loop", "length", "character", "blocklist", "grounding", "silence"]
 
@@ -118,10 +118,10 @@ class Guardrails:
         """The reply is whole: return the words to say if nothing was said, and nothing done (`acted`) either."""
         return self._replace("dont_know", "silence", ()) if self._silent and not acted else []
 
-    def _replace(self, occasion: stock.Occasion, cause: Cause, terms: tuple[str, ...]) -> list[Line]:
+    def _replace(self, occasion: canned_lines.Occasion, cause: Cause, terms: tuple[str, ...]) -> list[Line]:
         self.closed = True
         self._silent = False
-        return [Line(stock.line(self._card, occasion, self._turn), cause, terms)]
+        return [Line(canned_lines.line(self._card, occasion, self._turn), cause, terms)]
 
     # --- markup
 

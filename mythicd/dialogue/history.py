@@ -1,7 +1,7 @@
 """What the player and a character said to each other, as the model is given it: only what was heard.
 
 The history grows at its end, so that a KV cache keeps all of it. When it has grown over its cap, half of it goes at
-once: every cut makes the cache begin anew, so cuts are rare. What goes leaves a short recap behind (recap.py), and
+once: every cut makes the cache begin anew, so cuts are rare. What goes leaves a short recap behind (summary.py), and
 memory can still be searched for it.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mythicd.dialogue.recap import Exchange, Recap
-from mythicd.engines import ChatMessage
+from mythicd.dialogue.summary import Exchange, Recap
+from mythicd.engines.llm import ChatMessage
 
 RECAP_TOKENS = 120
 """Most tokens in a recap."""

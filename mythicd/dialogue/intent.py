@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mythicd.worldfile import ToolDefinition
+from mythicd.config.world_files import ToolDefinition
 
 Intent = Literal["chitchat", "trade", "quest", "hint", "combat", "navigation", "admin"]
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mythicd.engines import ChatMessage, Prompt, ToolSpec
+from mythicd.engines.llm import ChatMessage, Prompt, ToolSpec
 
 FRAME = (
     "You are a character in {title}. Stay in character. Answer in one or two short sentences. "

@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 
 from mythicd.errors import StoreError
-from mythicd.memory.schema import MIGRATIONS
+from mythicd.memory.migrations import MIGRATIONS
 
 BUSY_MS = 2000
 """How long to wait for another program that is writing."""

@@ -1,7 +1,7 @@
 """Lore in the database: brought in line with the world's files, and searched. Blocking SQL on an open connection.
 
 Each full-text match is joined to the exact scope columns of the row it belongs to. What is found are candidates with
-their measures; retrieval.py decides which of them are worth showing.
+their measures; ranking.py decides which of them are worth showing.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 import apsw
 
-from mythicd.config import RagSettings
+from mythicd.config.settings import RagSettings
+from mythicd.config.world_files import PlacedLore
 from mythicd.memory import vectors
 from mythicd.memory.chunking import CHUNKING, chunks
 from mythicd.memory.query import Query, content_words
+from mythicd.memory.ranking import Candidate, coverage, idf
 from mythicd.memory.records import Scope
-from mythicd.memory.retrieval import Candidate, coverage, idf
 from mythicd.memory.vectors import Vector
-from mythicd.worldfile import PlacedLore
 
 BM25_WEIGHTS = "2.0, 1.0, 1.0"
 """How much a word counts in the title (which opens the line as well), in the tags, in the line."""

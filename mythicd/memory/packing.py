@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mythicd.config import BudgetSettings
+from mythicd.config.settings import BudgetSettings
 from mythicd.memory.chunking import sentences
 from mythicd.memory.query import content_words
-from mythicd.memory.retrieval import ScoredLine
+from mythicd.memory.ranking import ScoredLine
 
 Count = Callable[[str], int]
 """Tells how many tokens a text has."""

@@ -17,17 +17,17 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from mythicd.config import RagSettings
-from mythicd.engines import Embedder
+from mythicd.concurrency.worker_thread import Worker
+from mythicd.config.settings import RagSettings
+from mythicd.config.world_files import World
+from mythicd.engines.embedder import Embedder
 from mythicd.errors import StoreError
-from mythicd.memory import conversation, lore, vectors
+from mythicd.memory import lore, utterances, vectors
 from mythicd.memory.database import complaints, open_database
 from mythicd.memory.query import Query
+from mythicd.memory.ranking import ScoredLine, rank
 from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utterance
-from mythicd.memory.retrieval import ScoredLine, rank
 from mythicd.memory.vectors import Vector
-from mythicd.worker import Worker
-from mythicd.worldfile import World
 
 MAX_PENDING = 64
 """Most calls that wait for the thread or run on it."""
@@ -96,7 +96,7 @@ class Store:
 
     async def record_utterance(self, scope: Scope, utterance: Utterance) -> int:
         """Write down something said and who was there; return its id. It is remembered once it has been heard."""
-        return await self._call(conversation.add_utterance, scope, utterance)
+        return await self._call(utterances.add_utterance, scope, utterance)
 
     async def mark_heard(
         self, utterance_id: int, heard_text: str, ended_at: float, present: Collection[str] | None = None
@@ -105,11 +105,11 @@ class Store:
 
         Raises StoreError when there is no such utterance.
         """
-        await self._call(conversation.mark_heard, utterance_id, heard_text, ended_at, present)
+        await self._call(utterances.mark_heard, utterance_id, heard_text, ended_at, present)
 
     async def recent_utterances(self, scope: Scope, npc_id: str, limit: int) -> list[Heard]:
         """Return the last `limit` things this character heard or was heard saying, oldest first."""
-        return await self._call(conversation.recent, scope, npc_id, limit)
+        return await self._call(utterances.recent, scope, npc_id, limit)
 
     async def search_utterances(
         self,
@@ -130,11 +130,11 @@ class Store:
         character remembers its last exchanges.
         """
         called, skip = dict(names or {}), tuple(skip_turns)
-        found = await self._call(conversation.candidates, scope, npc_id, query, vector, rag, now, called, skip)
+        found = await self._call(utterances.candidates, scope, npc_id, query, vector, rag, now, called, skip)
         lines = rank(query, found, rag.topk_final)
         if lines or not query.recall or query.terms:
             return lines
-        return await self._call(conversation.latest, scope, npc_id, rag.topk_final, now, called, skip)
+        return await self._call(utterances.latest, scope, npc_id, rag.topk_final, now, called, skip)
 
     async def embed_heard(self, embedder: Embedder, limit: int = EMBED_BATCH) -> int:
         """Give up to `limit` heard utterances their vectors; return how many. For idle time."""
@@ -150,11 +150,11 @@ class Store:
 
         What is settled stays settled: a second answer changes nothing.
         """
-        await self._call(conversation.record_tool, scope, call)
+        await self._call(utterances.record_tool, scope, call)
 
     async def tool_calls(self, scope: Scope, npc_id: str, limit: int) -> list[ToolRecord]:
         """Return this character's last `limit` tool calls, oldest first."""
-        return await self._call(conversation.tool_calls, scope, npc_id, limit)
+        return await self._call(utterances.tool_calls, scope, npc_id, limit)
 
     async def _call(
         self, function: Callable[Concatenate[apsw.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs

@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 
-from mythicd.audio import Resampler
-from mythicd.engines import VoiceChunk, VoiceSpec
+from mythicd.audio.pcm import Resampler
+from mythicd.concurrency.worker_thread import Worker
+from mythicd.engines.tts import VoiceChunk, VoiceSpec
 from mythicd.errors import ConfigError, EngineError, ModelError
-from mythicd.espeakng import EspeakNg
-from mythicd.worker import Worker
+from mythicd.native.espeakng import EspeakNg
 
 RATES = range(80, 451)
 """Words per minute that espeak-ng can speak at."""

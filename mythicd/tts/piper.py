@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mythicd.audio import Resampler
-from mythicd.engines import PhonemeOnset, VoiceChunk, VoiceSpec, WordOnset
+from mythicd.audio.pcm import Resampler
+from mythicd.concurrency.worker_thread import Worker
+from mythicd.engines.tts import PhonemeOnset, VoiceChunk, VoiceSpec, WordOnset
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
-from mythicd.worker import Worker
 
 NORMAL_RATE: Final = 165
 """Words per minute that a voice speaks at when nothing else is asked for."""

@@ -25,9 +25,9 @@ from typing import Final
 
 from msgspec import structs
 
-from mythicd.engines import PhonemeOnset
-from mythicd.messages import VisemeEvent
-from mythicd.wire import OVR15
+from mythicd.engines.tts import PhonemeOnset
+from mythicd.wire.frames import OVR15
+from mythicd.wire.messages import VisemeEvent
 
 LONG: Final = 1
 PRIMARY: Final = 2

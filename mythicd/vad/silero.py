@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.audio import Reframer, to_array
-from mythicd.engines import MIC_RATE, VAD_FRAME
+from mythicd.audio.pcm import MIC_RATE, Reframer, to_array
+from mythicd.engines.vad import VAD_FRAME
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
 
 CHUNK = 512

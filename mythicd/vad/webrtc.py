@@ -1,15 +1,15 @@
 """WebRTC's voice activity detector: a Gaussian mixture over six bands; two microseconds a frame, and easily fooled.
 
 Its mode 3 keeps quiet in steady noise below about −35 dBFS, and takes louder noise, tones and music for speech. It
-tells where a better detector is worth asking (see gate.py).
+tells where a better detector is worth asking (see gated_silero.py).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from mythicd.audio import Reframer
-from mythicd.engines import MIC_RATE, VAD_FRAME
+from mythicd.audio.pcm import MIC_RATE, Reframer
+from mythicd.engines.vad import VAD_FRAME
 from mythicd.errors import EngineError, EngineUnavailable
 
 

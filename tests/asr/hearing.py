@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mythicd.asr.words import comparable_words, word_errors
-from mythicd.audio import Clip
-from mythicd.engines import MIC_RATE, AsrStream, Recognition, Vocabulary
-from mythicd.espeakng import EspeakNg
+from mythicd.audio.pcm import MIC_RATE, Clip
+from mythicd.engines.asr import AsrStream, Recognition, Vocabulary
+from mythicd.native.espeakng import EspeakNg
+from mythicd.text.spoken_words import comparable_words, word_errors
 
 HARBOUR_TOWN = Vocabulary(
     people=("Marla", "Captain Reed", "Brother Anselm", "Old Tom", "the harbor master", "Sister Ivy", "Finn", "Orsolo"),

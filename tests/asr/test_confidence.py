@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.asr.confidence import BELIEVABLE, HeardWord, confidence
+from mythicd.asr.pocketsphinx.confidence import BELIEVABLE, HeardWord, confidence
 
 CLEAR = [HeardWord(word, 30, 1e-40, 0.98) for word in ("where", "is", "the", "market")]
 

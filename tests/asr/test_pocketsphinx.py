@@ -13,12 +13,13 @@ import psutil
 import pytest
 from hearing import HARBOUR_TOWN, OTHER_WORLDS, QUESTIONS, hear, rate_of_errors, say
 
-from mythicd.asr.confidence import BELIEVABLE
-from mythicd.asr.decoder import Recogniser
-from mythicd.asr.pocketsphinx import PocketSphinxAsr
-from mythicd.asr.words import word_errors
-from mythicd.engines import MIC_RATE, Asr, Vocabulary
+from mythicd.asr.pocketsphinx.confidence import BELIEVABLE
+from mythicd.asr.pocketsphinx.decoder import Recogniser
+from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
+from mythicd.audio.pcm import MIC_RATE
+from mythicd.engines.asr import Asr, Vocabulary
 from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
+from mythicd.text.spoken_words import word_errors
 
 VOICES = (("en-us", 150), ("en-us+m3", 180), ("en-us+f2", 150), ("en-gb", 150))
 
@@ -314,7 +315,7 @@ async def test_an_utterance_that_nobody_waited_for_leaves_nothing(models: Path) 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no signals")
 async def test_a_recogniser_that_hangs_is_ended(asr: PocketSphinxAsr, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mythicd.asr.pocketsphinx.LATE_S", 0.3)
+    monkeypatch.setattr("mythicd.asr.pocketsphinx.engine.LATE_S", 0.3)
     stream = await asr.open()
     psutil.Process(asr.pid).suspend()
     with pytest.raises(TimeoutError):

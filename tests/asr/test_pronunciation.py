@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.asr.lexicon import pronounce, read_cmu
-from mythicd.asr.pronunciation import _IPA, _SPELLING, ARPABET, from_ipa, from_parts, from_spelling
+from mythicd.asr.pocketsphinx.lexicon import pronounce, read_cmu
+from mythicd.asr.pocketsphinx.pronunciation import _IPA, _SPELLING, ARPABET, from_ipa, from_parts, from_spelling
 from mythicd.errors import ModelError
-from mythicd.espeakng import EspeakNg
+from mythicd.native.espeakng import EspeakNg
 
 MODEL = Path(pytest.importorskip("pocketsphinx").get_model_path()) / "en-us"
 INVENTED = (

@@ -11,7 +11,7 @@ import pytest
 from hearing import HARBOUR_TOWN, hear
 
 from mythicd.asr.whisper import WhisperAsr, check_model
-from mythicd.engines import MIC_RATE
+from mythicd.audio.pcm import MIC_RATE
 from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
 
 SECOND = bytes(2 * MIC_RATE)

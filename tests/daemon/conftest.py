@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mythicd.client import DaemonClient
+from mythicd.client.daemon_client import DaemonClient
 from tests.daemon import process
 
 

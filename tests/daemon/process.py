@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mythicd.audio import Clip, to_array
-from mythicd.discovery import Discovery, discover
+from mythicd.audio.pcm import Clip, to_array
 from mythicd.errors import DaemonUnreachable
-from mythicd.espeakng import EspeakNg
-from mythicd.messages import Hello
+from mythicd.native.espeakng import EspeakNg
+from mythicd.wire.discovery import Discovery, discover
+from mythicd.wire.messages import Hello
 
 WORLD = Path(__file__).parents[2] / "worlds" / "lanternport"
 START_S = 60.0

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mythicd import messages as m
-from mythicd import wire
-from mythicd.client import DaemonClient
+from mythicd.client.daemon_client import DaemonClient
+from mythicd.wire import codec, frames
+from mythicd.wire import messages as m
 from tests.daemon import process
 from tests.daemon.process import DaemonProcess
 
@@ -34,14 +34,14 @@ async def open_socket(daemon: DaemonProcess, http: aiohttp.ClientSession) -> aio
 async def greeted(daemon: DaemonProcess, http: aiohttp.ClientSession, name: str) -> aiohttp.ClientWebSocketResponse:
     """Open a socket, say Hello, and take what comes back for it."""
     socket = await open_socket(daemon, http)
-    await socket.send_str(wire.encode(process.hello(name)))
-    assert isinstance(wire.decode_server((await socket.receive(5)).data), m.Welcome)
-    assert isinstance(wire.decode_server((await socket.receive(5)).data), m.Status)
+    await socket.send_str(codec.encode(process.hello(name)))
+    assert isinstance(codec.decode_server((await socket.receive(5)).data), m.Welcome)
+    assert isinstance(codec.decode_server((await socket.receive(5)).data), m.Status)
     return socket
 
 
 async def error_from(socket: aiohttp.ClientWebSocketResponse) -> m.Error:
-    message = wire.decode_server((await socket.receive(5)).data)
+    message = codec.decode_server((await socket.receive(5)).data)
     assert isinstance(message, m.Error), message
     assert message.remedy
     return message
@@ -119,8 +119,8 @@ async def test_bad_messages_are_answered_and_survived(
         (b"XX" + bytes(22), "BAD_FRAME", 4400),
         (b"MY\x02" + bytes(21), "BAD_FRAME", 4400),
         (b"short", "BAD_FRAME", 4400),
-        (wire.pack_frame(wire.Frame(1, 1, 0, 0, b"odd")), "BAD_FRAME", 4400),
-        (wire.pack_frame(wire.Frame(1, 1, 0, 0, bytes(5 * 1024 * 1024))), "TOO_LARGE", 1009),
+        (frames.pack_frame(frames.Frame(1, 1, 0, 0, b"odd")), "BAD_FRAME", 4400),
+        (frames.pack_frame(frames.Frame(1, 1, 0, 0, bytes(5 * 1024 * 1024))), "TOO_LARGE", 1009),
     ],
     ids=["magic", "version", "short", "odd", "5 MiB"],
 )
@@ -137,7 +137,7 @@ async def test_bad_frames_close_with_a_reason(
 async def test_a_frame_of_an_unknown_stream_is_told_once(daemon: DaemonProcess, http: aiohttp.ClientSession) -> None:
     socket = await greeted(daemon, http, "unknown-stream")
     for _ in range(3):
-        await socket.send_bytes(wire.pack_frame(wire.Frame(1, 9, 0, 0, b"\0\0")))
+        await socket.send_bytes(frames.pack_frame(frames.Frame(1, 9, 0, 0, b"\0\0")))
     assert (await error_from(socket)).code == "UNKNOWN_STREAM"
     await socket.send_str('{"type":"Attend","npc_id":"nobody"}')
     assert (await error_from(socket)).code == "UNKNOWN_NPC"
@@ -170,7 +170,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_a_turn(
         socket = await greeted(daemon, http, f"vanish-{name}")
         if name == "listening":
             await socket.send_str('{"type":"MicStart","stream":1,"npc_id":"barkeep_01"}')
-            await socket.send_bytes(wire.pack_frame(wire.Frame(1, 1, 0, 0, bytes(640))))
+            await socket.send_bytes(frames.pack_frame(frames.Frame(1, 1, 0, 0, bytes(640))))
         else:
             await socket.send_str('{"type":"TextInput","npc_id":"barkeep_01","text":"When does the tavern open?"}')
         if name == "speaking":

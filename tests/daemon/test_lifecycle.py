@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mythicd import messages as m
-from mythicd.client import DaemonClient
-from mythicd.discovery import discover
+from mythicd.client.daemon_client import DaemonClient
 from mythicd.errors import DaemonUnreachable
+from mythicd.wire import messages as m
+from mythicd.wire.discovery import discover
 from tests.daemon import process
 
 

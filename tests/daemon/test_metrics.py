@@ -5,8 +5,8 @@ from __future__ import annotations
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from mythicd import messages as m
-from mythicd.client import DaemonClient
+from mythicd.client.daemon_client import DaemonClient
+from mythicd.wire import messages as m
 from tests.daemon.process import DaemonProcess
 
 FINISHED = 'mythic_llm_replies_total{"outcome": "finished"}'

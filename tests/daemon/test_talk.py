@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mythicd.audio import read_wav, rms_dbfs, write_wav
-from mythicd.discovery import discover
+from mythicd.audio.pcm import rms_dbfs
+from mythicd.audio.wav import read_wav, write_wav
 from mythicd.errors import DaemonUnreachable
+from mythicd.wire.discovery import discover
 from tests.daemon.process import DaemonProcess, say
 
 

@@ -10,15 +10,14 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mythicd import messages as m
-from mythicd.asr.pocketsphinx import PocketSphinxAsr
-from mythicd.asr.words import word_error_rate
-from mythicd.audio import rms_dbfs
-from mythicd.client import DaemonClient, VoiceStream
-from mythicd.engines import MIC_RATE
-from mythicd.timeline import Mark
-from mythicd.wire import OVR15
-from mythicd.worldfile import load_world
+from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
+from mythicd.audio.pcm import MIC_RATE, rms_dbfs
+from mythicd.client.daemon_client import DaemonClient, VoiceStream
+from mythicd.config.world_files import load_world
+from mythicd.telemetry.timeline import Mark
+from mythicd.text.spoken_words import word_error_rate
+from mythicd.wire import messages as m
+from mythicd.wire.frames import OVR15
 from tests.daemon import process
 from tests.daemon.process import DaemonProcess, say
 
@@ -185,7 +184,7 @@ async def test_an_open_microphone_ends_the_turn_by_silence(client: DaemonClient)
 
 
 async def test_silence_in_push_to_talk_is_no_question(client: DaemonClient) -> None:
-    from mythicd.audio import Clip
+    from mythicd.audio.pcm import Clip
 
     await client.speak(BARKEEP, Clip(bytes(32000), 16000))
     await client.send(m.TextInput(npc_id=BARKEEP, text=HOURS))

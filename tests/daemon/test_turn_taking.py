@@ -10,11 +10,11 @@ import contextlib
 
 import pytest
 
-from bench.microphone import Room, until
-from mythicd import messages as m
-from mythicd.asr.words import word_error_rate
-from mythicd.audio import Clip
-from mythicd.client import DaemonClient, VoiceStream
+from bench.open_mic.microphone import Room, until
+from mythicd.audio.pcm import Clip
+from mythicd.client.daemon_client import DaemonClient, VoiceStream
+from mythicd.text.spoken_words import word_error_rate
+from mythicd.wire import messages as m
 from tests.daemon.process import say
 
 pytestmark = pytest.mark.realtime

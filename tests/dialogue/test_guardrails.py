@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.dialogue import stock
+from mythicd.config.world_files import PersonaCard, load_world
+from mythicd.dialogue import canned_lines
 from mythicd.dialogue.grounding import Grounding
 from mythicd.dialogue.guardrails import Guardrails, Line
-from mythicd.worldfile import PersonaCard, load_world
 
 LANTERNPORT = Path(__file__).parents[2] / "worlds" / "lanternport"
 MARLA = PersonaCard(name="Marla", style="wry, concise", catchphrases=("friend", "mind the step"))
@@ -279,11 +279,11 @@ def test_any_text_can_be_checked_and_grounds_itself(text: str) -> None:
 # --- stock lines
 
 
-@pytest.mark.parametrize("occasion", get_args(stock.Occasion))
-def test_stock_lines_pass_the_guardrails_they_serve(occasion: stock.Occasion) -> None:
+@pytest.mark.parametrize("occasion", get_args(canned_lines.Occasion))
+def test_stock_lines_pass_the_guardrails_they_serve(occasion: canned_lines.Occasion) -> None:
     world = load_world(LANTERNPORT)
     for card in (*world.characters.values(), PersonaCard(name="X"), PersonaCard(name="Y", tone="dry, guarded")):
-        lines = [stock.line(card, occasion, turn) for turn in range(12)]
+        lines = [canned_lines.line(card, occasion, turn) for turn in range(12)]
         assert len(set(lines)) >= 3, "not the same words every time"
         assert all(a != b for a, b in zip(lines, lines[1:], strict=False))
         for line in lines:
@@ -294,13 +294,13 @@ def test_stock_lines_pass_the_guardrails_they_serve(occasion: stock.Occasion) ->
 def test_the_manner_is_the_cards() -> None:
     gruff = PersonaCard(name="R", style="gruff, tired")
     warm = PersonaCard(name="T", style="gentle, dreamy", catchphrases=("bless the light", "my dear"))
-    assert stock.line(gruff, "dont_know", 0) == "Don't know."
-    assert stock.line(warm, "dont_know", 0) == "I wish I knew, my dear."
-    assert stock.line(warm, "dont_know", 1) == "I'm afraid I don't know."
-    assert stock.line(PersonaCard(name="P"), "say_again", 0) == "Say that again?"
+    assert canned_lines.line(gruff, "dont_know", 0) == "Don't know."
+    assert canned_lines.line(warm, "dont_know", 0) == "I wish I knew, my dear."
+    assert canned_lines.line(warm, "dont_know", 1) == "I'm afraid I don't know."
+    assert canned_lines.line(PersonaCard(name="P"), "say_again", 0) == "Say that again?"
 
 
 def test_a_card_may_have_sounds_of_its_own() -> None:
     card = PersonaCard(name="T", backchannels=("Aye.", "{}"), hesitations=("Now then.",))
-    assert [stock.line(card, "backchannel", turn) for turn in range(3)] == ["Aye.", "{}", "Aye."]
-    assert stock.line(card, "hesitation", 5) == "Now then."
+    assert [canned_lines.line(card, "backchannel", turn) for turn in range(3)] == ["Aye.", "{}", "Aye."]
+    assert canned_lines.line(card, "hesitation", 5) == "Now then."

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.dialogue.history import History
-from mythicd.dialogue.recap import QUESTION
-from mythicd.engines import ChatMessage
+from mythicd.dialogue.summary import QUESTION
+from mythicd.engines.llm import ChatMessage
 
 
 def test_exchanges_become_messages_in_turns() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mythicd.config.world_files import load_world
 from mythicd.dialogue.intent import PRECEDENCE, Intent, channels, classify, plain_words, scores, tools_for
-from mythicd.worldfile import load_world
 
 LANTERNPORT = Path(__file__).parents[2] / "worlds" / "lanternport"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.dialogue.prompt import Sections, build, character_part, read_until, turn_message, world_part
-from mythicd.engines import ChatMessage, Prompt, ToolSpec
+from mythicd.engines.llm import ChatMessage, Prompt, ToolSpec
 
 WAYPOINT = ToolSpec(
     "set_waypoint",

@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from mythicd.dialogue.state import TABLE, TOLD, Command, Event, IllegalEvent, State, advance, diagram
-from mythicd.messages import NpcState
+from mythicd.wire.messages import NpcState
 
 LEGAL = [(state, event) for state, row in TABLE.items() for event in row]
 ILLEGAL = [pair for pair in itertools.product(State, Event) if pair not in LEGAL]

@@ -5,19 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from mythicd.engines import (
-    ChatMessage,
-    Finished,
-    LlmEvent,
-    LlmRequest,
-    Prompt,
-    Sampling,
-    TextDelta,
-    ToolSpec,
-)
-from mythicd.llm.engine import LlamaLlm
-from mythicd.llm.kv import spare_sequences
-from mythicd.llm.loop import Pump
+from mythicd.engines.llm import ChatMessage, Finished, LlmEvent, LlmRequest, Prompt, Sampling, TextDelta, ToolSpec
+from mythicd.llm.llamacpp.engine import LlamaLlm
+from mythicd.llm.llamacpp.engine_thread import Pump
+from mythicd.llm.llamacpp.kv.allocator import spare_sequences
 
 GREEDY = Sampling(temperature=0, max_tokens=24)
 ENDLESS = Sampling(temperature=1, max_tokens=1500, seed=6)

@@ -13,8 +13,8 @@ from asking import (
     Start,
 )
 
-from mythicd.llm.engine import LlamaLlm
-from mythicd.llm.llama import LlamaOptions
+from mythicd.llm.llamacpp.engine import LlamaLlm
+from mythicd.llm.llamacpp.options import LlamaOptions
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mythicd.llm.kv import Ledger, Seat
-from mythicd.llm.operations import Discard, Load, Operation, Save, Share, Trim
+from mythicd.llm.llamacpp.kv.allocator import Ledger, Seat
+from mythicd.llm.llamacpp.kv.operations import Discard, Load, Operation, Save, Share, Trim
 
 WORLD = list(range(100, 140))
 MARLA = WORLD + [1, 2, 3]

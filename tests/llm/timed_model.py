@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import inf
 
-from mythicd.llm.scheduler import FIRST_WORDS, Limits, Scheduler, Work
+from mythicd.llm.llamacpp.scheduler import FIRST_WORDS, Limits, Scheduler, Work
 
 LIMITS = Limits(streams=4, chunk=32, chunk_least=4, slice_tokens=4, burst_tokens=16)
 MS = 0.001

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mythicd.memory.embedder import MiniLmEmbedder
+from mythicd.memory.minilm import MiniLmEmbedder
 from mythicd.memory.store import Store
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import yaml
 
-from mythicd.config import RagSettings
-from mythicd.memory.embedder import MiniLmEmbedder
+from mythicd.config.settings import RagSettings
+from mythicd.config.world_files import LoreEntry, PersonaCard, PlacedLore, World
+from mythicd.memory.minilm import MiniLmEmbedder
 from mythicd.memory.query import build_query
+from mythicd.memory.ranking import ScoredLine
 from mythicd.memory.records import Scope
-from mythicd.memory.retrieval import ScoredLine
 from mythicd.memory.store import Store
-from mythicd.worldfile import LoreEntry, PersonaCard, PlacedLore, World
 
 SCOPE = Scope("saltmere", "default", "player", "default")
 

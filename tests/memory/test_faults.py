@@ -17,8 +17,8 @@ import pytest
 from mythicd.errors import StoreError
 from mythicd.memory import database
 from mythicd.memory.database import open_database
+from mythicd.memory.migrations import MIGRATIONS
 from mythicd.memory.records import Scope, Speaker, Utterance
-from mythicd.memory.schema import MIGRATIONS
 from mythicd.memory.store import Store
 
 SCOPE = Scope("saltmere", "default", "player", "default")

@@ -7,9 +7,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.config import BudgetSettings
+from mythicd.config.settings import BudgetSettings
 from mythicd.memory.packing import Nearby, Surroundings, by_relevance, pack, within
-from mythicd.memory.retrieval import ScoredLine
+from mythicd.memory.ranking import ScoredLine
 
 
 def count(text: str) -> int:

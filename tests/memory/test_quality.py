@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from quality import SCOPE, ask_all, quality, read, saltmere
 
-from mythicd.config import RagSettings
-from mythicd.memory.embedder import MiniLmEmbedder
+from mythicd.config.settings import RagSettings
+from mythicd.memory.minilm import MiniLmEmbedder
 from mythicd.memory.store import Store
 
 pytestmark = pytest.mark.engine

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.config import RagSettings
-from mythicd.memory import conversation, lore, vectors
+from mythicd.config.settings import RagSettings
+from mythicd.config.world_files import LoreEntry, PlacedLore
+from mythicd.memory import lore, utterances, vectors
 from mythicd.memory.database import open_database
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope, Speaker, Utterance
-from mythicd.worldfile import LoreEntry, PlacedLore
 
 IDS = st.sampled_from(["barkeep_01", "old_barkeep_01", "barkeep_01_ghost", "barkeep", "barkeep-01", "01", "Barkeep_01"])
 SCOPES = st.builds(Scope, IDS, IDS, IDS, IDS, st.sampled_from(["root", "root-2"]))
@@ -45,14 +45,14 @@ def test_utterances(db: apsw.Connection, said: list[tuple[Scope, str, bool]]) ->
     for number, (scope, npc, embedded) in enumerate(said):
         text = f"the lantern number{number}"
         one = Utterance(npc, f"turn{number}", Speaker("player", "p"), text, 0.0, [npc], heard_text=text)
-        row = conversation.add_utterance(db, scope, one)
+        row = utterances.add_utterance(db, scope, one)
         if embedded:
             vectors.add_heard(db, [(row, text)], VECTOR[None])
     for scope, npc, _ in said:
         own = {f"turn{n}" for n, (other, listener, _) in enumerate(said) if (other, listener) == (scope, npc)}
-        assert {one.turn_id for one in conversation.recent(db, scope, npc, 99)} == own
+        assert {one.turn_id for one in utterances.recent(db, scope, npc, 99)} == own
         for vector in (None, VECTOR):
-            found = conversation.candidates(db, scope, npc, QUERY, vector, RAG, 0.0, {}, ())
+            found = utterances.candidates(db, scope, npc, QUERY, vector, RAG, 0.0, {}, ())
             assert {candidate.key for candidate in found} == own
 
 

@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 from quality import world
 
-from mythicd.config import RagSettings
+from mythicd.config.settings import RagSettings
+from mythicd.config.world_files import LoreEntry
 from mythicd.errors import StoreError
 from mythicd.memory.query import build_query
+from mythicd.memory.ranking import ScoredLine
 from mythicd.memory.records import Scope, Speaker, SyncCounts, ToolRecord, Utterance
-from mythicd.memory.retrieval import ScoredLine
 from mythicd.memory.store import MAX_PENDING, Store
-from mythicd.worldfile import LoreEntry
 
 SCOPE = Scope("saltmere", "default", "player", "default")
 RAG = RagSettings()

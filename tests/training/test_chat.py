@@ -7,8 +7,8 @@ from random import Random
 import jinja2.sandbox
 
 from mythicd.dialogue import prompt as daemon
-from mythicd.engines import ChatMessage, ToolSpec
-from mythicd.llm.template import ChatTemplate
+from mythicd.engines.llm import ChatMessage, ToolSpec
+from mythicd.llm.llamacpp.chat_template import ChatTemplate
 from training.chat import (
     CHAT_TEMPLATE,
     CONTROL_TOKENS,

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from mythicd.dialogue.grounding import Grounding
-from mythicd.memory.conversation import exchange_line
 from mythicd.memory.records import Heard, Speaker
+from mythicd.memory.utterances import exchange_line
 from training.chat import TALK, UNKNOWN
 from training.corpus import facts, noise
 from training.corpus.ask_lore import fact_turn, is_ambiguous, twin

@@ -25,7 +25,7 @@ def library() -> Any:
 
 @pytest.fixture(scope="module")
 def model(library: Any) -> Iterator[Any]:
-    from mythicd import llamacpp
+    from mythicd.native import llamacpp
 
     pointer = llamacpp.load_model(DEFAULT_MODEL)
     yield pointer

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mythicd import espeakng
-from mythicd.engines import Tts, VoiceChunk, VoiceSpec
+from mythicd.engines.tts import Tts, VoiceChunk, VoiceSpec
 from mythicd.errors import ConfigError, EngineError, EngineUnavailable, ModelError
-from mythicd.espeakng import EspeakNg
+from mythicd.native import espeakng
+from mythicd.native.espeakng import EspeakNg
 from mythicd.tts.espeak import EspeakTts
 
 MARLA = VoiceSpec("marla", "en-us+f2", rate=165, pitch=45)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from tiny_piper_voice import RATE, write_voice
 
-from mythicd.engines import VoiceChunk, VoiceSpec
+from mythicd.engines.tts import VoiceChunk, VoiceSpec
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
-from mythicd.tts.phrases import Phrase
+from mythicd.tts.phrase_buffer import Phrase
 from mythicd.tts.piper import PiperTts, _Sound, _starts_of_words, read_alignment
-from mythicd.tts.queue import SpeechQueue
-from mythicd.tts.spoken import spoken
+from mythicd.tts.speakable_text import spoken
+from mythicd.tts.speech_queue import SpeechQueue
 
 VOICE = VoiceSpec("marla", "tiny.onnx")
 

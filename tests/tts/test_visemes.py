@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mythicd.engines import PhonemeOnset
-from mythicd.espeakng import EspeakNg
-from mythicd.messages import VisemeEvent
+from mythicd.engines.tts import PhonemeOnset
+from mythicd.native.espeakng import EspeakNg
 from mythicd.tts import visemes
 from mythicd.tts.visemes import LONG, PRIMARY, SECONDARY, VisemeTrack
-from mythicd.wire import OVR15
+from mythicd.wire.frames import OVR15
+from mythicd.wire.messages import VisemeEvent
 
 RATE = 22050
 MS = RATE / 1000

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mythicd.audio import Resampler
-from mythicd.engines import MIC_RATE, VAD_FRAME, Vad
+from mythicd.audio.pcm import MIC_RATE, Resampler
+from mythicd.engines.vad import VAD_FRAME, Vad
 from mythicd.errors import EngineError, EngineUnavailable
-from mythicd.espeakng import EspeakNg
-from mythicd.vad.endpoint import Endpoint, Endpointer, HardEnd, SoftEnd, SpeechStart
-from mythicd.vad.gate import GateVad
+from mythicd.native.espeakng import EspeakNg
+from mythicd.vad.endpointer import Endpoint, Endpointer, HardEnd, SoftEnd, SpeechStart
+from mythicd.vad.gated_silero import GateVad
 from mythicd.vad.silero import SileroVad
 from mythicd.vad.webrtc import WebRtcVad
 

@@ -1,0 +1,1 @@
+"""Benchmark: many characters on one model, beside llama-server."""

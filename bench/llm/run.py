@@ -1,0 +1,293 @@
+"""One model, many characters: how fast each is answered, beside llama.cpp's own server on the same machine.
+
+`python -m bench llm` plays the same conversations on Mythic's engine and on llama-server (three styles of client, see
+llama_server_side.py), each in a process of its own, one thread each, in turn. docs/benchmarks.md says what each row
+means.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from statistics import median
+
+from bench import random_model
+from bench.child_process import Child
+from bench.llm import build_baseline
+from bench.llm import crowd as llm_crowd
+from bench.llm import stages as llm_stages
+from bench.llm.crowd import AHEAD, BRIEF, BRIEF_TOKENS, DEFAULT, LENGTHS, PINNED, PLAIN, ROOMY, WARMED, Turns
+from bench.llm.mythic_side import Ours, options
+from bench.llm.prompts import Script
+from bench.llm.targets import Claim, Count, figures, ratio, table
+from bench.report import finish
+from bench.stats import interval
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of everything."""
+
+    shape: random_model.Shape
+    characters: int
+    """In the crowd whose figures are claimed."""
+    rounds: int
+    sides: tuple[str, ...]
+    crowds: tuple[int, ...]
+    """Other sizes, for the plot."""
+    crowd_rounds: int
+    brief_rounds: int
+    """Of the crowd with short turns, which is as large as the first."""
+    alike: int
+    """Further crowds of the two sides that do the same, by themselves."""
+    alike_rounds: int
+    alike_again: int
+    """How often each question is asked again there, with another end."""
+    batches: tuple[int, ...]
+    """n_batch of the servers that a newcomer comes to."""
+    newcomers: int
+    newcomers_alike: int
+    """Further ones, to us and to the server's best setting alone."""
+    widths: tuple[int, ...]
+    """Streams that are compared with a bare loop."""
+    voices: tuple[int, ...]
+    tokens: int
+    """Length of a reply that is spoken."""
+    pairs: int
+    """Of everything else."""
+    blocks: int
+    """So many times as many pairs at most, where a few in a hundred decide, and a restless machine hides them."""
+    residents: tuple[int, ...]
+
+
+FULL = Plan(
+    random_model.FULL,
+    characters=8,
+    rounds=6,
+    sides=(PLAIN, AHEAD, DEFAULT, ROOMY, PINNED, WARMED),
+    crowds=(1, 2, 4, 16),
+    crowd_rounds=2,
+    brief_rounds=3,
+    alike=3,
+    alike_rounds=4,
+    alike_again=5,
+    batches=(2048, 512, 64, 32),
+    newcomers=7,
+    newcomers_alike=14,
+    widths=(1, 2, 4, 8),
+    voices=(2, 4, 8),
+    tokens=48,
+    pairs=7,
+    blocks=4,
+    residents=(0, 4, 12),
+)
+QUICK = Plan(
+    random_model.SMALL,
+    characters=3,
+    rounds=2,
+    sides=(PLAIN, AHEAD, PINNED, WARMED),
+    crowds=(),
+    crowd_rounds=0,
+    brief_rounds=1,
+    alike=1,
+    alike_rounds=1,
+    alike_again=1,
+    batches=(2048, 32),
+    newcomers=2,
+    newcomers_alike=1,
+    widths=(4,),
+    voices=(4,),
+    tokens=16,
+    pairs=2,
+    blocks=1,
+    residents=(0, 4),
+)
+SIDES = {
+    PLAIN: "Mythic",
+    AHEAD: "prefilled",
+    DEFAULT: "as it comes",
+    ROOMY: "a slot for each",
+    PINNED: "pinned",
+    WARMED: "warm-up requests",
+}
+QUICK_GATES = frozenset({"steady_ahead_pinned", "first_pinned", "gap_default", "stutters_4", "crowded_stutters"})
+"""Claims that decide a quick run, by their medians: the others need the full model, or more than a minute."""
+
+
+STAGES = ("turns", "newcomer", "engine")
+"""In this order; the builds of llama.cpp are measured before each run, since the ratios are normalised by them."""
+
+
+def run(*, quick: bool, only: str | None = None) -> int:
+    """Run the benchmark, or one of its stages; return the exit code."""
+    plan = QUICK if quick else FULL
+    model = random_model.model(plan.shape)
+    script = Script(plan.shape.vocabulary, LENGTHS)
+    begun = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - begun:6.0f} s  {what} …", file=sys.stderr, flush=True)
+
+    say(f"{plan.shape.name}: each build of llama.cpp by itself")
+    builds = build_baseline.compare(model, plan.pairs, plan.blocks)
+    short, long = builds.short.ratio.median, builds.long.ratio.median
+    claims: list[Claim] = [
+        ratio("bare_long", "a bare prompt of 512 tokens", builds.long.ours, builds.long.theirs, None),
+        ratio("bare_short", "a bare prompt of 96 tokens", builds.short.ours, builds.short.theirs, None),
+        ratio("bare_step", "a bare step of one stream", builds.step.ours, builds.step.theirs, None),
+    ]
+    stages = STAGES if only is None else (only,)
+    crowds: dict[int, Turns] = {}
+    came: llm_stages.Newcomers | None = None
+    if "turns" in stages:
+        crowds, found = _turns(plan, model, script, say, short, long)
+        claims += found
+    if "newcomer" in stages:
+        say("a newcomer among speakers")
+        came = llm_stages.newcomers(model, script, plan.batches, plan.newcomers)
+        say(f"a newcomer, with us and with n_batch {came.best} alone")
+        further = llm_stages.newcomers(model, script, (int(came.best),), plan.newcomers_alike, plan.blocks)
+        claims += _newcomer_claims(came, further, short)
+    if "engine" in stages:
+        claims += _engine(plan, model, script, say)
+
+    if came is not None and crowds and not quick:
+        _draw(crowds, came)
+    holds = [_holds_quickly(claim) if quick else claim.met for claim in claims]
+    title = f"{plan.shape.name} random Q4_0, one thread each (ms)"
+    numbers = {"model": plan.shape.name, "claims_missed": holds.count(False), **figures(claims)}
+    return finish("llm", table(title, claims), numbers, ok=all(holds))
+
+
+def _turns(
+    plan: Plan, model: Path, script: Script, say: Callable[[str], None], short: float, long: float
+) -> tuple[dict[int, Turns], list[Claim]]:
+    """Play crowds of several sizes, and make the claims about the one that counts."""
+    say(f"{plan.characters} characters")
+    turns = llm_crowd.play(model, script, plan.sides, plan.characters, plan.rounds)
+    alike = []
+    for number in range(plan.alike):
+        say(f"{plan.characters} characters, prefilled and warm-up requests alone, {number + 1} of {plan.alike}")
+        alike.append(
+            llm_crowd.play(model, script, (AHEAD, WARMED), plan.characters, plan.alike_rounds, again=plan.alike_again)
+        )
+    claims = _crowd_claims(turns, alike, short, long)
+    say(f"{plan.characters} characters, short turns")
+    brief = llm_crowd.play(
+        model, Script(plan.shape.vocabulary, BRIEF), (PLAIN, DEFAULT), plan.characters, plan.brief_rounds, tokens=8
+    )
+    claims += _brief_claims(brief, short)
+    crowds = {plan.characters: turns}
+    for characters in plan.crowds:
+        say(f"{characters} characters")
+        sides = tuple(side for side in plan.sides if side != ROOMY)
+        crowds[characters] = llm_crowd.play(model, script, sides, characters, plan.crowd_rounds)
+    return crowds, claims
+
+
+def _engine(plan: Plan, model: Path, script: Script, say: Callable[[str], None]) -> list[Claim]:
+    """Make the claims about what our engine does by itself."""
+    say("our engine by itself")
+    # Nobody is parked but on request: that is measured here, and a bare loop borrows the context of who is quiet.
+    with Child("ours", Ours, model=model, options=replace(options(), park_idle=False)) as ours:
+        claims = llm_stages.parking(ours, script, 2 * plan.pairs)
+        # More pairs than of the rest, and shorter: five in a hundred is little beside what the machine does meanwhile.
+        claims += llm_stages.decoding(ours, script, plan.widths, 16, 6 * plan.pairs, plan.blocks)
+        claims += llm_stages.rotation(ours, script, plan.shape, 24, plan.pairs)
+        say("voices")
+        claims += llm_stages.chorus(ours, script, plan.voices, plan.tokens)
+        claims += llm_stages.cache_kinds(ours, plan.residents, 600, 16)
+    return claims
+
+
+def _crowd_claims(turns: Turns, alike: list[Turns], short: float, long: float) -> list[Claim]:
+    """Make the claims about turns. `short` and `long` are the builds' ratio for prompts like those.
+
+    `alike` are the further crowds of the two that do the same: to tell 5 % apart wants many pairs, and close ones.
+    """
+    claims: list[Claim] = []
+    steady, first = turns.steady, turns.first
+    for key, name, ours, theirs, target, build in (
+        ("steady_long_default", "steady turn | server as it comes", PLAIN, DEFAULT, None, short),
+        ("steady_roomy", "steady turn | a slot for each", PLAIN, ROOMY, None, short),
+        ("steady_pinned", "steady turn | slots pinned", PLAIN, PINNED, 0.95, short),
+        ("steady_ahead_pinned", "steady, prefilled | slots pinned", AHEAD, PINNED, 5.0, short),
+    ):
+        if theirs in steady:
+            claims.append(ratio(key, name, steady[ours], steady[theirs], target, build))
+    for key, name, ours, theirs, target, build in (
+        ("first_pinned", "first contact, prefilled | slots pinned", AHEAD, PINNED, 10.0, long),
+        ("first_plain_pinned", "first contact | slots pinned", PLAIN, PINNED, None, long),
+        ("first_default", "first contact | server as it comes", PLAIN, DEFAULT, None, long),
+    ):
+        if theirs in first:
+            claims.append(ratio(key, name, first[ours], first[theirs], target, build))
+    crowds = [turns, *alike]
+    for key, name, found in (
+        ("steady_ahead_warmed", "steady, prefilled | warm-up requests", [crowd.steady for crowd in crowds]),
+        ("first_warmed", "first contact, prefilled | warm-up requests", [crowd.first for crowd in crowds]),
+    ):
+        prefilled, warmed = (list(chain.from_iterable(times[side] for times in found)) for side in (AHEAD, WARMED))
+        claims.append(ratio(key, name, prefilled, warmed, 0.95, short))
+    for side, evaluated in turns.evaluated.items():
+        claims.append(Count(f"evaluated_{side}", f"tokens of a steady turn: {SIDES[side]}", median(evaluated)))
+    return claims
+
+
+def _brief_claims(turns: Turns, short: float) -> list[Claim]:
+    """Make the claim about turns that bring few new tokens; where they bring many, both sides evaluate those."""
+    name = "steady short turn | server as it comes"
+    claims: list[Claim] = [
+        ratio("steady_default", name, turns.steady[PLAIN], turns.steady[DEFAULT], 5.0, short),
+    ]
+    for side, evaluated in turns.evaluated.items():
+        most = BRIEF_TOKENS if side == PLAIN else None
+        claims.append(
+            Count(f"evaluated_short_{side}", f"tokens of a short turn: {SIDES[side]}", median(evaluated), most=most)
+        )
+    return claims
+
+
+def _newcomer_claims(came: llm_stages.Newcomers, further: llm_stages.Newcomers, short: float) -> list[Claim]:
+    """Make the claims about a newcomer; `further` came to us and to the server's best setting only."""
+    best, default = came.best, str(llm_stages.DEFAULT_BATCH)
+    gap, ttft = came.longest("ours"), came.ttft("ours")
+    claims: list[Claim] = [
+        ratio("gap_default", "longest gap | server as it comes", gap, came.longest(default), 8.0, short),
+        ratio("newcomer_default", "newcomer's first token | server as it comes", ttft, came.ttft(default), None, short),
+    ]
+    for key, name, of in (
+        ("gap_best", f"longest gap | its best n_batch, {best}", llm_stages.Newcomers.longest),
+        ("newcomer_best", f"newcomer's first token | n_batch {best}", llm_stages.Newcomers.ttft),
+    ):
+        ours, theirs = (of(came, side) + of(further, side) for side in ("ours", best))
+        claims.append(ratio(key, name, ours, theirs, 1.0, short))
+    for name in came.arrivals:
+        if name not in ("ours", best, default):
+            claims.append(ratio(f"gap_{name}", f"longest gap | n_batch {name}", gap, came.longest(name), None, short))
+    return claims
+
+
+def _draw(crowds: dict[int, Turns], came: llm_stages.Newcomers) -> None:
+    from bench.llm import plot
+
+    lines = {
+        side: {size: interval(turns.steady[side]) for size, turns in sorted(crowds.items())}
+        for side in (DEFAULT, PINNED, PLAIN, WARMED, AHEAD)
+    }
+    gaps = {name: came.gaps(name) for name in (str(llm_stages.DEFAULT_BATCH), came.best, "ours")}
+    path = Path("docs") / "bench-llm.svg"
+    plot.draw(path, lines, gaps)
+    print(f"drawn: {path}", file=sys.stderr)
+
+
+def _holds_quickly(claim: Claim) -> bool:
+    if claim.key not in QUICK_GATES:
+        return True
+    if isinstance(claim, Count):
+        return claim.met
+    return claim.target is None or claim.ratio.median >= claim.target

@@ -1,0 +1,1 @@
+"""Benchmarks of open microphones: echo, barge-in, pauses."""

@@ -1,0 +1,99 @@
+"""The judgement of a voice over a character's, alone: real engines, at the speed of the machine, without the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.open_mic.utterances import BACKCHANNELS, INTERRUPTIONS, noise, spoken
+from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
+from mythicd.asr.transcript import Partial
+from mythicd.audio.pcm import MIC_RATE, to_array
+from mythicd.character.hear.speech_input import Ear, SpeechBegan, SpeechPaused, SpeechWentOn, UtteranceEnded
+from mythicd.character.hear.turn_taking import ASK_AFTER_S
+from mythicd.config.settings import TurnSettings
+from mythicd.config.world_files import load_world
+from mythicd.dialogue.barge_in import Interruption, Verdict
+from mythicd.engines.vad import VAD_FRAME
+from mythicd.vad.gated_silero import GateVad
+
+WORLD = Path(__file__).parents[2] / "worlds" / "lanternport"
+FRAME_S = VAD_FRAME / MIC_RATE
+QUIET_S = 0.5
+"""Of the room alone, before and behind what is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a voice was taken for."""
+
+    text: str
+    stopped_ms: float | None
+    """From its first sample to the verdict that stops the character; None where it speaks on."""
+
+
+def room(text: str, number: int, again: int) -> bytes:
+    """Return a saying in a room, s16le at MIC_RATE, with QUIET_S before and behind it. `again` says it in another
+    voice and another noise."""
+    quiet = np.zeros(round(QUIET_S * MIC_RATE))
+    sound = np.concatenate([quiet, to_array(spoken(text, number + again).pcm).astype(np.float64), quiet])
+    sound += np.random.default_rng((again, number)).normal(0.0, noise(number + 5 * again), len(sound))
+    return bytes(np.clip(np.rint(sound), -32768, 32767).astype("<i2").tobytes())
+
+
+async def judge(vad: GateVad, asr: PocketSphinxAsr, text: str, pcm: bytes) -> Judged:
+    """Say it over a character: its ear hears it, and the judgement is asked as `Listening` asks. Raises EngineError."""
+    ear, interruption = Ear(vad, asr, TurnSettings(), "open", 0.0), Interruption()
+    words, speaks = "", False
+    asks_at: int | None = None
+    """The frame at which the pause has lasted long enough to ask what was said."""
+    stopped: float | None = None
+    for number in range(len(pcm) // (2 * VAD_FRAME)):
+        async for event in ear.hear(pcm[2 * VAD_FRAME * number : 2 * VAD_FRAME * (number + 1)], number * FRAME_S):
+            match event:
+                case SpeechBegan():
+                    speaks = True
+                case Partial():
+                    words = event.text
+                case SpeechPaused():
+                    asks_at = number + round(ASK_AFTER_S / FRAME_S)
+                case SpeechWentOn():
+                    asks_at = None
+                case UtteranceEnded():
+                    speaks = False
+                    interruption.end(event.voiced_ms, event.recognition.text, event.recognition.confidence)
+        if number == asks_at:
+            guess = await ear.guess()
+            interruption.end(ear.voiced_ms, guess.text, guess.confidence)
+        elif speaks and not ear.pause_ms:
+            interruption.hear(ear.voiced_ms, words)
+        if interruption.verdict is Verdict.INTERRUPTION:
+            stopped = 1000 * ((number + 1) * FRAME_S - QUIET_S)
+            break
+    await ear.abandon()
+    return Judged(text, stopped)
+
+
+async def sweep(
+    models: Path, rounds: Sequence[int], cases: int = len(BACKCHANNELS)
+) -> tuple[list[Judged], list[Judged]]:
+    """Judge the first `cases` signs of listening and as many interruptions, once a round. `models` keeps the language
+    models. Raises what the engines raise."""
+    vad, asr = GateVad(), PocketSphinxAsr(cache_dir=models)
+    await vad.start()
+    await asr.start()
+    try:
+        await asr.learn(load_world(WORLD).vocabulary())
+        over: list[Judged] = []
+        against: list[Judged] = []
+        for judged, sayings in ((over, BACKCHANNELS), (against, INTERRUPTIONS)):
+            for again in rounds:
+                for number, text in enumerate(sayings[:cases]):
+                    judged.append(await judge(vad, asr, text, room(text, number, again)))
+        return over, against
+    finally:
+        await asr.stop()
+        await vad.stop()

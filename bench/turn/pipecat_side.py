@@ -1,0 +1,308 @@
+"""The peer: a Pipecat pipeline of the same engines, put together as its documentation says.
+
+    microphone -> recogniser -> user's turn (Silero, turn strategy) -> lore -> llama-server -> espeak-ng -> loudspeaker
+
+The recogniser and the voice are Mythic's own classes inside Pipecat's service classes; the language model is Pipecat's
+stock OpenAI service. Three ways of ending a turn:
+
+- `default`: Pipecat as it comes, where Silero tells of a pause after 0.2 s and its smart-turn model judges it;
+- `tuned`: the pause alone ends the turn (speech timeout 0);
+- `held`: the player's key tells when he speaks, and no detector runs.
+
+What is kinder to it than a usual set-up: the recogniser streams, begins with half a second of what came before, and
+gives its final words as final; its transports are in this process; what a question calls for is found in no time;
+the server is its own, warm, with one slot, so that only new tokens are evaluated; what was found stays in the
+conversation, so that its prefix never changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Literal
+
+os.environ.setdefault("LOGURU_LEVEL", "ERROR")  # each line it logs costs a millisecond
+
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.frames.frames import (
+    BotStoppedSpeakingFrame,
+    Frame,
+    InputAudioRawFrame,
+    LLMContextFrame,
+    LLMUpdateSettingsFrame,
+    OutputAudioRawFrame,
+    StartFrame,
+    TranscriptionFrame,
+    TTSAudioRawFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.services.settings import STTSettings, TTSSettings
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.transports.base_input import BaseInputTransport
+from pipecat.transports.base_output import BaseOutputTransport
+from pipecat.transports.base_transport import TransportParams
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.utils.time import time_now_iso8601
+from pipecat.workers.runner import WorkerRunner
+
+from bench.turn import world as turn_world
+from bench.turn.audio_marks import Speech, audible, say
+from bench.turn.side import Answer
+from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr, PocketSphinxStream
+from mythicd.audio.pcm import MIC_RATE
+from mythicd.config.world_files import load_world
+from mythicd.dialogue import prompt
+from mythicd.engines.tts import VoiceSpec
+from mythicd.tts.espeak import EspeakTts
+
+Ending = Literal["default", "tuned", "held"]
+
+VOICE_RATE = 22050
+"""espeak-ng's own rate, so that nothing is resampled; Mythic's starter profile has it, too."""
+PREROLL_FRAMES = 25
+"""Frames before the detector's word that the recogniser still hears: half a second."""
+
+
+class Microphone(BaseInputTransport):
+    """An input that the benchmark hands frames to."""
+
+    def __init__(self) -> None:
+        super().__init__(TransportParams(audio_in_enabled=True, audio_in_sample_rate=MIC_RATE))
+
+    async def start(self, frame: StartFrame) -> None:
+        """Be ready."""
+        await super().start(frame)
+        await self.set_transport_ready(frame)
+
+
+class Loudspeaker(BaseOutputTransport):
+    """An output that takes as long for a frame as it would sound, and notes when each came."""
+
+    def __init__(self) -> None:
+        super().__init__(TransportParams(audio_out_enabled=True, audio_out_sample_rate=VOICE_RATE))
+        self.started: float | None = None
+        """When the first frame was written (`monotonic`, s)."""
+        self.pcm = bytearray()
+        self._free = 0.0
+
+    async def start(self, frame: StartFrame) -> None:
+        """Be ready."""
+        await super().start(frame)
+        await self.set_transport_ready(frame)
+
+    async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
+        """Play a frame."""
+        now = time.monotonic()
+        if self.started is None:
+            self.started = now
+        self.pcm += frame.audio
+        self._free = max(self._free, now) + frame.num_frames / frame.sample_rate
+        await asyncio.sleep(self._free - now)
+        return True
+
+
+class Ears(STTService):
+    """Mythic's recogniser as a streaming service: it listens between the two words of a detector, or of a key."""
+
+    def __init__(self, asr: PocketSphinxAsr) -> None:
+        super().__init__(ttfs_p99_latency=0.0, settings=STTSettings(model=None, language=None))
+        self._asr = asr
+        self._stream: PocketSphinxStream | None = None
+        self._recent: deque[bytes] = deque(maxlen=PREROLL_FRAMES)
+
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
+        """Take a frame of the microphone."""
+        if self._stream is None:
+            self._recent.append(audio)
+        else:
+            await self._stream.push(audio)
+        yield None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Begin and end utterances. Everybody else hears of it first."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, VADUserStartedSpeakingFrame) and self._stream is None:
+            self._stream = await self._asr.open()
+            if self._recent:
+                await self._stream.push(b"".join(self._recent))
+                self._recent.clear()
+        elif isinstance(frame, VADUserStoppedSpeakingFrame) and self._stream is not None:
+            stream, self._stream = self._stream, None
+            self.create_task(self._finish(stream))  # the turn's own model need not wait for it
+
+    async def _finish(self, stream: PocketSphinxStream) -> None:
+        heard = await stream.finish()
+        if heard.text:
+            await self.push_frame(TranscriptionFrame(heard.text, "player", time_now_iso8601(), finalized=True))
+
+
+class Voice(TTSService):
+    """Mythic's voice as a service."""
+
+    def __init__(self, tts: EspeakTts, voice: VoiceSpec) -> None:
+        super().__init__(
+            push_start_frame=True,
+            push_stop_frames=True,
+            sample_rate=VOICE_RATE,
+            settings=TTSSettings(model=None, voice=voice.voice_id, language=None),
+        )
+        self._tts, self._voice = tts, voice
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        """Say one sentence."""
+        async with aclosing(self._tts.speak(text, self._voice)) as chunks:
+            async for chunk in chunks:
+                yield TTSAudioRawFrame(chunk.pcm, VOICE_RATE, 1, context_id=context_id)
+
+
+class Lore(FrameProcessor):
+    """Puts what was found for the question before the player's words, as Mythic's prompt has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sections = prompt.Sections()
+        self.heard = ""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Complete the last message of a context on its way to the model."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            *before, asked = frame.context.get_messages()
+            self.heard = str(asked["content"])
+            whole = prompt.turn_message(self.heard, self.sections)
+            frame.context.set_messages([*before, {"role": "user", "content": whole.content}])
+        await self.push_frame(frame, direction)
+
+
+class Silence(FrameProcessor):
+    """Notes when the answer has been played."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fell = False
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Look at everything that passes."""
+        await super().process_frame(frame, direction)
+        self.fell = self.fell or isinstance(frame, BotStoppedSpeakingFrame)
+        await self.push_frame(frame, direction)
+
+
+class Model(OpenAILLMService):
+    """The stock service, which also notes what the server says it has counted."""
+
+    prompt_tokens = cached_tokens = 0
+
+    def _token_usage(self, usage: Any) -> Any:
+        self.prompt_tokens = usage.prompt_tokens
+        self.cached_tokens = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
+        return super()._token_usage(usage)
+
+
+class Pipecat:
+    """One pipeline with its own way of ending a turn. Implements `Side`."""
+
+    def __init__(self, world: Path, models: Path, server: str, ending: Ending) -> None:
+        """`server` is where this pipeline's llama-server listens; `models` is the daemon's folder of that name."""
+        self._world = load_world(world)
+        self._server, self._ending = server, ending
+        self._asr = PocketSphinxAsr(cache_dir=models / "asr")
+        self._tts = EspeakTts(VOICE_RATE)
+        self._mic, self._speaker = Microphone(), Loudspeaker()
+        self._lore, self._silence = Lore(), Silence()
+        self._context = LLMContext()
+        self.found: Mapping[str, prompt.Sections] = {}
+        """What is found for each question, by its text."""
+
+    async def start(self) -> None:
+        """Load the engines and start the pipeline."""
+        await self._asr.start()
+        await self._asr.learn(self._world.vocabulary())
+        await self._tts.start()
+        voice = self._world.voices[turn_world.VOICE]
+        await self._tts.prepare(voice)
+        settings = Model.Settings(model="bench", temperature=0.0, extra={"extra_body": {"cache_prompt": True}})
+        self._llm = Model(base_url=f"{self._server}/v1", api_key="none", settings=settings)
+        pair = LLMContextAggregatorPair(self._context, user_params=self._user())
+        stages = [self._mic, Ears(self._asr), pair.user(), self._lore, self._llm, Voice(self._tts, voice)]
+        stages += [self._speaker, self._silence, pair.assistant()]
+        worker = PipelineWorker(
+            Pipeline(stages),
+            params=PipelineParams(audio_in_sample_rate=MIC_RATE, audio_out_sample_rate=VOICE_RATE),
+            idle_timeout_secs=None,
+        )
+        started = asyncio.Event()
+        worker.add_event_handler("on_pipeline_started", lambda *_: started.set())
+        self._runner = WorkerRunner(handle_sigint=False)
+        await self._runner.add_workers(worker)
+        self._running = asyncio.create_task(self._runner.run())
+        await asyncio.wait_for(started.wait(), 30)
+
+    async def stop(self) -> None:
+        """End the pipeline."""
+        await self._runner.cancel()
+        await asyncio.wait([self._running], timeout=10)
+        await self._asr.stop()
+        await self._tts.stop()
+
+    async def meet(self, npc: str) -> None:
+        """Begin a conversation: Pipecat keeps the prompt, and evaluates nothing before it is asked."""
+        front = turn_world.front(self._world, npc)
+        self._context.set_messages([])
+        told = Model.Settings(system_instruction=front.world + front.character)
+        await self._mic.push_frame(LLMUpdateSettingsFrame(delta=told))
+
+    async def turn(self, said: Speech) -> Answer:
+        """Ask the character, and hear its answer to the end."""
+        self._speaker.started, self._silence.fell = None, False
+        self._speaker.pcm.clear()
+        self._lore.sections = self.found[said.text]
+        before = len(self._context.get_messages())
+        held = self._ending == "held"
+        if held:
+            await self._mic.push_frame(VADUserStartedSpeakingFrame())
+
+        async def hand(_: int, pcm: bytes) -> None:
+            await self._mic.push_frame(InputAudioRawFrame(pcm, MIC_RATE, 1))
+
+        async def release() -> None:
+            await self._mic.push_frame(VADUserStoppedSpeakingFrame())
+
+        def over() -> bool:
+            return self._silence.fell and len(self._context.get_messages()) == before + 2
+
+        ended = await say(said, hand, release=release if held else None, over=over)
+        pcm = bytes(self._speaker.pcm)
+        span = audible(pcm)
+        assert self._speaker.started is not None and span is not None, "it has been played"
+        begun = self._speaker.started + span[0] / VOICE_RATE
+        reply = str(self._context.get_messages()[-1]["content"])
+        prompt_tokens = self._llm.prompt_tokens
+        evaluated = prompt_tokens - self._llm.cached_tokens
+        return Answer(1000 * (begun - ended), self._lore.heard, reply, prompt_tokens, evaluated, {})
+
+    def _user(self) -> LLMUserAggregatorParams:
+        if self._ending == "default":
+            return LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer())
+        pause = UserTurnStrategies(stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.0)])
+        vad = SileroVADAnalyzer() if self._ending == "tuned" else None
+        return LLMUserAggregatorParams(vad_analyzer=vad, user_turn_strategies=pause)
+
+
+async def learn(pipecat: Pipecat, *, found: Mapping[str, prompt.Sections]) -> None:
+    """Tell what is found for each question."""
+    pipecat.found = found

@@ -1,0 +1,189 @@
+"""pocketsphinx as an Asr: what `decoder.py` does with an utterance, in a process of its own.
+
+pocketsphinx holds the interpreter's lock while it works, 70 to 250 ms at the end of an utterance: in the daemon's own
+process neither the language model nor the voice could go on meanwhile, and it is just then that the answer begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from mythicd.asr.pocketsphinx.decoder import Recogniser
+from mythicd.audio.pcm import to_array
+from mythicd.concurrency.child_process import Child
+from mythicd.engines.asr import Recognition, Vocabulary
+from mythicd.errors import Busy, EngineError
+
+LATE_S: Final = 20.0
+"""A process that takes longer to let go of an utterance is taken for hung, and ended."""
+
+
+class PocketSphinxAsr:
+    """The starter profile's recogniser."""
+
+    def __init__(self, *, cache_dir: Path | None = None, max_streams: int = 4) -> None:
+        """`cache_dir` keeps language models from one start to the next; without it they are temporary."""
+        self._cache_dir = cache_dir
+        self._max_streams = max_streams
+        self._child: Child | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._vocabulary = Vocabulary()
+        self._open = 0
+        self._numbers = count(1)
+        self._mending = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The recogniser's process; None when it is not running."""
+        return self._child.pid if self._child is not None else None
+
+    async def start(self) -> None:
+        """Load the acoustic model. Raises EngineUnavailable without the package, ModelError without its model,
+        EngineError where no process can be started."""
+        if self._cache_dir is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="mythic-asr-")
+        try:
+            self._child = await self._begin()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def learn(self, vocabulary: Vocabulary) -> None:
+        """Expect the names and lore of this world from now on. Streams already open keep what they had."""
+        self._vocabulary = vocabulary
+        child = await self._mended()
+        await child.call("learn", vocabulary, self._folder())
+
+    async def open(self) -> PocketSphinxStream:
+        """Begin an utterance. Raises Busy when `max_streams` are open."""
+        self._running()
+        if self._open >= self._max_streams:
+            raise Busy(
+                f"All {self._max_streams} recognisers are listening.", remedy="Finish or abandon an utterance first."
+            )
+        try:
+            return await self._open_stream()
+        except EngineError:
+            if self._running().alive:
+                raise
+            return await self._open_stream()  # it died just now, and is started again
+
+    async def stop(self) -> None:
+        """Free the models and end the process."""
+        async with self._mending:
+            child, self._child = self._child, None
+            if child is not None:
+                await child.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    async def _open_stream(self) -> PocketSphinxStream:
+        self._open += 1
+        stream = None
+        try:
+            stream = PocketSphinxStream(await self._mended(), next(self._numbers), self._closed)
+            await stream.begin()
+        except BaseException:
+            if stream is None:
+                self._open -= 1
+            else:  # it may be open over there though nobody waited for it
+                await stream.abandon()
+            raise
+        return stream
+
+    async def _begin(self) -> Child:
+        """Start a process with the words that are known."""
+        child = Child("asr-pocketsphinx", Recogniser)
+        try:
+            await child.start()
+            await child.call("learn", self._vocabulary, self._folder())
+        except BaseException:
+            await child.close()
+            raise
+        return child
+
+    async def _mended(self) -> Child:
+        """Return the process, or another one where it has died. What was being heard by the dead one stays lost."""
+        async with self._mending:
+            child = self._running()
+            if not child.alive:
+                await child.close()
+                child = self._child = await self._begin()
+            return child
+
+    def _folder(self) -> Path:
+        if self._cache_dir is not None:
+            return self._cache_dir
+        assert self._temporary is not None, "made by start"
+        return Path(self._temporary.name)
+
+    def _closed(self) -> None:
+        self._open -= 1
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise EngineError("The recogniser is not running.", remedy="Call start() first.")
+        return self._child
+
+
+class PocketSphinxStream:
+    """One utterance on its way through a decoder of its own."""
+
+    def __init__(self, child: Child, number: int, closed: Callable[[], None]) -> None:
+        self._child = child
+        self._number: int | None = number
+        self._closed = closed
+
+    async def begin(self) -> None:
+        """Open it."""
+        await self._child.call("open", self._unfinished())
+
+    async def push(self, pcm: bytes) -> str:
+        """Take s16le 16 kHz audio; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
+        number = self._unfinished()
+        to_array(pcm)
+        return str(await self._child.call("push", number, pcm))
+
+    async def guess(self) -> Recognition:
+        """Return what `finish` would return now; the utterance goes on."""
+        found: Recognition = await self._child.call("guess", self._unfinished())
+        return found
+
+    async def finish(self) -> Recognition:
+        """Return the final words; the text is empty when nothing was understood."""
+        number = self._end()
+        # Shielded: a caller that is cancelled must not keep the decoder from going back.
+        found: Recognition = await asyncio.shield(self._child.call("finish", number))
+        return found
+
+    async def abandon(self) -> None:
+        """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
+        if self._number is not None:
+            number = self._end()
+            leaving = asyncio.ensure_future(self._child.call("abandon", number))
+            leaving.add_done_callback(_ignore)  # its process may have died, and the utterance with it
+            done, _ = await asyncio.wait([leaving], timeout=LATE_S)
+            if not done:
+                self._child.kill()
+
+    def _end(self) -> int:
+        number, self._number = self._unfinished(), None
+        self._closed()
+        return number
+
+    def _unfinished(self) -> int:
+        if self._number is None:
+            raise EngineError("This utterance is over.", remedy="Open another one.")
+        return self._number
+
+
+def _ignore(done: asyncio.Future[None]) -> None:
+    """Take note of how it ended, so that nobody is told of what nobody waits for."""
+    if not done.cancelled():
+        done.exception()

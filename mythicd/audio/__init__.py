@@ -1,0 +1,1 @@
+"""Samples: PCM arithmetic, wav files, gaps, clocks."""

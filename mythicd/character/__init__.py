@@ -1,0 +1,1 @@
+"""One character: an actor with a mailbox, and the order of a turn's stages."""

@@ -1,0 +1,301 @@
+"""One microphone stream on its way from PCM to words: voice activity, endpoint, recogniser.
+
+With an open microphone the recogniser runs only while somebody speaks, beginning a little earlier (pre-roll), so that
+no first consonant is lost. With push-to-talk the key itself says who speaks and until when: everything is recognised,
+and the release ends the turn at once; voice activity then only tells when the player speaks and pauses.
+
+At a pause (the soft end) the recogniser can be asked what the words are should the utterance end there (`guess`). Until
+the player goes on it is given nothing more than the pause up to then: more silence changes no words, and so what was
+guessed is final at the hard end, without another look.
+
+Endpointing counts samples, so a replay is exact; the timeline's marks are on the monotonic clock (timeline.MicClock).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal
+
+from mythicd.aec.canceller import EchoCanceller
+from mythicd.asr.transcript import Partial, Transcript
+from mythicd.audio.mic_clock import MicClock
+from mythicd.audio.pcm import MIC_RATE, SAMPLE_BYTES, Reframer, samples_of
+from mythicd.config.settings import TurnSettings
+from mythicd.engines.asr import Asr, AsrStream, Recognition
+from mythicd.engines.vad import VAD_FRAME, Vad
+from mythicd.telemetry.timeline import Mark, Timeline
+from mythicd.vad.endpointer import Endpointer, EndpointSettings, HardEnd, SoftEnd, SpeechResumed, SpeechStart
+
+MAX_HELD_S = 60
+"""How long one press of a push-to-talk key is listened to: a key that lies under a book must not fill a recogniser."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechBegan:
+    """The player began to speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """The player has fallen silent, and may be done: `Ear.guess` tells what was said."""
+
+    timeline: Timeline
+    """speech_start, speech_end and soft_end are set."""
+    words: str
+    """The last hypothesis: all words there are, as far as they are known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechWentOn:
+    """The player was not done."""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceEnded:
+    """The player's turn is over."""
+
+    recognition: Recognition
+    timeline: Timeline
+    """speech_start, speech_end, soft_end and hard_end are set."""
+    voiced_ms: float
+    """From the first voiced sample to the last; 0 when no speech was there at all."""
+
+    @property
+    def voiced(self) -> bool:
+        """Whether any speech was there at all."""
+        return self.voiced_ms > 0
+
+
+HeardEvent = SpeechBegan | Partial | SpeechPaused | SpeechWentOn | UtteranceEnded
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """What is known of the utterance under way; positions are samples of the stream."""
+
+    first_voiced: int | None = None
+    last_voiced: int | None = None
+    soft_end: int | None = None
+
+
+class Ear:
+    """The hearing of one character for one microphone stream."""
+
+    def __init__(
+        self,
+        vad: Vad,
+        asr: Asr,
+        settings: TurnSettings,
+        mode: Literal["push_to_talk", "open"],
+        opened_s: float,
+        echo: EchoCanceller | None = None,
+    ) -> None:
+        """`echo` takes the characters' own voices out of an open microphone beside a loudspeaker."""
+        self._asr = asr
+        self._held = mode == "push_to_talk"
+        self._echo = None if self._held else echo
+        if self._echo is not None:
+            self._echo.open()
+        self._vad = vad.open()
+        timing = EndpointSettings(soft_ms=settings.soft_ms, hard_ms=settings.max_wait_ms)
+        self._soft_ms = timing.soft_ms
+        self._endpointer = Endpointer(timing)
+        if self._held:
+            self._endpointer.press()
+        self._frames = Reframer(VAD_FRAME)
+        self._clock = MicClock(MIC_RATE)
+        before_start = samples_of(timing.preroll_ms + timing.min_speech_ms, MIC_RATE) // VAD_FRAME + 1
+        self._recent: deque[bytes] = deque(maxlen=before_start)
+        self._received = 0
+        self._opened_s = opened_s
+        self._utterance = _Utterance()
+        self._stream: AsrStream | None = None
+        self._finishing: asyncio.Future[Recognition] | None = None
+        """The final words, while the recogniser works on them."""
+        self._transcript = Transcript()
+        self._words = ""
+        self._withheld: list[bytes] | None = None
+        """What was heard since a pause began, and is kept from the recogniser; None while there is no pause."""
+        self._over = False
+        """Whether the one utterance of a held key has ended before its release."""
+        self._deaf = False
+        """Whether the rest of an utterance is ignored: it was given up."""
+
+    @property
+    def voiced_ms(self) -> float:
+        """How long the utterance under way has lasted, from its first voiced sample to its last."""
+        first = self._utterance.first_voiced
+        return 0.0 if first is None else max(0.0, (self._endpointer.last_voiced - first) * 1000 / MIC_RATE)
+
+    @property
+    def pause_ms(self) -> float:
+        """How long the pause under way has lasted; 0 while there is none."""
+        if self._withheld is None:
+            return 0.0
+        return (self._endpointer.samples - self._endpointer.last_voiced) * 1000 / MIC_RATE
+
+    def seek(self, sample: int) -> None:
+        """What is heard next has this sample index at the client."""
+        if self._echo is not None:
+            self._echo.loudspeaker.seek(sample - self._frames.left)
+
+    async def guess(self) -> Recognition:
+        """Return what was said, should it end here. May be asked while audio comes in. Raises EngineError."""
+        if self._finishing is not None:
+            return await asyncio.shield(self._finishing)
+        if self._stream is None:
+            return Recognition("", 0.0)
+        if self._withheld:  # the pause so far: a short sound alone is understood with some silence behind it
+            silence, self._withheld = b"".join(self._withheld), []
+            await self._stream.push(silence)
+        return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)
+
+    def wait(self, ms: float) -> None:
+        """Let this pause end the utterance when it has lasted so long; the next one is another."""
+        if self._withheld is not None:
+            self._endpointer.wait_ms = max(ms, self._soft_ms)
+
+    async def hear(self, pcm: bytes, arrived_s: float) -> AsyncGenerator[HeardEvent, None]:
+        """Take audio as it arrives; yield what becomes of it, as soon as it is known. Raises EngineError.
+
+        That somebody speaks is told before the recogniser is asked: a character falls silent without waiting for it.
+        """
+        if self._over:
+            return
+        self._received += len(pcm) // SAMPLE_BYTES
+        self._clock.add(self._received, arrived_s)
+        waiting: list[bytes] = []
+        for frame in self._frames.add(pcm):
+            if self._echo is None:
+                probabilities = self._vad.push(frame)
+            else:
+                listened = self._echo.listen(frame, self._vad)
+                frame, probabilities = listened.pcm, [listened.probability]
+            waiting.append(frame)
+            for event in self._endpointer.add(probabilities):
+                match event:
+                    case SpeechStart():
+                        if self._utterance.first_voiced is None:
+                            self._utterance.first_voiced = event.first_voiced
+                        if not self._held:
+                            waiting[:0] = self._recent
+                            self._recent.clear()
+                            yield SpeechBegan()
+                    case SoftEnd():
+                        said = self._utterance
+                        said.last_voiced, said.soft_end = event.last_voiced, event.sample
+                        if (partial := await self._recognise(waiting, arrived_s)) is not None:
+                            yield partial
+                        waiting, self._withheld = [], []
+                        if not self._deaf:
+                            yield SpeechPaused(self._timeline(said, self._when(event.sample, arrived_s)), self._words)
+                    case SpeechResumed():
+                        self._utterance.soft_end = None
+                        waiting[:0] = self._withheld or []
+                        self._withheld = None
+                        if not self._deaf:
+                            yield SpeechWentOn()
+                    case HardEnd():
+                        # With push-to-talk only an utterance that is too long ends before the key is released.
+                        self._utterance.last_voiced = event.last_voiced
+                        if (partial := await self._recognise(waiting, arrived_s)) is not None:
+                            yield partial
+                        waiting = []
+                        self._over = self._held
+                        ended = await self._end(self._when(event.sample, arrived_s))
+                        if not self._deaf:
+                            yield ended
+                        self._deaf = False
+                        if self._over:
+                            return
+            if not self._held and not self._endpointer.speaking:
+                self._recent += waiting
+                waiting = []
+        if (partial := await self._recognise(waiting, arrived_s)) is not None:
+            yield partial
+        if self._held and self._received >= MAX_HELD_S * MIC_RATE:
+            self._over = True
+            yield await self._end(arrived_s)
+
+    async def release(self, now_s: float) -> AsyncGenerator[HeardEvent, None]:
+        """The microphone closes. Yield what was said until now; nothing when nothing was under way."""
+        if self._over:
+            return
+        for event in self._endpointer.release() if self._held else self._endpointer.close():
+            match event:
+                case SpeechStart():
+                    self._utterance.first_voiced = event.first_voiced
+                case HardEnd():
+                    self._utterance.last_voiced = event.last_voiced
+        rest = self._frames.finish()
+        paused = self._withheld is not None
+        if self._deaf or (not self._held and self._utterance.first_voiced is None):
+            self._deaf = False
+            return
+        self._over = self._held
+        if not paused:
+            if (partial := await self._recognise([rest] if rest else [], now_s)) is not None:
+                yield partial
+            if self._utterance.first_voiced is not None:  # work on the answer may begin beside the recogniser's
+                self._withheld = []
+                yield SpeechPaused(self._timeline(self._utterance, now_s), self._words)
+        yield await self._end(now_s)
+
+    async def abandon(self) -> None:
+        """Forget what is being said, to its end."""
+        self._over, self._deaf = self._held, self._endpointer.speaking
+        self._withheld = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.abandon()
+
+    async def _recognise(self, frames: list[bytes], now_s: float) -> Partial | None:
+        if self._withheld is not None:
+            self._withheld += frames
+            return None
+        if not frames or self._deaf:
+            return None
+        if self._stream is None:
+            self._stream = await self._asr.open()
+        partial = self._transcript.add(await self._stream.push(b"".join(frames)), now_s)
+        self._words = self._words if partial is None else partial.text
+        return partial
+
+    async def _end(self, hard_s: float) -> UtteranceEnded:
+        """Finish the utterance, and be ready for the next one of this stream."""
+        said, self._utterance = self._utterance, _Utterance()
+        stream, self._stream = self._stream, None
+        self._transcript, self._words, self._withheld = Transcript(), "", None
+        recognition = Recognition("", 0.0)
+        if stream is not None:
+            self._finishing = asyncio.ensure_future(stream.finish())
+            try:
+                recognition = await self._finishing
+            except BaseException:
+                await stream.abandon()  # it may not have come as far as to end
+                raise
+            finally:
+                self._finishing = None
+        timeline = self._timeline(said, hard_s)
+        timeline.mark(Mark.HARD_END, hard_s)
+        first, last = said.first_voiced, said.last_voiced
+        voiced_ms = 0.0 if first is None else max(1.0, ((last or first) - first) * 1000 / MIC_RATE)
+        return UtteranceEnded(recognition, timeline, voiced_ms)
+
+    def _timeline(self, said: _Utterance, now_s: float) -> Timeline:
+        """Return the marks of an utterance as it stands."""
+        end_s = now_s if said.last_voiced is None else min(self._when(said.last_voiced, now_s), now_s)
+        start_s = self._opened_s if said.first_voiced is None else self._when(said.first_voiced, self._opened_s)
+        soft_s = now_s if said.soft_end is None else self._when(said.soft_end, now_s)
+        timeline = Timeline()
+        timeline.mark(Mark.SPEECH_START, min(start_s, end_s))
+        timeline.mark(Mark.SPEECH_END, end_s)
+        timeline.mark(Mark.SOFT_END, min(max(soft_s, end_s), now_s))
+        return timeline
+
+    def _when(self, sample: int, otherwise_s: float) -> float:
+        when = self._clock.when(sample)
+        return otherwise_s if when is None else when

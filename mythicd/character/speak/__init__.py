@@ -1,0 +1,1 @@
+"""From the model's reply to audio, visemes and tool calls."""

@@ -1,0 +1,77 @@
+"""One voice stream on its way to the client: its opening, its frames with the visemes before the sound, its end."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from mythicd.tts.speech_queue import Frame
+from mythicd.wire import frames
+from mythicd.wire import messages as m
+
+
+class Outlet(Protocol):
+    """Where messages and frames for the client go. Never blocks."""
+
+    def send(self, message: m.ServerMessage) -> None:
+        """Queue a message."""
+
+    def send_frame(self, frame: frames.Frame) -> None:
+        """Queue a binary frame."""
+
+    def drop_media(self, stream: int) -> None:
+        """Forget the frames of a stream that have not left yet."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Let the messages that are queued leave, then close the connection with this WebSocket close code."""
+
+
+class VoiceStream:
+    """What a client hears under one stream id."""
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        stream: int,
+        *,
+        npc_id: str,
+        turn_id: str,
+        sample_rate: int,
+        kind: Literal["reply", "backchannel"] = "reply",
+    ) -> None:
+        self.stream = stream
+        self.sent = 0
+        """Samples that have left."""
+        self._outlet = outlet
+        self._npc_id = npc_id
+        self._turn_id = turn_id
+        self._rate = sample_rate
+        self._kind = kind
+        self._sequence = {frames.FrameType.TTS_PCM: 0, frames.FrameType.VISEME: 0}
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame; the first one opens the stream."""
+        if not self.sent:
+            self._outlet.send(
+                m.StreamStart(
+                    stream=self.stream,
+                    npc_id=self._npc_id,
+                    turn_id=self._turn_id,
+                    sample_rate=self._rate,
+                    kind=self._kind,
+                )
+            )
+        if frame.visemes:
+            self._send(frames.FrameType.VISEME, frame.start, frames.pack_visemes(frame.visemes, frame.start))
+        self._send(frames.FrameType.TTS_PCM, frame.start, frame.pcm)
+        self.sent = frame.end
+
+    def end(self) -> None:
+        """No more frames come. Nothing to say where none did."""
+        if self.sent:
+            self._outlet.send(m.StreamEnd(stream=self.stream, samples=self.sent, turn_id=self._turn_id))
+
+    def _send(self, kind: frames.FrameType, timestamp: int, payload: bytes) -> None:
+        sequence = self._sequence[kind]
+        self._sequence[kind] += 1
+        flags = frames.FrameFlags.START if sequence == 0 else 0
+        self._outlet.send_frame(frames.Frame(kind, self.stream, sequence, timestamp, payload, flags))

@@ -1,0 +1,1 @@
+"""From the player's words to the model's reply."""

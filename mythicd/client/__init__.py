@@ -1,0 +1,1 @@
+"""Clients of the daemon: the reference client and `mythicd talk`."""

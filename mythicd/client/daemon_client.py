@@ -1,0 +1,315 @@
+"""The daemon's socket from Python: what `mythicd talk`, the tests and the benchmarks use, as a game's plugin would.
+
+A `DaemonClient` connects, keeps a `Playback` for each voice stream and answers the daemon with its playhead, answers
+tool calls, and hands every message to whoever iterates `events()`. It plays to a virtual loudspeaker in real time
+unless it is given a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from mythicd.audio.pcm import MIC_RATE, SAMPLE_BYTES, Clip, Reframer
+from mythicd.client.playback import Playback, PlaybackEvent, Played, Started, Stopped
+from mythicd.errors import DaemonUnreachable, MythicError
+from mythicd.wire import codec
+from mythicd.wire import messages as m
+from mythicd.wire.discovery import Discovery, discover
+from mythicd.wire.frames import RECEIVE_LIMIT, Frame, FrameType, pack_frame, unpack_frame, unpack_visemes
+
+FRAME_MS = 20
+"""Length of a microphone frame, in milliseconds."""
+TICK_S = 0.005
+"""How often the virtual loudspeaker moves its playhead."""
+MAX_EVENTS = 4096
+MAX_STREAMS = 64
+"""Voice streams that are kept, with their audio; the oldest go first."""
+
+ToolHandler = Callable[[m.ToolCall], Awaitable[m.Ack]]
+
+
+@dataclass(slots=True)
+class VoiceStream:
+    """A voice stream as received."""
+
+    start: m.StreamStart
+    playback: Playback
+    frames: list[tuple[int, int]] = field(default_factory=list)
+    """(timestamp, samples) of each PCM frame, in order of arrival."""
+    visemes: list[m.VisemeEvent] = field(default_factory=list)
+    first_frame_s: float | None = None
+    """When its first frame arrived, on the client's monotonic clock."""
+    started_s: float | None = None
+    """When its first sample was played."""
+    end: m.StreamEnd | None = None
+    cutoff: m.Cutoff | None = None
+    ducks: list[m.Duck] = field(default_factory=list)
+    """How it was made softer, and as loud as before."""
+
+    @property
+    def clip(self) -> Clip:
+        """All audio received."""
+        return Clip(bytes(self.playback.pcm), self.start.sample_rate)
+
+
+async def acknowledge(call: m.ToolCall) -> m.Ack:
+    """Answer a tool call as a game does that could carry it out."""
+    return m.Ack(call_id=call.call_id, turn_id=call.turn_id, status="ok")
+
+
+class DaemonClient:
+    """One connection to a running daemon."""
+
+    def __init__(
+        self,
+        socket: aiohttp.ClientWebSocketResponse,
+        session: aiohttp.ClientSession,
+        welcome: m.Welcome,
+        *,
+        tools: ToolHandler,
+        prebuffer_ms: float,
+        playheads: bool,
+        speed: float,
+    ) -> None:
+        self.welcome = welcome
+        self.streams: dict[int, VoiceStream] = {}
+        self._socket = socket
+        self._session = session
+        self._tools = tools
+        self._prebuffer_ms = prebuffer_ms
+        self._playheads = playheads
+        self._speed = speed
+        self._events: asyncio.Queue[m.ServerMessage | None] = asyncio.Queue(MAX_EVENTS)
+        self._next_mic = 1
+        self._captured: int | None = None
+        """Samples captured of the open microphone; None while none is open."""
+        self._acting: set[asyncio.Task[None]] = set()
+        self._tasks = [
+            asyncio.create_task(self._read(), name="client reader"),
+            asyncio.create_task(self._play(), name="client loudspeaker"),
+        ]
+
+    @classmethod
+    async def connect(
+        cls,
+        data: Path,
+        hello: m.Hello,
+        *,
+        discovery: Discovery | None = None,
+        tools: ToolHandler = acknowledge,
+        prebuffer_ms: float = 40.0,
+        playheads: bool = True,
+        speed: float = 1.0,
+    ) -> DaemonClient:
+        """Find the daemon of this data dir, open the socket and greet it. Raises DaemonUnreachable.
+
+        `playheads=False` makes a client that never says what was heard, as a careless one would. `speed` plays voices
+        that many times faster than real time.
+        """
+        where = discovery or discover(data)
+        session = aiohttp.ClientSession()
+        try:
+            socket = await session.ws_connect(
+                where.url,
+                headers={"Authorization": f"Bearer {where.token}"},
+                max_msg_size=RECEIVE_LIMIT,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+            )
+            await socket.send_str(codec.encode(hello))
+            first = await socket.receive(timeout=10.0)
+            answer = codec.decode_server(first.data) if first.type is aiohttp.WSMsgType.TEXT else None
+            if isinstance(answer, m.Error):
+                raise DaemonUnreachable(f"The daemon refused: {answer.message}", remedy=answer.remedy)
+            if not isinstance(answer, m.Welcome):
+                raise DaemonUnreachable(f"The daemon closed the connection ({first.data}).", remedy="See its log.")
+        except aiohttp.WSServerHandshakeError as error:
+            await session.close()
+            raise DaemonUnreachable(
+                f"The daemon at {where.url} refused the handshake ({error.status}).", remedy="Is daemon.json current?"
+            ) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            await session.close()
+            raise DaemonUnreachable(
+                f"Nothing answers at {where.url}: {error}.", remedy="Start the daemon with `mythicd run`."
+            ) from error
+        except MythicError:
+            await session.close()
+            raise
+        return cls(socket, session, answer, tools=tools, prebuffer_ms=prebuffer_ms, playheads=playheads, speed=speed)
+
+    async def send(self, message: m.ClientMessage) -> None:
+        """Send a message. Raises DaemonUnreachable when the connection is gone."""
+        try:
+            await self._socket.send_str(codec.encode(message))
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise DaemonUnreachable("The daemon closed the connection.", remedy="See its log.") from error
+
+    async def send_pcm(self, stream: int, sequence: int, timestamp: int, pcm: bytes, flags: int = 0) -> None:
+        """Send one microphone frame."""
+        frame = Frame(FrameType.MIC_PCM, stream, sequence, timestamp, pcm, flags)
+        await self._socket.send_bytes(pack_frame(frame))
+
+    async def speak(self, npc_id: str, clip: Clip, *, mode: str = "push_to_talk", tail_ms: int = 0) -> float:
+        """Say a clip into the microphone at real-time pace; return when its last sample was handed over.
+
+        With `open`, the microphone stays open for `tail_ms` of silence, so that the daemon hears the end.
+        """
+        stream, self._next_mic = self._next_mic, self._next_mic + 1
+        sound = clip.at(MIC_RATE)
+        await self.send(m.MicStart(stream=stream, npc_id=npc_id, mode="open" if mode == "open" else "push_to_talk"))
+        samples = MIC_RATE * FRAME_MS // 1000
+        reframer = Reframer(samples)
+        frames = reframer.add(sound.pcm)
+        frames.append(reframer.finish().ljust(samples * SAMPLE_BYTES, b"\0"))
+        frames += [b"\0" * samples * SAMPLE_BYTES] * (tail_ms // FRAME_MS)
+        spoken = len(sound.pcm) // SAMPLE_BYTES
+        begun = time.monotonic()
+        last_s = begun
+        self._captured = 0 if mode == "open" else None
+        for index, pcm in enumerate(frames):
+            # A frame exists only once its last sample was recorded.
+            due = begun + (index + 1) * FRAME_MS / 1000
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self.send_pcm(stream, index, index * samples, pcm)
+            self._captured = (index + 1) * samples if mode == "open" else None
+            if index * samples < spoken:
+                last_s = time.monotonic()
+        self._captured = None
+        await self.send(m.MicStop(stream=stream))
+        return last_s
+
+    async def listen(self, npc_id: str, blocks: AsyncIterator[bytes]) -> None:
+        """Send an open microphone as it is recorded (s16le, 16 kHz); close it at its end, or when cancelled."""
+        stream, self._next_mic = self._next_mic, self._next_mic + 1
+        samples = sequence = 0
+        opened = False
+        try:
+            async for pcm in blocks:
+                if not opened:  # only once there is something to hear: a device may take a while, or not open at all
+                    await self.send(m.MicStart(stream=stream, npc_id=npc_id, mode="open"))
+                    opened = True
+                await self.send_pcm(stream, sequence, samples, pcm)
+                sequence += 1
+                samples += len(pcm) // SAMPLE_BYTES
+                self._captured = samples
+        finally:
+            self._captured = None
+            if opened:
+                with contextlib.suppress(DaemonUnreachable):
+                    await self.send(m.MicStop(stream=stream))
+
+    async def events(self) -> AsyncIterator[m.ServerMessage]:
+        """Yield every message of the daemon in order, until the connection closes."""
+        while (message := await self._events.get()) is not None:
+            yield message
+
+    async def turn(self, timeout_s: float = 30.0) -> list[m.ServerMessage]:
+        """Return all messages up to and including the next `TurnTimeline`, which ends every turn, even a failed one.
+
+        Raises TimeoutError or DaemonUnreachable.
+        """
+        seen: list[m.ServerMessage] = []
+        async with asyncio.timeout(timeout_s):
+            async for message in self.events():
+                seen.append(message)
+                if isinstance(message, m.TurnTimeline):
+                    return seen
+        raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See its log.")
+
+    async def close(self) -> None:
+        """Leave politely."""
+        tasks = [*self._tasks, *self._acting]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self._socket.close()
+        await self._session.close()
+
+    async def __aenter__(self) -> DaemonClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # --- what runs by itself -----------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            async for incoming in self._socket:
+                if incoming.type is aiohttp.WSMsgType.TEXT:
+                    await self._take(codec.decode_server(incoming.data))
+                elif incoming.type is aiohttp.WSMsgType.BINARY:
+                    self._take_frame(unpack_frame(incoming.data))
+        finally:
+            if self._events.full():  # nobody reads; whoever does later must learn that it is over
+                self._events.get_nowait()
+            self._events.put_nowait(None)
+
+    async def _take(self, message: m.ServerMessage) -> None:
+        if isinstance(message, m.StreamStart):
+            playback = Playback(round(message.sample_rate * self._speed), prebuffer_ms=self._prebuffer_ms / self._speed)
+            self.streams[message.stream] = VoiceStream(message, playback)
+            if len(self.streams) > MAX_STREAMS:
+                del self.streams[min(self.streams)]
+        elif isinstance(message, m.StreamEnd) and message.stream in self.streams:
+            self.streams[message.stream].end = message
+            self.streams[message.stream].playback.end()
+        elif isinstance(message, m.Duck) and message.stream in self.streams:
+            self.streams[message.stream].ducks.append(message)
+        elif isinstance(message, m.Cutoff) and message.stream in self.streams:
+            voice = self.streams[message.stream]
+            voice.cutoff = message
+            await self._report(voice, voice.playback.cut(time.monotonic()))
+        await self._events.put(message)
+        if isinstance(message, m.ToolCall):
+            acting = asyncio.create_task(self._act(message), name=f"tool {message.call_id}")
+            self._acting.add(acting)
+            acting.add_done_callback(self._acting.discard)
+
+    async def _act(self, call: m.ToolCall) -> None:
+        """Carry a call out while the conversation goes on, and acknowledge it."""
+        with contextlib.suppress(DaemonUnreachable):
+            await self.send(await self._tools(call))
+
+    def _take_frame(self, frame: Frame) -> None:
+        voice = self.streams.get(frame.stream)
+        if voice is None:
+            return
+        if frame.type == FrameType.TTS_PCM:
+            if voice.first_frame_s is None:
+                voice.first_frame_s = time.monotonic()
+            voice.frames.append((frame.timestamp, len(frame.payload) // SAMPLE_BYTES))
+            voice.playback.add(frame.payload)
+        elif frame.type == FrameType.VISEME:
+            voice.visemes += unpack_visemes(frame.payload, frame.timestamp)
+
+    async def _play(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for voice in list(self.streams.values()):
+                if not voice.playback.stopped:
+                    await self._report(voice, voice.playback.advance(time.monotonic()))
+
+    async def _report(self, voice: VoiceStream, events: list[PlaybackEvent]) -> None:
+        for event in events:
+            stream = voice.start.stream
+            if isinstance(event, Started):
+                voice.started_s = time.monotonic()
+            if not self._playheads:
+                continue
+            match event:
+                case Started():
+                    await self.send(m.PlaybackStarted(stream=stream))
+                case Played(samples):
+                    head = m.Playhead(stream=stream, played_samples=samples, mic_samples=self._captured)
+                    await self.send(head)
+                case Stopped(samples):
+                    await self.send(m.PlaybackStopped(stream=stream, played_samples=samples))

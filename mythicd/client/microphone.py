@@ -1,0 +1,65 @@
+"""A real microphone and loudspeaker, through PortAudio (sounddevice). Only `mythicd talk --mic` needs them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+from mythicd.audio.pcm import MIC_RATE
+from mythicd.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    import types
+
+BLOCK = MIC_RATE // 50
+"""Samples in one block of the microphone: 20 ms."""
+MAX_BLOCKS = 250
+
+
+def _sounddevice() -> types.ModuleType:
+    """Import sounddevice. Raises EngineUnavailable when it or PortAudio is missing."""
+    try:
+        import sounddevice
+    except ImportError:
+        raise EngineUnavailable(
+            "The microphone needs the package sounddevice.", remedy="Install it: pip install 'mythicd[audio]'."
+        ) from None
+    except OSError as error:
+        raise EngineUnavailable(
+            f"The microphone needs PortAudio: {error}.",
+            remedy="On Debian and Ubuntu: apt install libportaudio2. Or use --wav or --text.",
+        ) from None
+    module: types.ModuleType = sounddevice
+    return module
+
+
+async def microphone() -> AsyncGenerator[bytes, None]:
+    """Yield 20 ms blocks of s16le 16 kHz audio from the default microphone until closed.
+
+    Raises EngineUnavailable when there is no PortAudio or no device that records.
+    """
+    sounddevice = _sounddevice()
+    loop = asyncio.get_running_loop()
+    blocks: asyncio.Queue[bytes] = asyncio.Queue(MAX_BLOCKS)
+
+    def put(pcm: bytes) -> None:
+        # A reader that lags five seconds behind gets the present, not the past.
+        if blocks.full():
+            blocks.get_nowait()
+        blocks.put_nowait(pcm)
+
+    def recorded(data: Any, frames: int, time: Any, status: Any) -> None:
+        loop.call_soon_threadsafe(put, bytes(data))
+
+    try:
+        stream = sounddevice.RawInputStream(
+            samplerate=MIC_RATE, channels=1, dtype="int16", blocksize=BLOCK, callback=recorded
+        )
+    except sounddevice.PortAudioError as error:
+        raise EngineUnavailable(
+            f"No microphone can be opened: {error}.", remedy="Plug one in, allow its use, or use --wav or --text."
+        ) from None
+    with stream:
+        while True:
+            yield await blocks.get()

@@ -1,0 +1,198 @@
+"""Settings: a profile, laid under the user's own file and the command line, checked whole and once.
+
+    profiles/NAME.yaml  <  <data>/config.yaml  <  command line   ->   Settings
+
+Nothing here reads the environment: paths come in as arguments (paths.py finds them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from mythicd.config.llm_server import LlmServerSettings, _no_json, _wrong_server
+from mythicd.config.yaml_reader import Strict, as_mapping, convert, merge, read_yaml
+from mythicd.errors import ConfigError
+
+Positive = Annotated[int, Meta(ge=1)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+
+
+class GpuSettings(Strict, frozen=True, kw_only=True):
+    """The language model in this process and the memory it may use; idle where `llm.server` names a server."""
+
+    llm_model: str = "starter"
+    """`starter`, or the path of a GGUF file."""
+    ctx_tokens: Annotated[int, Meta(ge=256)] = 8192
+    """KV cells that all characters share."""
+    kv_precision: Literal["f16", "q8_0"] = "f16"
+    sequences: Annotated[int, Meta(ge=1, le=64)] = 16
+    """Characters whose conversation stays in the KV cache."""
+
+
+class LlmSettings(Strict, frozen=True, kw_only=True):
+    """How replies are written."""
+
+    max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 128
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 0.7
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 0.9
+    repeat_penalty: Annotated[float, Meta(ge=1, le=2)] = 1.1
+    threads: Annotated[int, Meta(ge=0)] = 0
+    """Threads of the model; 0 lets the engine choose."""
+    grounded: bool = False
+    """Whether a phrase with a number or name found nowhere in the prompt is replaced by an honest don't-know."""
+    server: LlmServerSettings = LlmServerSettings()
+
+
+class KvSettings(Strict, frozen=True, kw_only=True):
+    """How much of the conversations is kept, and where."""
+
+    max_ctx_tokens: Annotated[int, Meta(ge=256)] = 2048
+    """How long one character's prompt may grow; older exchanges are summed up beyond it."""
+    park_mib: Annotated[int, Meta(ge=0)] = 512
+    """Host memory for the conversations of characters that are out of view or have nothing to do; 0 keeps none."""
+    unified: bool = True
+    """One cache whose fronts are shared, rather than an equal part of it for each sequence."""
+
+
+class SchedulerSettings(Strict, frozen=True, kw_only=True):
+    """Who runs next."""
+
+    burst_tokens: Positive = 48
+    """Most tokens a reply may run ahead of its voice before others go first."""
+    max_speakers: Positive = 8
+    """Replies at once; more of them wait, and are told Busy when their time is over."""
+    min_slice_tokens: Positive = 8
+    """Tokens out of each `burst_tokens` that a reply gets however unimportant its character is."""
+    step_ms: Annotated[float, Meta(ge=5, le=1000)] = 225.0
+    """Longest step of the model while voices are being written for: others' prompts are cut to fit."""
+    patience_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
+    """How long a reply may wait for its first token before the player is told Busy."""
+
+
+class AsrSettings(Strict, frozen=True, kw_only=True):
+    """How speech is understood."""
+
+    engine: Literal["pocketsphinx", "faster-whisper"] = "pocketsphinx"
+    model: str = ""
+    """Directory of the model, for engines that need one."""
+    lang: str = "en"
+    vad: Literal["webrtc", "webrtc+silero"] = "webrtc+silero"
+    min_confidence: Ratio = 0.0
+    """Below this the character asks to hear it again instead of guessing."""
+
+
+class TtsSettings(Strict, frozen=True, kw_only=True):
+    """How characters sound."""
+
+    backend: Literal["espeak", "piper"] = "espeak"
+    sample_rate: Literal[16000, 22050, 24000] = 24000
+
+
+class BudgetSettings(Strict, frozen=True, kw_only=True):
+    """Most tokens in each section of a prompt; of lore and recent, 48 more may stay that half a question called for."""
+
+    persona: Positive = 200
+    lore: Positive = 400
+    recent: Positive = 200
+    scene: Positive = 150
+
+
+class RagSettings(Strict, frozen=True, kw_only=True):
+    """How memory is searched."""
+
+    embedder: Literal["mini-embed-384", "none"] = "mini-embed-384"
+    topk_bm25: Positive = 20
+    topk_vec: Positive = 20
+    topk_final: Positive = 6
+    chunk_tokens: Annotated[int, Meta(ge=16)] = 384
+    """Length at which a lore text is cut into pieces."""
+    overlap_tokens: Annotated[int, Meta(ge=0)] = 64
+    budgets: BudgetSettings = BudgetSettings()
+
+
+class SafetySettings(Strict, frozen=True, kw_only=True):
+    """What no character may say."""
+
+    blocklist: tuple[str, ...] = ()
+
+
+class TurnSettings(Strict, frozen=True, kw_only=True):
+    """When a turn ends."""
+
+    soft_ms: Annotated[int, Meta(ge=20, le=1000)] = 60
+    """Silence after which the end is suspected."""
+    wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 200
+    """Silence after which the turn is over where the words look finished, with an open microphone."""
+    max_wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 700
+    """Silence after which it is over however they look. Longer pauses end the turn: docs/turns.md has the trade."""
+    speculate: bool = True
+    """Whether an answer is begun as soon as the end is suspected; it is undone when the player goes on."""
+    murmurs: bool = True
+    """Whether characters make sounds of listening ("mm-hm") and, before a late answer, of thinking ("hmm")."""
+
+
+class ServerSettings(Strict, frozen=True, kw_only=True):
+    """Where the daemon listens, on 127.0.0.1."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 48140
+    """Preferred port; 0 takes any."""
+
+
+class Settings(Strict, frozen=True, kw_only=True):
+    """Everything that can be set, for the whole daemon."""
+
+    schema_version: Literal["v1"] = "v1"
+    profile: str = "starter"
+    world: str = "lanternport"
+    """Name of a folder under worlds/, or a path."""
+    gpu: GpuSettings = GpuSettings()
+    llm: LlmSettings = LlmSettings()
+    kv: KvSettings = KvSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    asr: AsrSettings = AsrSettings()
+    tts: TtsSettings = TtsSettings()
+    rag: RagSettings = RagSettings()
+    safety: SafetySettings = SafetySettings()
+    turn: TurnSettings = TurnSettings()
+    server: ServerSettings = ServerSettings()
+
+
+def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read a profile, lay the user's file (if it exists) and the overrides over it, and check the result.
+
+    Raises ConfigError.
+    """
+    merged = as_mapping(profile, read_yaml(profile))
+    convert(merged, Settings, profile)
+    layers = [(profile, merged)]
+    if user is not None and user.exists():
+        content = read_yaml(user)
+        own = as_mapping(user, {} if content is None else content)
+        convert(own, Settings, user)
+        merged = merge(merged, own)
+        layers.append((user, own))
+    if overrides:
+        merged = merge(merged, overrides)
+        layers.append((Path("the command line"), dict(overrides)))
+    settings = convert(merged, Settings, layers[-1][0] if overrides else profile)
+    written = [(file, layer.get("llm", {}).get("server", {})) for file, layer in layers]
+    turn = settings.turn
+    if not turn.soft_ms <= turn.wait_ms <= turn.max_wait_ms:
+        raise ConfigError(
+            f"{layers[-1][0]}: turn: soft_ms ({turn.soft_ms}) may not be above wait_ms ({turn.wait_ms}), nor that above"
+            f" max_wait_ms ({turn.max_wait_ms}).",
+            remedy="A pause is first suspected to be the end, then believed to be, then taken for it.",
+        )
+    for file, server in written:  # each by itself: what one of them holds has no file any more when they are merged
+        if no_json := _no_json(server.get("extra", {}), "llm.server.extra"):
+            path, complaint, remedy = no_json
+            raise ConfigError(f"{file}: {path}: {complaint}.", remedy=remedy)
+    if wrong := _wrong_server(settings.llm.server, off=any("url" in server for _, server in written)):
+        key, complaint, remedy = wrong
+        files = [file for file, server in written if key in server]
+        raise ConfigError(f"{files[-1]}: llm.server.{key}: {complaint}.", remedy=remedy)
+    return settings

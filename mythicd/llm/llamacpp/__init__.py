@@ -1,0 +1,1 @@
+"""The in-process language model: many characters on one llama.cpp context."""

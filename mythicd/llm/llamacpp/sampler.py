@@ -1,0 +1,164 @@
+"""How the next token is chosen: llama.cpp's samplers for words, a grammar for tool calls.
+
+Words go through one chain: banned tokens out -> the 128 likeliest -> repeat penalty -> temperature 0: the likeliest;
+otherwise top-p -> temperature -> a draw with the reply's own seed. The penalty counts what this reply has written,
+never the prompt: a character must be able to repeat a name or a number from the lore.
+
+Inside a tool call the likeliest token that the grammar admits is taken, whatever the temperature and without penalty:
+arguments are copied, not invented. A *silent* token (a control token that stands for no text) cannot spoil the JSON, so
+one at a time is let through where the model wants it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from mythicd.engines.llm import Sampling
+from mythicd.errors import EngineError
+from mythicd.llm.llamacpp.context import Context
+from mythicd.llm.llamacpp.tokenizer import Vocabulary
+from mythicd.native import llamacpp
+
+PENALTY_WINDOW = 64
+"""Tokens that the repeat penalty looks back on; llama.cpp's own default."""
+
+SHORTLIST = 128
+"""Candidates that are kept before the samplers that cost time for each; llama.cpp's own default is 40."""
+
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""llama_token_data in llama.h."""
+
+
+class Sampler:
+    """Chooses the tokens of one reply. Belongs to the pump's thread; to be closed."""
+
+    def __init__(self, vocabulary: Vocabulary, sampling: Sampling, banned: Iterable[int] = ()) -> None:
+        library = self._library = llamacpp.backend()
+        self._vocabulary = vocabulary
+        self._banned = frozenset(banned)
+        self._is_plain = sampling.temperature <= 0 and sampling.repeat_penalty == 1.0
+        """Whether the likeliest token is taken as it is: NumPy finds it before llama.cpp has listed the candidates."""
+        self._grammar: Any = None
+        self._was_silent = False
+        self._half_letter = b""
+        self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
+        self._bias: Any = (library.llama_logit_bias * len(self._banned))(
+            *((int(token), float("-inf")) for token in self._banned)
+        )
+        if len(self._banned):
+            self._add(library.llama_sampler_init_logit_bias(vocabulary.size, len(self._banned), self._bias))
+        self._add(library.llama_sampler_init_top_k(SHORTLIST))
+        if sampling.repeat_penalty != 1.0:
+            penalties = library.llama_sampler_init_penalties
+            self._add(penalties(vocabulary.size, PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0))
+        if sampling.temperature <= 0:
+            self._add(library.llama_sampler_init_greedy())
+        else:
+            self._add(library.llama_sampler_init_top_p(sampling.top_p, 1))
+            self._add(library.llama_sampler_init_temp(sampling.temperature))
+            self._add(library.llama_sampler_init_dist(sampling.seed & 0xFFFFFFFF))
+
+    @property
+    def constrained(self) -> bool:
+        """Whether a grammar rules."""
+        return self._grammar is not None
+
+    def constrain(self, grammar: str) -> None:
+        """From the next token on, admit only what this grammar's `root` does. Raises EngineError."""
+        self.release()
+        made = self._library.llama_sampler_init_grammar(self._vocabulary.pointer, grammar.encode(), b"root")
+        if not made:
+            raise EngineError("llama.cpp does not compile the grammar of this turn's tools.")
+        self._grammar, self._was_silent, self._half_letter = made, False, b""
+
+    def release(self) -> None:
+        """Let words flow freely again."""
+        if self._grammar is not None:
+            self._library.llama_sampler_free(self._grammar)
+            self._grammar = None
+
+    def sample(self, context: Context, row: int) -> int:
+        """Choose the token that follows, by this row of the last batch's logits, and remember it.
+
+        Raises EngineError when the grammar admits none of the model's tokens.
+        """
+        if self._grammar is not None:
+            return self._sample_constrained(context, row)
+        if self._is_plain:
+            likeliest = int(context.logits(row).argmax())
+            if likeliest not in self._banned:
+                return likeliest
+        token: int = self._library.llama_sampler_sample(self._chain, context.pointer, row)
+        return token
+
+    def close(self) -> None:
+        """Free the samplers."""
+        self.release()
+        if self._chain is not None:
+            self._library.llama_sampler_free(self._chain)
+            self._chain = None
+
+    def _sample_constrained(self, context: Context, row: int) -> int:
+        logits = context.logits(row).copy()
+        logits[list(self._banned)] = -np.inf
+        likeliest = int(logits.argmax())
+        ends = self._vocabulary.ends
+        if not self._was_silent and likeliest not in ends and not self._vocabulary.piece(likeliest):
+            self._was_silent = True
+            return likeliest
+        self._was_silent = False
+        # Mostly the likeliest token fits: asking the grammar about one is far cheaper than about the vocabulary.
+        candidates = np.array([(likeliest, logits[likeliest], 0.0)], _CANDIDATE)
+        chosen = self._best(self._admitted(candidates))
+        if chosen is None:
+            candidates = np.zeros(len(logits), _CANDIDATE)
+            candidates["id"] = np.arange(len(logits), dtype=np.int32)
+            candidates["logit"] = logits
+            chosen = self._best(self._admitted(candidates))
+        if chosen is None:
+            raise EngineError("No token of the language model fits the grammar of this turn's tools.")
+        # Only now: a token that the grammar does not admit would end the process here.
+        self._library.llama_sampler_accept(self._grammar, chosen)
+        self._half_letter = _half_letter(self._half_letter + self._vocabulary.piece(chosen)) or b""
+        return chosen
+
+    def _best(self, admitted: np.ndarray[Any, Any]) -> int | None:
+        """Return the likeliest of the admitted tokens that goes on in valid UTF-8; None if there is none.
+
+        The grammar takes any byte for the rest of a letter that has begun, a closing quote too.
+        """
+        while True:
+            best = admitted["logit"].argmax()
+            if np.isneginf(admitted["logit"][best]):
+                return None
+            token = int(admitted["id"][best])
+            if _half_letter(self._half_letter + self._vocabulary.piece(token)) is not None:
+                return token
+            admitted["logit"][best] = -np.inf
+
+    def _admitted(self, candidates: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the candidates with the logits of those that the grammar refuses at minus infinity."""
+        library = self._library
+        array = library.llama_token_data_array(
+            ctypes.cast(candidates.ctypes.data, ctypes.POINTER(library.llama_token_data)), len(candidates), -1, False
+        )
+        library.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        return candidates
+
+    def _add(self, sampler: Any) -> None:
+        self._library.llama_sampler_chain_add(self._chain, sampler)
+
+
+def _half_letter(data: bytes) -> bytes | None:
+    """Return the bytes at the end that begin a letter; None if the data cannot become valid UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(data)
+    except UnicodeDecodeError:
+        return None
+    return decoder.getstate()[0]

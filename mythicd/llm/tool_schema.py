@@ -1,0 +1,248 @@
+"""The arguments a tool takes: the part of JSON Schema that a grammar can hold a model to.
+
+A tool's `parameters` are read into a small tree once, with an error that names the tool and the place in the schema;
+from the tree come the grammar (tool_grammar.py) and the check of what was written. Known: object (with `properties` and
+`required`; anything else is not admitted), string (`maxLength`), number and integer (`minimum`, `maximum`), boolean,
+array of these (`maxItems`), `enum` and `const` of strings, numbers and booleans. Words that only describe are passed
+over; a word that would restrict what is valid, and is not in this list, is refused rather than ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mythicd.engines.llm import ToolSpec
+from mythicd.errors import ConfigError
+
+MAX_STRING = 120
+"""Characters in a string whose schema sets no `maxLength`: without an end, a model might never close it."""
+
+MAX_ITEMS = 8
+"""Items in an array whose schema sets no `maxItems`."""
+
+_EXACT = 1 << 53
+"""Up to here each whole number is a float of its own."""
+
+_DESCRIPTIVE = frozenset({"title", "description", "default", "examples", "$comment", "$schema", "deprecated", "format"})
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string."""
+
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, whole or not."""
+
+    whole: bool
+    least: float | None
+    most: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """true or false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of these values."""
+
+    values: tuple[str | int | float | bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class List_:
+    """Several values of one kind."""
+
+    item: Node
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A named value in an object."""
+
+    name: str
+    node: Node
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """Named values, in the order of the schema."""
+
+    fields: tuple[Field, ...]
+
+
+Node = Text | Number | Truth | Choice | List_ | Object
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool whose schema has been read."""
+
+    name: str
+    arguments: Object
+
+
+class Misfit(Exception):
+    """A value is not what a schema asks for; tells in what way, and holds nothing of the value."""
+
+
+def read_tool(spec: ToolSpec) -> Tool:
+    """Read a tool's schema. Raises ConfigError naming the tool and the place in its schema."""
+    place = f"tool {spec.name!r}: parameters"
+    node = _read({"type": "object", **spec.parameters}, place)
+    if not isinstance(node, Object):
+        raise _refused(place, 'must have "type": "object"')
+    return Tool(spec.name, node)
+
+
+def fit(node: Node, value: Any, place: str = "arguments") -> Any:
+    """Return `value`, decoded from JSON, as the schema wants it. Raises Misfit when it is not what the schema asks for.
+
+    Strings are stripped: a model copies a word with the space that its token carries. 5.0 passes for an integer.
+    """
+    match node:
+        case Text(longest):
+            return _fit_text(value, longest, place)
+        case Number():
+            return _fit_number(node, value, place)
+        case Truth():
+            if not isinstance(value, bool):
+                raise Misfit(f"{place} is not true or false")
+            return value
+        case Choice(values):
+            stripped = value.strip() if isinstance(value, str) else value
+            if not any(type(stripped) is type(one) and stripped == one for one in values):
+                raise Misfit(f"{place} is none of the allowed values")
+            return stripped
+        case List_(item, most_items):
+            if not isinstance(value, list) or len(value) > most_items:
+                raise Misfit(f"{place} is not a list of at most {most_items}")
+            return [fit(item, one, f"{place}[{index}]") for index, one in enumerate(value)]
+        case Object(fields):
+            return _fit_object(fields, value, place)
+
+
+def _fit_text(value: Any, longest: int, place: str) -> str:
+    if not isinstance(value, str):
+        raise Misfit(f"{place} is not a string")
+    text: str = value.strip()
+    if len(text) > longest:
+        raise Misfit(f"{place} is longer than {longest} characters")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # JSON can write it, and nobody can send it on
+        raise Misfit(f"{place} holds half a character")
+    return text
+
+
+def _fit_number(number: Number, value: Any, place: str) -> int | float:
+    if isinstance(value, float) and number.whole and value.is_integer() and abs(value) <= _EXACT:
+        value = int(value)
+    # Python's JSON has NaN, Infinity, and 1e999 that becomes it.
+    known = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value) and not number.whole)
+    if isinstance(value, bool) or not known:
+        raise Misfit(f"{place} is not {'an integer' if number.whole else 'a number'}")
+    if (number.least is not None and value < number.least) or (number.most is not None and value > number.most):
+        raise Misfit(f"{place} is out of range")
+    return cast("int | float", value)
+
+
+def _fit_object(fields: Sequence[Field], value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Misfit(f"{place} is not an object")
+    if value.keys() - {field.name for field in fields}:  # which, the model made up
+        raise Misfit(f"{place} has a name that is not in the schema")
+    for field in fields:
+        if field.required and field.name not in value:
+            raise Misfit(f"{place} lacks {field.name!r}")
+    nodes = {field.name: field.node for field in fields}
+    return {name: fit(nodes[name], one, f"{place}.{name}") for name, one in value.items()}
+
+
+def _read(schema: Any, place: str) -> Node:
+    if not isinstance(schema, Mapping):
+        raise _refused(place, "must be a JSON object")
+    if "const" in schema:
+        return _choice([schema["const"]], schema, {"const", "type"}, place)
+    if "enum" in schema:
+        return _choice(schema["enum"], schema, {"enum", "type"}, place)
+    match schema.get("type"):
+        case "object":
+            return _object(schema, place)
+        case "string":
+            _only(schema, {"type", "maxLength"}, place)
+            return Text(_count(schema, "maxLength", MAX_STRING, place))
+        case "number" | "integer" as kind:
+            _only(schema, {"type", "minimum", "maximum"}, place)
+            return Number(kind == "integer", _bound(schema, "minimum", place), _bound(schema, "maximum", place))
+        case "boolean":
+            _only(schema, {"type"}, place)
+            return Truth()
+        case "array":
+            _only(schema, {"type", "items", "maxItems"}, place)
+            return List_(_read(schema.get("items"), f"{place}.items"), _count(schema, "maxItems", MAX_ITEMS, place))
+        case other:
+            raise _refused(place, f"has the type {other!r}")
+
+
+def _object(schema: Mapping[str, Any], place: str) -> Object:
+    _only(schema, {"type", "properties", "required", "additionalProperties"}, place)
+    properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    if not isinstance(properties, Mapping):
+        raise _refused(f"{place}.properties", "must be a JSON object")
+    if not isinstance(required, Sequence) or isinstance(required, str):
+        raise _refused(f"{place}.required", "must be a list of names")
+    unknown = [name for name in required if name not in properties]
+    if unknown:
+        raise _refused(f"{place}.required", f"names {unknown[0]!r}, which is not among the properties")
+    return Object(
+        tuple(
+            Field(name, _read(inner, f"{place}.properties.{name}"), name in required)
+            for name, inner in properties.items()
+        )
+    )
+
+
+def _choice(values: Any, schema: Mapping[str, Any], known: set[str], place: str) -> Choice:
+    _only(schema, known, place)
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise _refused(f"{place}.enum", "must be a list of at least one value")
+    if not all(isinstance(value, str | int | float | bool) for value in values):
+        raise _refused(f"{place}.enum", "may hold strings, numbers and booleans only")
+    return Choice(tuple(value.strip() if isinstance(value, str) else value for value in values))
+
+
+def _only(schema: Mapping[str, Any], known: set[str], place: str) -> None:
+    for word in schema:
+        if word not in known and word not in _DESCRIPTIVE:
+            raise _refused(place, f"uses {word!r}")
+
+
+def _count(schema: Mapping[str, Any], word: str, most: int, place: str) -> int:
+    value = schema.get(word, most)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _refused(f"{place}.{word}", "must be a whole number above 0")
+    return min(value, 1000)  # llama.cpp refuses a grammar whose repetitions, multiplied within one rule, exceed 2000
+
+
+def _bound(schema: Mapping[str, Any], word: str, place: str) -> float | None:
+    value = schema.get(word)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise _refused(f"{place}.{word}", "must be a number")
+    return value
+
+
+def _refused(place: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"The JSON Schema of {place} {what}, which cannot be made into a grammar.",
+        remedy="Use object, string, number, integer, boolean, array, enum and required only.",
+    )

@@ -1,0 +1,1 @@
+"""What a machine gets: engines built from the settings."""

@@ -1,0 +1,146 @@
+"""Builds the engines that a profile asks for, in the host it asks for, and owns them from start to stop.
+
+Here every engine runs in a thread of the daemon (each owns its `Worker`), which for pocketsphinx waits for a process.
+An optional engine that is missing makes the daemon poorer, not dead: its `EngineUnavailable` becomes a notice that
+names the command which mends it. The engines that nothing works without raise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
+from mythicd.character.environment import Rooms
+from mythicd.config.settings import Settings
+from mythicd.engines.asr import Asr
+from mythicd.engines.llm import Llm
+from mythicd.engines.tts import Tts
+from mythicd.engines.vad import Vad
+from mythicd.errors import EngineUnavailable, ModelError, MythicError
+from mythicd.llm.llamacpp.engine import LlamaLlm
+from mythicd.llm.llamacpp.options import LlamaOptions
+from mythicd.llm.llamacpp.scheduler import Limits
+from mythicd.llm.openai_api.engine import OpenAiLlm
+from mythicd.llm.openai_api.options import OpenAiOptions
+from mythicd.memory.minilm import MiniLmEmbedder
+from mythicd.memory.query_vectors import QueryVectors
+from mythicd.memory.store import Store
+from mythicd.paths import starter_model
+from mythicd.tts.espeak import EspeakTts
+from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.webrtc import WebRtcVad
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Engines:
+    """All engines of the daemon, and the notices about those that are missing."""
+
+    vad: Vad
+    asr: Asr
+    llm: Llm
+    tts: Tts
+    embedder: MiniLmEmbedder | None
+    store: Store
+    notices: list[str] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Load everything, the slow ones side by side. Raises MythicError when a needed one cannot start."""
+        await self.store.open()
+        needed = [self.vad.start(), self.asr.start(), self.llm.start(), self.tts.start()]
+        results = await asyncio.gather(*needed, self._start_embedder(), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                await self.stop()
+                raise result
+        if isinstance(self.vad, GateVad) and self.vad.degraded:
+            self.notices.append(self.vad.degraded)
+
+    async def _start_embedder(self) -> None:
+        if self.embedder is None:
+            self.notices.append("Memory is searched by words alone: the profile names no embedder.")
+            return
+        try:
+            await self.embedder.start()
+        except (EngineUnavailable, ModelError) as error:
+            log.warning("no embedder: %s", error.what)
+            self.notices.append(f"Memory is searched by words alone. {error}")
+            self.embedder = None
+
+    async def stop(self) -> None:
+        """Stop everything, in the reverse order of `start`. One that fails does not keep the others from stopping."""
+        stops = [self.tts.stop, self.llm.stop, self.asr.stop, self.vad.stop]
+        if self.embedder is not None:
+            stops.insert(0, self.embedder.stop)
+        for stop in (*stops, self.store.close):
+            try:
+                await stop()
+            except MythicError as error:
+                log.error("while stopping: %s", error)
+
+    def rooms(self) -> Rooms:
+        """The engines as a character needs them."""
+        vectors = QueryVectors(self.embedder) if self.embedder is not None else None
+        return Rooms(self.vad, self.asr, self.llm, self.tts, self.store, self.embedder, vectors)
+
+
+def build(settings: Settings, data: Path) -> Engines:
+    """Make the engines of these settings; nothing is loaded yet. Raises ConfigError for what does not fit together."""
+    return Engines(
+        vad=GateVad() if settings.asr.vad == "webrtc+silero" else WebRtcVad(),
+        asr=_asr(settings, data),
+        llm=_llm(settings),
+        tts=_tts(settings, data),
+        embedder=MiniLmEmbedder(data / "models" / "embedder") if settings.rag.embedder != "none" else None,
+        store=Store(data / "memory.db"),
+    )
+
+
+def _asr(settings: Settings, data: Path) -> Asr:
+    if settings.asr.engine == "faster-whisper":
+        from mythicd.asr.whisper import WhisperAsr
+
+        return WhisperAsr(Path(settings.asr.model), language=settings.asr.lang)
+    return PocketSphinxAsr(cache_dir=data / "models" / "asr")
+
+
+def _llm(settings: Settings) -> Llm:
+    server = settings.llm.server
+    if server.url:
+        most = settings.scheduler.max_speakers
+        return OpenAiLlm(OpenAiOptions(server.url, server.model, server.api_key_env, server.extra, most))
+    gpu = settings.gpu
+    model = starter_model() if gpu.llm_model == "starter" else Path(gpu.llm_model)
+    run = settings.scheduler
+    limits = Limits(
+        streams=run.max_speakers,
+        burst_tokens=run.burst_tokens,
+        slice_tokens=run.min_slice_tokens,
+        step_s=run.step_ms / 1000,
+        first_s=min(Limits().first_s, run.step_ms / 1000),
+    )
+    return LlamaLlm(
+        model,
+        LlamaOptions(
+            n_ctx=gpu.ctx_tokens,
+            n_seq_max=gpu.sequences,
+            limits=limits,
+            threads=settings.llm.threads,
+            kv_unified=settings.kv.unified,
+            kv_q8=gpu.kv_precision == "q8_0",
+            park_bytes=settings.kv.park_mib * 2**20,
+            longest=settings.kv.max_ctx_tokens + settings.llm.max_tokens,
+        ),
+    )
+
+
+def _tts(settings: Settings, data: Path) -> Tts:
+    if settings.tts.backend == "piper":
+        from mythicd.tts.piper import PiperTts
+
+        return PiperTts(data / "models" / "tts", settings.tts.sample_rate)
+    return EspeakTts(sample_rate=settings.tts.sample_rate)

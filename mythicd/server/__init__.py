@@ -1,0 +1,1 @@
+"""The daemon's process: start-up order, WebSocket server, client connections."""

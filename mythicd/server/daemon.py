@@ -1,0 +1,116 @@
+"""The daemon, whole: builds everything, starts it in order, waits, and stops it in reverse.
+
+lock -> settings -> world -> engines -> house -> gateway -> warm-up -> discovery file -> ready
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import os
+import signal
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mythicd import __version__
+from mythicd.config.settings import Settings, load_settings
+from mythicd.errors import MythicError
+from mythicd.paths import find
+from mythicd.provisioning import engine_factory
+from mythicd.server.gateway import Gateway
+from mythicd.wire import discovery
+from mythicd.wire.discovery import Discovery, InstanceLock
+from mythicd.world.hot_reload import Library
+from mythicd.world.live_world import House
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """One daemon of one data dir."""
+
+    def __init__(self, data: Path, overrides: Mapping[str, Any] | None = None) -> None:
+        self.data = data
+        self._overrides = dict(overrides or {})
+        self._undo = contextlib.AsyncExitStack()
+        self.settings: Settings
+        self.gateway: Gateway
+        self.house: House
+
+    async def start(self) -> Discovery:
+        """Start everything; return where the daemon is. Raises MythicError, and then everything is stopped again."""
+        try:
+            return await self._start()
+        except BaseException:
+            await self._undo.aclose()
+            raise
+
+    async def _start(self) -> Discovery:
+        lock = InstanceLock(self.data)
+        lock.acquire()
+        self._undo.callback(lock.release)
+
+        self.settings = self._settings()
+        library = Library(find("worlds", self.settings.world, self.data))
+        engines = engine_factory.build(self.settings, self.data)
+        await engines.start()
+        self._undo.push_async_callback(engines.stop)
+
+        self.house = House(library, engines.rooms(), self.settings, notices=engines.notices)
+        self._undo.push_async_callback(self.house.close)
+        self.gateway = Gateway(self.house, instance_id=str(uuid.uuid4()))
+        await self.gateway.start(self.settings.server.port)
+        self._undo.push_async_callback(self.gateway.stop)
+
+        await self.house.warm()
+        where = Discovery(
+            instance_id=self.gateway.instance_id,
+            pid=os.getpid(),
+            started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            version=__version__,
+            port=self.gateway.port,
+            token=self.gateway.token,
+        )
+        discovery.publish(self.data, where)
+        self._undo.callback(discovery.withdraw, self.data, where.instance_id)
+        self.gateway.ready = True
+        log.info("ready on 127.0.0.1:%d, profile %s, world %s", where.port, self.settings.profile, self.settings.world)
+        for notice in self.house.status().notices:
+            log.warning("%s", notice)
+        return where
+
+    def _settings(self) -> Settings:
+        user = self.data / "config.yaml"
+        first = load_settings(find("profiles", "starter", self.data), user, self._overrides)
+        # The profile may itself be named by the user's file or the command line.
+        return load_settings(find("profiles", first.profile, self.data), user, self._overrides)
+
+    async def stop(self) -> None:
+        """Stop everything that was started, in reverse."""
+        if hasattr(self, "gateway"):
+            self.gateway.ready = False
+        await self._undo.aclose()
+
+
+async def run(data: Path, overrides: Mapping[str, Any]) -> int:
+    """Run a daemon until SIGINT or SIGTERM; return the exit code. Raises MythicError when it cannot start."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows' loops take no signal handlers; Ctrl+C raises there
+            loop.add_signal_handler(number, told.set)
+    daemon = Daemon(data, overrides)
+    await daemon.start()
+    try:
+        await told.wait()
+    finally:
+        log.info("stopping")
+        try:
+            await daemon.stop()
+        except MythicError as error:
+            log.error("while stopping: %s", error)
+    return 0

@@ -1,0 +1,193 @@
+"""The daemon's door: one aiohttp server on 127.0.0.1.
+
+Every request passes three checks before anything else sees it, in this order:
+
+    Host    127.0.0.1, localhost or [::1] with our port, else 421   a name that was rebound to us is not us
+    Origin  absent, else 403                                       browsers send it, games do not
+    token   Authorization: Bearer …, else 401                      other users of this machine have no token
+
+(/healthz needs no token.) A connection has one reader and one writer. What leaves has two lanes: control overtakes
+audio, because a `Cutoff` that waits behind two seconds of speech is no cutoff; `StreamEnd` rides in the media lane,
+because it must not overtake its stream. Both lanes are bounded: who reads too slowly is cut off, by name, even while
+the writer hangs in a full socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import itertools
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from mythicd import __version__
+from mythicd.errors import MythicError, PortTaken, ProtocolError
+from mythicd.server.connection import GOODBYE_S, Connection
+from mythicd.telemetry.prometheus import CONTENT_TYPE, Metrics
+from mythicd.wire import codec, frames
+from mythicd.wire.messages import Hello
+from mythicd.world.live_world import House
+from mythicd.world.playthrough import Stage
+
+log = logging.getLogger(__name__)
+
+HELLO_TIMEOUT_S = 5.0
+CLOSE_HELLO_TIMEOUT = 4408
+MAX_CONNECTIONS = 64
+
+
+class Gateway:
+    """The server: routes, checks, connections."""
+
+    def __init__(self, house: House, *, instance_id: str, token: str | None = None) -> None:
+        self._house = house
+        self.instance_id = instance_id
+        self.token = token or secrets.token_urlsafe(32)
+        self.ready = False
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._numbers = itertools.count(1)
+        self._figures = Metrics(
+            llm=lambda: house.rooms.llm.figures,
+            turns=lambda: house.rooms.figures,
+            connections=lambda: len(self._sockets),
+        )
+
+    async def start(self, port: int) -> None:
+        """Listen on 127.0.0.1:`port` (0 takes any). Raises PortTaken."""
+        app = web.Application(middlewares=[self._checks], client_max_size=codec.MAX_TEXT)
+        app.router.add_get("/v1/ws", self._websocket)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            self._runner = None
+            raise PortTaken(
+                f"Port {port} of 127.0.0.1 cannot be had: {error.strerror or error}.",
+                remedy="Set server.port to 0 or to a free port, or stop what listens there.",
+            ) from error
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close every connection (1001, going away) and the port."""
+        going = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"mythicd stops") for socket in self._sockets]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await asyncio.gather(*going, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # --- checks ------------------------------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _checks(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        own = {f"{host}:{self.port}" for host in ("127.0.0.1", "localhost", "[::1]")}
+        if request.headers.get("Host") not in own:
+            return _refuse(421, "HOST", "This is not the host you asked for.", f"Connect to 127.0.0.1:{self.port}.")
+        if "Origin" in request.headers:
+            return _refuse(403, "ORIGIN", "Web pages may not talk to this daemon.", "Connect from a game or a plugin.")
+        if request.path != "/healthz" and not self._knows_token(request):
+            return _refuse(
+                401,
+                "TOKEN",
+                "The token is missing or wrong.",
+                "Read it anew from run/daemon.json; it changes each start.",
+            )
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return _refuse(404, "NOT_FOUND", f"There is nothing at {request.path}.", "The WebSocket is at /v1/ws.")
+
+    def _knows_token(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        for protocol in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+            if protocol.strip().startswith("mythic.token."):
+                given = protocol.strip().removeprefix("mythic.token.")
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+
+    # --- routes ------------------------------------------------------------------------------------------------------
+
+    async def _healthz(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"status": "ok", "version": __version__})
+
+    async def _readyz(self, request: web.Request) -> web.StreamResponse:
+        status = self._house.status()
+        ready = self.ready and status.ready
+        return web.json_response({"ready": ready, "notices": list(status.notices)}, status=200 if ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._figures.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        if len(self._sockets) >= MAX_CONNECTIONS:
+            return _refuse(503, "CONNECTIONS", f"{MAX_CONNECTIONS} clients are connected.", "Close one first.")
+        socket = web.WebSocketResponse(
+            protocols=("mythic.v1",), heartbeat=20.0, max_msg_size=frames.RECEIVE_LIMIT, compress=False, timeout=1.0
+        )
+        await socket.prepare(request)
+        peer = f"client {next(self._numbers)}"
+        self._sockets.add(socket)
+        try:
+            await self._converse(socket, peer, request.transport)
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def _converse(
+        self, socket: web.WebSocketResponse, peer: str, transport: asyncio.BaseTransport | None
+    ) -> None:
+        """Read from one client until it leaves. A client that vanishes without a close is normal."""
+        connection = Connection(socket, peer, transport)
+        stage: Stage | None = None
+        writer = asyncio.create_task(connection.write(), name=f"writer {peer}")
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    patience = HELLO_TIMEOUT_S if connection.session.hello is None else None
+                    incoming = await asyncio.wait_for(socket.receive(), patience)
+                except TimeoutError:
+                    await socket.close(code=CLOSE_HELLO_TIMEOUT, message=b"no Hello came")
+                    return
+                try:
+                    if incoming.type is WSMsgType.TEXT:
+                        message = connection.session.receive_text(incoming.data)
+                        if isinstance(message, Hello):
+                            stage = await self._house.enter(message, connection, self.instance_id)
+                        elif stage is not None:
+                            await stage.receive(message)
+                    elif incoming.type is WSMsgType.BINARY:
+                        frame = connection.session.receive_binary(incoming.data)
+                        if frame is not None and stage is not None:
+                            stage.receive_frame(frame, loop.time())
+                    else:
+                        return
+                except MythicError as error:
+                    connection.send(codec.describe(error))
+                    if isinstance(error, ProtocolError) and error.close_code is not None:
+                        connection.close(error.close_code, error.code)
+                        await writer
+                        return
+        finally:
+            if stage is not None:
+                await self._house.leave(stage)
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+
+def _refuse(status: int, code: str, message: str, remedy: str) -> web.Response:
+    return web.json_response({"code": code, "message": message, "remedy": remedy}, status=status)

@@ -1,0 +1,1 @@
+"""What is measured: turn timelines, counters, Prometheus metrics."""

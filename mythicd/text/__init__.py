@@ -1,0 +1,1 @@
+"""Language knowledge that several packages share."""

@@ -1,0 +1,381 @@
+"""Every message on the wire, as frozen tagged structs: the class name is the wire's `type`.
+
+Text frames are JSON objects with `schema_version` and `type`. `ClientMessage` is all that a game may send, and
+`ServerMessage` all that the daemon may; docs/protocol.md describes each field and a test holds it to this file.
+Audio and visemes are not here: they are binary frames (codec.py).
+
+Units: times are sample indexes of the stream they speak of, or milliseconds where the name ends in `_ms`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA_VERSION: Literal["v1"] = "v1"
+"""Version of the protocol; a client that says another is refused with close code 4406."""
+
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63}$")]
+"""A name in a game: 1–64 letters, digits and `_ . : -`, beginning with a letter or digit."""
+
+ShortText = Annotated[str, Meta(max_length=256)]
+SpokenText = Annotated[str, Meta(max_length=2000)]
+StreamId = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+SampleIndex = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Rate = Annotated[int, Meta(ge=8000, le=48000)]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type", omit_defaults=False):
+    """Base of all messages."""
+
+    schema_version: Literal["v1"] = "v1"
+
+
+# --- opening ---------------------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """The client's first message. Its four ids scope everything that is stored."""
+
+    game: Id
+    """Which game this is, such as `lanternport`."""
+    world: Id = "default"
+    """Which world of the game: a server, a shard, a mod."""
+    player: Id = "player"
+    """Who is playing."""
+    playthrough: Id = "default"
+    """Which run through the story."""
+    client: ShortText = ""
+    """Name and version of the client, for the log."""
+    debug_audio: bool = False
+    """Whether voices come as base64 in `TTSChunk`, and the microphone may go as `AudioChunk`. For debugging only."""
+
+
+class CharacterInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A character the client may talk to."""
+
+    npc_id: str
+    name: str
+    zone: str
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The daemon's answer to `Hello`."""
+
+    instance_id: str
+    """Fresh for each start of the daemon; equals the discovery file's."""
+    version: str
+    """Version of mythicd."""
+    profile: str
+    mic_rate: int
+    """Sample rate the microphone's audio must have, in hertz."""
+    voice_rate: int
+    """Sample rate of the characters' voices, in hertz."""
+    characters: tuple[CharacterInfo, ...] = ()
+
+
+class Status(Message, frozen=True, kw_only=True):
+    """How the daemon is doing: sent after `Welcome` and whenever it changes."""
+
+    ready: bool
+    """Whether every engine is loaded and warm."""
+    notices: tuple[str, ...] = ()
+    """What works less well than it could, and the command that mends it."""
+    asr: str = ""
+    llm: str = ""
+    tts: str = ""
+    embedder: str = ""
+
+
+# --- the player's side -----------------------------------------------------------------------------------------------
+
+
+class MicStart(Message, frozen=True, kw_only=True):
+    """The microphone opens: its PCM follows in binary frames of this stream."""
+
+    stream: StreamId
+    """Chosen by the client; each higher than the one before."""
+    npc_id: Id | None = None
+    """Who is spoken to; the character attended to when absent."""
+    mode: Literal["push_to_talk", "open"] = "push_to_talk"
+    """With `push_to_talk`, `MicStop` ends the turn at once; with `open`, silence does."""
+    sample_rate: Literal[16000] = 16000
+
+
+class MicStop(Message, frozen=True, kw_only=True):
+    """The microphone closes. In push-to-talk this is the end of the player's turn."""
+
+    stream: StreamId
+
+
+class AudioChunk(Message, frozen=True, kw_only=True):
+    """Microphone audio as base64, for debugging; needs `debug_audio` in `Hello`."""
+
+    stream: StreamId
+    pcm: bytes
+    """s16le mono; base64 in JSON."""
+    sample_rate: Literal[16000] = 16000
+
+
+class TextInput(Message, frozen=True, kw_only=True):
+    """The player's words, typed instead of spoken."""
+
+    npc_id: Id
+    text: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+class Attend(Message, frozen=True, kw_only=True):
+    """A character enters or leaves the player's attention: entering warms it up."""
+
+    npc_id: Id
+    attending: bool = True
+
+
+class SceneObject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Something near a character."""
+
+    id: Id
+    dist: Annotated[float, Meta(ge=0)] = 0.0
+    """Distance from the character, in the game's units."""
+    name: ShortText = ""
+    """What a person would call it; the id when empty."""
+
+
+class SceneUpdate(Message, frozen=True, kw_only=True):
+    """What is around a character now."""
+
+    npc_id: Id
+    zone: ShortText = ""
+    time: ShortText = ""
+    """The game's clock, as people would say it: `21:10`."""
+    objects: Annotated[tuple[SceneObject, ...], Meta(max_length=64)] = ()
+
+
+class Ack(Message, frozen=True, kw_only=True):
+    """The game's answer to a `ToolCall`. A second one for the same `call_id` is ignored."""
+
+    ack_of: Literal["ToolCall"] = "ToolCall"
+    call_id: Id
+    turn_id: ShortText = ""
+    status: Literal["ok", "error"] = "ok"
+    message: ShortText = ""
+    """Why it failed, in words a character could use."""
+    result: dict[str, Any] = {}
+    """What the tool found out, for tools that declare `needs_result`."""
+
+
+class PlaybackStarted(Message, frozen=True, kw_only=True):
+    """The first sample of a voice stream is audible."""
+
+    stream: StreamId
+
+
+class Playhead(Message, frozen=True, kw_only=True):
+    """How far a voice stream has been heard; sent every 40–60 ms while it plays."""
+
+    stream: StreamId
+    played_samples: SampleIndex
+    mic_samples: SampleIndex | None = None
+    """The microphone stream's sample index at the same moment, when it is open."""
+
+
+class PlaybackStopped(Message, frozen=True, kw_only=True):
+    """A voice stream is silent now: it ended, or was cut off."""
+
+    stream: StreamId
+    played_samples: SampleIndex
+
+
+# --- the character's side --------------------------------------------------------------------------------------------
+
+
+class NpcState(Message, frozen=True, kw_only=True):
+    """A character's dialogue state changed."""
+
+    npc_id: str
+    turn_id: str
+    state: Literal["Idle", "Listening", "Thinking", "Speaking", "BargeIn"]
+
+
+class ASRPartial(Message, frozen=True, kw_only=True):
+    """What has been understood of the player's words so far."""
+
+    npc_id: str
+    turn_id: str
+    text: str
+    stable: str = ""
+    """The front of `text` that is not expected to change."""
+    is_final: bool = False
+
+
+class ASRFinal(Message, frozen=True, kw_only=True):
+    """What the player said."""
+
+    npc_id: str
+    turn_id: str
+    text: str
+    lang: str = "en"
+    confidence: float = 1.0
+    is_final: bool = True
+
+
+class LLMStreamDelta(Message, frozen=True, kw_only=True):
+    """Words of the reply, as captions. They are not yet heard."""
+
+    npc_id: str
+    turn_id: str
+    delta: str
+
+
+class StreamStart(Message, frozen=True, kw_only=True):
+    """A voice stream opens: its audio and visemes follow in binary frames."""
+
+    stream: int
+    npc_id: str
+    turn_id: str
+    codec: Literal["pcm_s16le"] = "pcm_s16le"
+    sample_rate: int
+    channels: Literal[1] = 1
+    viseme_set: Literal["OVR15"] = "OVR15"
+    kind: Literal["reply", "backchannel"] = "reply"
+    """`backchannel`: a sound of listening while the player speaks (mm-hm). It takes no turn and has no caption."""
+
+
+class StreamEnd(Message, frozen=True, kw_only=True):
+    """No more frames come for this stream."""
+
+    stream: int
+    samples: int
+    """Length of the stream, in samples."""
+    turn_id: str
+
+
+class TTSChunk(Message, frozen=True, kw_only=True):
+    """A voice frame as base64, for debugging; needs `debug_audio` in `Hello`."""
+
+    stream: int
+    npc_id: str
+    timestamp: int
+    """Sample index of the first sample."""
+    pcm: bytes
+
+
+class Duck(Message, frozen=True, kw_only=True):
+    """Play this stream softer, or as loud as before: somebody talks over it, and may not mean to interrupt."""
+
+    stream: int
+    gain_db: float
+    """−12 when it is to be softer, 0 when it is to be as before. Move there within 30 ms."""
+
+
+class Cutoff(Message, frozen=True, kw_only=True):
+    """Stop playing this stream: fade out within 15 ms and answer `PlaybackStopped`."""
+
+    stream: int
+    reason: Literal["barge_in", "cancelled", "error"] = "barge_in"
+
+
+class ToolCall(Message, frozen=True, kw_only=True):
+    """The character acts: the game carries this out and answers `Ack`. The words before it have been heard."""
+
+    npc_id: str
+    turn_id: str
+    call_id: str
+    """Unique; a game that has seen it must not act again, only `Ack` again."""
+    name: str
+    arguments: dict[str, Any]
+
+
+class Busy(Message, frozen=True, kw_only=True):
+    """The character cannot answer now."""
+
+    npc_id: str
+    reason: str
+    retry_after_ms: int
+
+
+class TurnTimeline(Message, frozen=True, kw_only=True):
+    """A turn is over: its waterfall."""
+
+    npc_id: str
+    turn_id: str
+    marks: dict[str, float]
+    """Milliseconds of each mark after `speech_end`, the last voiced sample (before it: negative)."""
+    heard: str
+    """What the player said, as understood."""
+    reply: str
+    """What the character said."""
+    played: str
+    """The front of the reply that was heard."""
+
+
+class Error(Message, frozen=True, kw_only=True):
+    """Something went wrong; the connection goes on unless a close follows."""
+
+    code: str
+    """From the error tree (errors.py), such as `UNKNOWN_NPC`."""
+    message: str
+    """What was wrong, where."""
+    remedy: str = ""
+    """What to do about it."""
+    retryable: bool = False
+    npc_id: str = ""
+    turn_id: str = ""
+    call_id: str = ""
+    ref: str = ""
+    """A number that stands in the daemon's log beside the details."""
+
+
+ClientMessage = (
+    Hello
+    | MicStart
+    | MicStop
+    | AudioChunk
+    | TextInput
+    | Attend
+    | SceneUpdate
+    | Ack
+    | PlaybackStarted
+    | Playhead
+    | PlaybackStopped
+)
+
+ServerMessage = (
+    Welcome
+    | Status
+    | NpcState
+    | ASRPartial
+    | ASRFinal
+    | LLMStreamDelta
+    | StreamStart
+    | StreamEnd
+    | TTSChunk
+    | Duck
+    | Cutoff
+    | ToolCall
+    | Busy
+    | TurnTimeline
+    | Error
+)
+
+
+class VisemeEvent(msgspec.Struct, frozen=True, gc=False):
+    """One mouth shape, on the sample clock of its stream."""
+
+    start: int
+    """Sample index of its first sample."""
+    duration: int
+    """Samples."""
+    code: int
+    """Index into the viseme set; OVR15: sil PP FF TH DD kk CH SS nn RR aa E ih oh ou."""
+    weight: int = 255
+    """0–255."""
+    flags: int = 0
+    """1 long, 2 primary stress, 4 secondary stress."""
+
+    @property
+    def end(self) -> int:
+        """Sample index behind its last sample."""
+        return self.start + self.duration

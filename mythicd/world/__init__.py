@@ -1,0 +1,1 @@
+"""Many characters: the served world, its playthroughs and their clients."""

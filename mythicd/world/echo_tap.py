@@ -1,0 +1,48 @@
+"""What leaves for a player's loudspeaker, shown to the echo canceller on its way: it may come back by the mic."""
+
+from __future__ import annotations
+
+from mythicd.aec.far_end import Loudspeaker
+from mythicd.character.speak.voice_stream import Outlet
+from mythicd.wire import frames
+from mythicd.wire import messages as m
+
+KEPT = 64
+"""Streams whose sample rate is remembered; a player hears a few at once."""
+
+
+class OwnVoice:
+    """An outlet that passes everything on. Implements `Outlet`."""
+
+    def __init__(self, outlet: Outlet, loudspeaker: Loudspeaker) -> None:
+        self._outlet = outlet
+        self._loudspeaker = loudspeaker
+        self._rates: dict[int, int] = {}
+
+    def send(self, message: m.ServerMessage) -> None:
+        """Queue a message."""
+        match message:
+            case m.StreamStart():
+                self._rates[message.stream] = message.sample_rate
+                if len(self._rates) > KEPT:
+                    del self._rates[next(iter(self._rates))]
+            case m.Duck():
+                self._loudspeaker.ducked(message.stream, message.gain_db)
+            case m.Cutoff():
+                self._loudspeaker.cut(message.stream)
+        self._outlet.send(message)
+
+    def send_frame(self, frame: frames.Frame) -> None:
+        """Queue a binary frame."""
+        rate = self._rates.get(frame.stream)
+        if frame.type == frames.FrameType.TTS_PCM and rate is not None:
+            self._loudspeaker.sent(frame.stream, frame.payload, rate)
+        self._outlet.send_frame(frame)
+
+    def drop_media(self, stream: int) -> None:
+        """Forget the frames of a stream that have not left yet."""
+        self._outlet.drop_media(stream)
+
+    def close(self, code: int, reason: str) -> None:
+        """Let the messages that are queued leave, then close the connection with this WebSocket close code."""
+        self._outlet.close(code, reason)

@@ -1,0 +1,138 @@
+"""What of that which was found for the words so far stays when the words become more, or others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mythicd.character.think.context import SPARE_TOKENS, Found
+from mythicd.dialogue.prompt import Sections
+
+HERE = Found(Sections(("a", "b"), ("f", "c"), {"zone": "pier", "nearby": ["Pip"]}), {}, ("f",))
+
+
+def with_(lore: tuple[str, ...] = ("a", "b"), recent: tuple[str, ...] = ("f", "c"), **scene: object) -> Found:
+    return Found(Sections(lore, recent, scene or {"zone": "pier"}), {}, ("f",))
+
+
+@pytest.mark.parametrize(
+    ("later", "stays"),
+    [
+        (HERE, True),
+        (with_(), True),
+        (with_(lore=("b",)), True),
+        (with_(lore=("b", "a")), True),
+        (with_(lore=("b", "d")), False),
+        (with_(lore=()), False),
+        (with_(recent=("f",)), True),
+        (with_(recent=("f", "d")), False),
+        (with_(zone="pier", nearby=["Tom"]), True),
+        (with_(zone="pier", time="noon"), False),
+        (with_(zone="market"), False),
+        (replace(HERE, failures=()), False),
+        (replace(HERE, failures=("f", "g")), False),
+        (replace(HERE, tools={}), True),
+    ],
+)
+def test_a_prompt_stays_where_it_serves_the_words_that_came_later(later: Found, stays: bool) -> None:
+    found = HERE.joined(later)
+    assert (found.sections is HERE.sections and found.failures == HERE.failures) is stays
+    assert found.tools == later.tools
+
+
+def test_nothing_stays_of_nothing() -> None:
+    nothing = Found(Sections(), {})
+    assert nothing.joined(Found(Sections(), {})).sections is nothing.sections
+    assert nothing.joined(with_()).sections == with_().sections
+
+
+def lore(*lines: str) -> Found:
+    return Found(Sections(lines), {})
+
+
+SENTENCE = "The tavern closes at two at night, and opens at noon again."
+LONG = " ".join([SENTENCE] * 5)
+
+
+@pytest.mark.parametrize(
+    ("here", "later", "joined"),
+    [
+        (("a", "b"), ("b",), ("a", "b")),
+        (("a", "b"), ("c", "b"), ("a", "b", "c")),
+        (("a",), ("b",), ("a", "b")),
+        (("a", "b"), (), ()),
+        ((), ("a", "b"), ("a", "b")),
+        ((), (), ()),
+        ((LONG,), ("b",), ("b",)),
+        (("a", LONG, "b"), ("c", "b"), ("a", "b", "c")),
+        ((LONG,), (LONG, "b"), (LONG, "b")),
+        ((LONG, "a"), (LONG,), (LONG, "a")),
+        ((LONG, "a"), ("a",), (LONG, "a")),
+    ],
+)
+def test_what_is_called_for_comes_behind_what_is_here(
+    here: tuple[str, ...], later: tuple[str, ...], joined: tuple[str, ...]
+) -> None:
+    assert lore(*here).joined(lore(*later)).sections.lore == joined
+
+
+@pytest.mark.parametrize(
+    ("read", "later", "joined"),
+    [
+        (Sections(("a",)), ("b",), ("a", "b")),
+        (Sections(("a",)), ("a",), ("a",)),
+        (Sections(("a", "b")), ("d",), ("a", "b", "d")),
+        (Sections(), ("c", "b"), ("b", "c")),
+        (Sections(), ("d", "c"), ("c", "d")),
+        (Sections(("a", "x", "b")), ("d",), ("a", "d")),
+        (Sections(("x",)), (), ()),
+    ],
+)
+def test_of_what_is_not_called_for_only_what_was_read_stays(
+    read: Sections, later: tuple[str, ...], joined: tuple[str, ...]
+) -> None:
+    here = replace(lore("a", "b", "c"), read=read)
+    assert here.joined(lore(*later)).sections.lore == joined
+
+
+def test_memories_count_as_read_only_behind_the_same_lore() -> None:
+    here = Found(Sections(("a",), ("m", "n")), {}, read=Sections(("a",), ("m",)))
+    assert here.joined(Found(Sections(("a",), ("o",)), {})).sections == Sections(("a",), ("m", "o"))
+    assert here.joined(Found(Sections(("b",), ("o",)), {})).sections == Sections(("a", "b"), ("o",))
+
+
+def test_what_is_no_longer_true_does_not_come_back_for_having_been_read() -> None:
+    told = Found(Sections((), ("the gate is shut", "m")), {}, ("the gate is shut",))
+    mended = told.joined(Found(Sections((), ("m",)), {}))
+    assert mended.sections.recent == ("m",)
+    asked = replace(mended, read=told.sections)  # the model has not begun with the new prompt yet
+    assert asked.joined(Found(Sections((), ("m", "n")), {})).sections.recent == ("m", "n")
+
+
+def test_more_may_be_spared_for_a_while() -> None:
+    here = lore(SENTENCE, SENTENCE + " ", SENTENCE + "  ", SENTENCE + "   ")
+    assert len(here.joined(lore("b")).sections.lore) == 3
+    assert len(here.joined(lore("b"), 2 * SPARE_TOKENS).sections.lore) == 5
+
+
+def test_the_rest_is_what_was_found_last() -> None:
+    later = replace(with_(lore=("d",), zone="pier", time="noon"), tools={"show": object()})  # type: ignore[dict-item]
+    found = HERE.joined(later)
+    assert found.sections == Sections(("a", "b", "d"), ("f", "c"), {"zone": "pier", "time": "noon"})
+    assert found.tools == later.tools
+    assert HERE.joined(with_()).sections is HERE.sections
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"failures": ()},
+        {"edition": object()},
+        {"edition": object(), "sections": Sections(("a",), ("f", "c"), {"zone": "pier"})},
+        {"sections": Sections(("d",), ("f", "c"), {"zone": "market"})},
+    ],
+)
+def test_nothing_stays_of_another_place_or_another_world(change: dict[str, object]) -> None:
+    later = replace(with_(lore=("d",)), **change)  # type: ignore[arg-type]
+    assert HERE.joined(later) is later

