@@ -196,7 +196,7 @@ class StoreError(MythicError):
     code = "STORE"
 
 
-class Busy(MythicError):
+class BusyError(MythicError):
     """There is no room for this turn now."""
 
     code = "BUSY"

@@ -38,7 +38,7 @@ from mythicd.errors import EngineError, StoreError
 from mythicd.memory.query import Query
 from mythicd.memory.ranking import ScoredLine
 from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utterance
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.telemetry.counters import LlmCounters
 
 VOICE_RATE = 8000
 WORD_S = 0.31
@@ -177,7 +177,7 @@ class FakeLlm:
         """What it writes in answer to a turn's message, instead of the scripts."""
         self.written = 0
         """Words that it has written, for whomever."""
-        self.figures = LlmFigures()
+        self.counters = LlmCounters()
         self.prefill_s = 0.1
         """What a reply waits for its first token, beside what is new in its prompt."""
         self.close_s = 0.0

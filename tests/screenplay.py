@@ -17,14 +17,14 @@ from typing import Any
 
 from mythicd.aec.canceller import EchoCanceller
 from mythicd.character.character import Character
-from mythicd.character.environment import Rooms
+from mythicd.character.environment import CharacterContext, Engines
 from mythicd.character.mailbox import MicFrame
-from mythicd.character.routing import Intercom
+from mythicd.character.routing import Routes
 from mythicd.client.playback import Playback, PlaybackEvent, Played, Started, Stopped
 from mythicd.config.settings import AsrSettings, LlmSettings, Settings, TurnSettings
 from mythicd.config.world_files import PersonaCard, SamplingOverride, Thing, ToolDefinition, WordArgument
 from mythicd.dialogue.state import State
-from mythicd.dialogue.truecasing import Names
+from mythicd.dialogue.truecasing import NameCasing
 from mythicd.engines.llm import InlineCall
 from mythicd.engines.tts import VoiceSpec
 from mythicd.engines.vad import VAD_FRAME
@@ -55,7 +55,7 @@ def _tool(name: str, *, needs_result: bool) -> ToolDefinition:
 
 
 class Place:
-    """What is around the characters (thought.Surroundings)."""
+    """The world and the playthrough of the characters (environment.WorldView, environment.Environment)."""
 
     def __init__(self, npcs: Sequence[str], settings: Settings) -> None:
         self.scope = Scope("game", "world", "ann", "one")
@@ -63,7 +63,7 @@ class Place:
         self.settings = settings
         self.things = {"places": {"market": Thing(name="the market")}}
         self.tools = {name: _tool(name, needs_result=name == "ask") for name in ("show", "ask")}
-        self.names = Names([])
+        self.names = NameCasing([])
         self.name_beginnings: frozenset[str] = frozenset()
         self._npcs = tuple(npcs)
         self.fails: Exception | None = None
@@ -80,7 +80,7 @@ class Place:
     def voice(self, npc_id: str) -> VoiceSpec:
         return VoiceSpec("fake", "fake")
 
-    def world_part(self) -> str:
+    def world_prompt(self) -> str:
         return "You are in a town."
 
     def zone(self, npc_id: str) -> str:
@@ -244,16 +244,26 @@ class Screenplay:
         self.store = FakeStore()
         vectors = QueryVectors(embedder) if embedder is not None else None
         store: Any = self.store
-        self.rooms = Rooms(self.vad, self.asr, self.llm, self.tts, store, embedder, vectors)
+        self.engines = Engines(self.vad, self.asr, self.llm, self.tts, store, embedder, vectors)
         self.player = Player(self._post)
-        self.intercom = Intercom()
+        self.routes = Routes()
         self.npcs = {npc_id: self._character(npc_id) for npc_id in npcs or ("marla",)}
         self._mics = 0
         self._gone = False
 
     def _character(self, npc_id: str) -> Character:
-        return Character(
-            npc_id, self.place, self.rooms, self.player, self.intercom, clock=now, wall=lambda: 1000.0 + now()
+        return Character(self.context(npc_id))
+
+    def context(self, npc_id: str) -> CharacterContext:
+        return CharacterContext(
+            npc_id,
+            self.place,
+            self.place,
+            self.engines,
+            self.player,
+            self.routes,
+            clock=now,
+            wall=lambda: 1000.0 + now(),
         )
 
     def _post(self, npc_id: str, message: Any) -> None:

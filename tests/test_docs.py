@@ -18,7 +18,7 @@ from mythicd.errors import MythicError, ProtocolError
 from mythicd.server import connection, gateway
 from mythicd.wire import client_session, codec, frames
 from mythicd.wire import messages as m
-from mythicd.world.live_world import CLOSE_TAKEN_OVER
+from mythicd.world.sessions import CLOSE_TAKEN_OVER
 
 DOCS = Path(__file__).parent.parent / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text(encoding="utf-8")

@@ -37,6 +37,13 @@ ENGINES = LAYERS[5][0]
 """Folders that never import one another, although they share a layer."""
 LAYER = {name: layer for layer, (names, _) in enumerate(LAYERS) for name in names}
 
+MOST_FILES = 5
+"""Files at the top level of the package, without `__init__.py`."""
+MOST_MODULES = 16
+"""Modules in one folder, without `__init__.py`."""
+MOST_LINES = 450
+"""Lines of a module whose docstring gives no reason (`Long because …`) for more."""
+
 HEAVY = {
     "apsw": "memory/",
     "espeakng_loader": "native/espeakng.py",
@@ -99,6 +106,37 @@ def test_imports_go_down(file: str) -> None:
             f"{where}, which is not below it. {name}/ is: {LAYERS[LAYER[name]][1]}. "
             f"{other}/ is: {LAYERS[LAYER[other]][1]}. Pass the object in, or move the type down."
         )
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph: dict[str, set[str]] = {}
+    modules = {"mythicd." + file.removesuffix(".py").replace("/", "."): file for file in FILES}
+    for module, file in modules.items():
+        found: set[str] = set()
+        for _, dotted in imports(file):
+            found |= {name for name in (dotted, dotted.rpartition(".")[0]) if name in modules}
+        graph[module] = found - {module}
+    done: set[str] = set()
+    while ready := {module for module, needs in graph.items() if module not in done and needs <= done}:
+        done |= ready
+    assert set(graph) - done == set(), "these modules import one another in a circle"
+
+
+def test_a_reader_finds_the_way() -> None:
+    """Few files at the top, folders that can be read at once, and no long module without a reason."""
+    top = [file for file in FILES if "/" not in file and file != "__init__.py"]
+    assert len(top) <= MOST_FILES
+    folders: dict[str, list[str]] = {}
+    for file in FILES:
+        if not file.endswith("__init__.py"):
+            folders.setdefault(str(Path(file).parent), []).append(file)
+    assert {folder: len(files) for folder, files in folders.items() if len(files) > MOST_MODULES} == {}
+    long = {}
+    for file in FILES:
+        text = (PACKAGE / file).read_text(encoding="utf-8")
+        if text.count("\n") > MOST_LINES and "Long because" not in (ast.get_docstring(ast.parse(text)) or ""):
+            long[file] = text.count("\n")
+    assert long == {}, "split it, or give the reason in its docstring"
 
 
 @pytest.mark.parametrize("file", FILES)

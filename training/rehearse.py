@@ -21,18 +21,18 @@ from typing import Any
 import msgspec
 import yaml
 
-from mythicd.character.environment import estimate_tokens
-from mythicd.character.think.context import Found
+from mythicd.character.think.context import TurnContext
 from mythicd.config.settings import Settings, load_settings
 from mythicd.config.world_files import load_world
 from mythicd.dialogue import intent as intents
 from mythicd.dialogue import prompt
 from mythicd.engines.llm import Prompt, ToolSpec
 from mythicd.memory.minilm import MiniLmEmbedder
-from mythicd.memory.packing import Surroundings, pack, within
+from mythicd.memory.packing import Scene, pack, within
 from mythicd.memory.query import build_query
 from mythicd.memory.records import Scope
 from mythicd.memory.store import Store
+from mythicd.text.token_estimate import estimate_tokens
 from training.answer import Answerer
 from training.evaluate import DEFAULT_MODEL, line
 from training.exam import call_of, goes_on, kind_of, plain
@@ -89,10 +89,10 @@ class Stage:
         offered = [tool.spec() for tool in found.tools.values()]
         return prompt.build(self._front, character, (), words, found.sections), offered
 
-    async def _look_ahead(self, npc: str, words: str, whole: Found) -> Found:
+    async def _look_ahead(self, npc: str, words: str, whole: TurnContext) -> TurnContext:
         """Return what is found for the words, behind what was found for the first of them."""
         spoken = words.split()
-        ahead: Found | None = None
+        ahead: TurnContext | None = None
         for number in range(1, len(spoken)):
             found = await self._find(npc, " ".join(spoken[:number]))
             if ahead is not None and found.is_telling:
@@ -101,7 +101,7 @@ class Stage:
                 ahead = found
         return whole if ahead is None else ahead.joined(whole)
 
-    async def _find(self, npc: str, words: str) -> Found:
+    async def _find(self, npc: str, words: str) -> TurnContext:
         card, rag = self.world.characters[npc], self._settings.rag
         intent = intents.classify(words)
         query = build_query(words, previous="", intent=intent, scene_tags=(card.zone,))
@@ -111,10 +111,10 @@ class Stage:
             if intents.channels(intent).lore
             else []
         )
-        around = Surroundings(zone=card.zone.replace("_", " "))
+        around = Scene(zone=card.zone.replace("_", " "))
         packed = pack(words, lore, [], around, rag.budgets, estimate_tokens)
         sections = prompt.Sections(packed.lore, packed.recent, packed.scene)
-        return Found(sections, {tool.name: tool for tool in intents.tools_for(intent, self.world.tools)})
+        return TurnContext(sections, {tool.name: tool for tool in intents.tools_for(intent, self.world.tools)})
 
 
 def parts(stage: Stage) -> Iterator[Part]:

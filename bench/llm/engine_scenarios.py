@@ -16,7 +16,7 @@ from bench.llm import raw_llamacpp
 from bench.llm.mythic_side import Ours, sampling
 from bench.llm.voice_simulator import Voice
 from mythicd.engines.llm import LlmRequest, Prompt, TextDelta
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 
 MOST_AHEAD = 120
 """Characters that a voice has read ahead when it stops reading: about two sentences."""
@@ -124,7 +124,7 @@ async def speak_at_once(side: Ours, *, prompts: Sequence[Prompt], tokens: int, p
                         first = first or now - begun
                         voice.add(len(event.text), now)
                         await asyncio.sleep(voice.too_far_ahead(MOST_AHEAD, now))
-        except Busy:
+        except BusyError:
             return None, time.perf_counter() - begun
         voice.finish(time.perf_counter())
         return voice, first

@@ -75,11 +75,11 @@ class Ours:
         It may be used while nothing is asked of an engine with `park_idle` off, and what is behind a character's prompt
         may be changed.
         """
-        pump = self.engine._pump
-        assert pump is not None and pump._context is not None
-        address = ctypes.cast(pump._context.pointer, ctypes.c_void_p).value
+        thread = self.engine._thread
+        assert thread is not None and thread._context is not None
+        address = ctypes.cast(thread._context.pointer, ctypes.c_void_p).value
         assert address is not None
-        held = pump._ledger.sequences()
+        held = thread._allocator.state.sequences()
         return address, [held[npc][0] for npc in npcs]
 
     async def leave(self, npc: str) -> None:

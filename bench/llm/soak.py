@@ -27,7 +27,7 @@ from bench.llm.soak_probe import Probe, probe, yardstick
 from bench.report import finish
 from bench.stats import figure, growth, slope, steady_growth
 from mythicd.llm.llamacpp.engine import LlamaLlm
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.telemetry.counters import LlmCounters
 
 SHAPE = random_model.SMALL
 """Small, so that more happens in a minute: it is the bookkeeping that is tried, not the arithmetic."""
@@ -78,7 +78,7 @@ def run(*, minutes: float) -> int:
     ledger = Ledger()
     with yardstick(model, script) as bare:
         samples, probes = asyncio.run(_soak(side, script, adapters, ledger, bare, 60 * minutes))
-    return _report(samples, probes, ledger, side.engine.figures, minutes)
+    return _report(samples, probes, ledger, side.engine.counters, minutes)
 
 
 async def _soak(
@@ -103,7 +103,7 @@ async def _soak(
                 print(_told(probes[-1]), file=sys.stderr, flush=True)
             samples.append(await _sample(engine, ledger, tasks, min(SAMPLE_S, left), begun))
             print(_line(samples[-1]), file=sys.stderr, flush=True)
-        ledger.failed = engine.figures.failed  # before those who are cut off by the end
+        ledger.failed = engine.counters.failed  # before those who are cut off by the end
     finally:
         for task in tasks:
             task.cancel()
@@ -115,7 +115,7 @@ async def _soak(
 async def _sample(
     engine: LlamaLlm, ledger: Ledger, tasks: list[asyncio.Task[None]], seconds: float, begun: float
 ) -> Sample:
-    counted = engine.figures
+    counted = engine.counters
     before = (counted.step.total, sum(counted.step.counts), _tokens(counted))
     ledger.begin()
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
@@ -133,7 +133,7 @@ async def _sample(
     )
 
 
-def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted: LlmFigures, minutes: float) -> int:
+def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted: LlmCounters, minutes: float) -> int:
     settled = [sample for sample in samples if sample.at >= min(SETTLING_S, 60 * minutes / 5)]
     at = [sample.at / 60 for sample in settled]
     held = [sample.rss for sample in settled]
@@ -207,7 +207,7 @@ def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted:
     return finish("llm_soak", table, numbers, ok=all(fine for _, _, fine in checks.values()))
 
 
-def _tokens(counted: LlmFigures) -> int:
+def _tokens(counted: LlmCounters) -> int:
     """Return the tokens evaluated so far."""
     return counted.tokens_new + counted.tokens_ahead + counted.tokens_written
 

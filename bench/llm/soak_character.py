@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from bench.llm.prompts import Script
 from bench.llm.voice_simulator import Voice
 from mythicd.engines.llm import ChatMessage, Focus, LlmRequest, PrefillDone, Prompt, Sampling, TextDelta
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 from mythicd.llm.llamacpp.engine import LlamaLlm
 
 MOST_EXCHANGES = 8
@@ -172,7 +172,7 @@ class Actor:
             self._ledger.replies += 1
         except TimeoutError:
             pass
-        except Busy:
+        except BusyError:
             self._ledger.refused += 1
             self._ledger.answered(time.monotonic() - begun, request.patience_s)
         if text:

@@ -12,13 +12,14 @@ from bench.open_mic.utterances import BACKCHANNELS, INTERRUPTIONS, noise, spoken
 from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
 from mythicd.asr.transcript import Partial
 from mythicd.audio.pcm import MIC_RATE, to_array
-from mythicd.character.hear.speech_input import Ear, SpeechBegan, SpeechPaused, SpeechWentOn, UtteranceEnded
+from mythicd.character.hear.speech_input import SpeechInput, UtteranceHardEnd, UtteranceSoftEnd
 from mythicd.character.hear.turn_taking import ASK_AFTER_S
 from mythicd.config.settings import TurnSettings
 from mythicd.config.world_files import load_world
-from mythicd.dialogue.barge_in import Interruption, Verdict
+from mythicd.dialogue.barge_in import BargeIn, Verdict
 from mythicd.engines.vad import VAD_FRAME
-from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.endpointer import SpeechResumed, SpeechStart
+from mythicd.vad.gated_silero import GatedSileroVad
 
 WORLD = Path(__file__).parents[2] / "worlds" / "lanternport"
 FRAME_S = VAD_FRAME / MIC_RATE
@@ -44,33 +45,33 @@ def room(text: str, number: int, again: int) -> bytes:
     return bytes(np.clip(np.rint(sound), -32768, 32767).astype("<i2").tobytes())
 
 
-async def judge(vad: GateVad, asr: PocketSphinxAsr, text: str, pcm: bytes) -> Judged:
-    """Say it over a character: its ear hears it, and the judgement is asked as `Listening` asks. Raises EngineError."""
-    ear, interruption = Ear(vad, asr, TurnSettings(), "open", 0.0), Interruption()
+async def judge(vad: GatedSileroVad, asr: PocketSphinxAsr, text: str, pcm: bytes) -> Judged:
+    """Say it over a character, and ask for the verdict as `TurnTaking` asks. Raises EngineError."""
+    ear, barge_in = SpeechInput(vad, asr, TurnSettings(), "open", 0.0), BargeIn()
     words, speaks = "", False
     asks_at: int | None = None
     """The frame at which the pause has lasted long enough to ask what was said."""
     stopped: float | None = None
     for number in range(len(pcm) // (2 * VAD_FRAME)):
-        async for event in ear.hear(pcm[2 * VAD_FRAME * number : 2 * VAD_FRAME * (number + 1)], number * FRAME_S):
+        async for event in ear.add(pcm[2 * VAD_FRAME * number : 2 * VAD_FRAME * (number + 1)], number * FRAME_S):
             match event:
-                case SpeechBegan():
+                case SpeechStart():
                     speaks = True
                 case Partial():
                     words = event.text
-                case SpeechPaused():
+                case UtteranceSoftEnd():
                     asks_at = number + round(ASK_AFTER_S / FRAME_S)
-                case SpeechWentOn():
+                case SpeechResumed():
                     asks_at = None
-                case UtteranceEnded():
+                case UtteranceHardEnd():
                     speaks = False
-                    interruption.end(event.voiced_ms, event.recognition.text, event.recognition.confidence)
+                    barge_in.end(event.voiced_ms, event.recognition.text, event.recognition.confidence)
         if number == asks_at:
             guess = await ear.guess()
-            interruption.end(ear.voiced_ms, guess.text, guess.confidence)
+            barge_in.end(ear.voiced_ms, guess.text, guess.confidence)
         elif speaks and not ear.pause_ms:
-            interruption.hear(ear.voiced_ms, words)
-        if interruption.verdict is Verdict.INTERRUPTION:
+            barge_in.add(ear.voiced_ms, words)
+        if barge_in.verdict is Verdict.INTERRUPTION:
             stopped = 1000 * ((number + 1) * FRAME_S - QUIET_S)
             break
     await ear.abandon()
@@ -80,9 +81,9 @@ async def judge(vad: GateVad, asr: PocketSphinxAsr, text: str, pcm: bytes) -> Ju
 async def sweep(
     models: Path, rounds: Sequence[int], cases: int = len(BACKCHANNELS)
 ) -> tuple[list[Judged], list[Judged]]:
-    """Judge the first `cases` signs of listening and as many interruptions, once a round. `models` keeps the language
+    """Judge the first `cases` signs of listening and as many barge_ins, once a round. `models` keeps the language
     models. Raises what the engines raise."""
-    vad, asr = GateVad(), PocketSphinxAsr(cache_dir=models)
+    vad, asr = GatedSileroVad(), PocketSphinxAsr(cache_dir=models)
     await vad.start()
     await asr.start()
     try:

@@ -28,7 +28,7 @@ from mythicd.aec.canceller import EchoCanceller
 from mythicd.audio.pcm import MIC_RATE, to_array
 from mythicd.engines.vad import VAD_FRAME, Vad
 from mythicd.vad.endpointer import Endpointer, SpeechStart
-from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.gated_silero import GatedSileroVad
 
 MS = MIC_RATE // 1000
 STREAM = 1
@@ -205,7 +205,7 @@ def _playheads(
 
 def tell(canceller: EchoCanceller, message: Message, rate: int) -> None:
     """Do what a daemon does for such a message."""
-    speaker = canceller.loudspeaker
+    speaker = canceller.far_end
     match message.kind:
         case "sent":
             speaker.sent(STREAM, message.pcm, rate)
@@ -226,7 +226,7 @@ def judge(case: Case, vad: Vad, canceller: EchoCanceller | None = None) -> Verdi
     starts: list[int] = []
     spent, frames = 0.0, len(case.mic) // VAD_FRAME
     for index in range(frames):
-        canceller.loudspeaker.arrived(VAD_FRAME)
+        canceller.far_end.arrived(VAD_FRAME)
         while waiting and waiting[0].due <= (index + 1) * VAD_FRAME:
             tell(canceller, waiting.pop(0), case.voice_rate)
         frame = pcm[2 * VAD_FRAME * index : 2 * VAD_FRAME * (index + 1)]
@@ -260,7 +260,7 @@ def run(*, quick: bool = False, seed: int = 40_000) -> int:
 
 
 async def _run(cases: int, seed: int) -> int:
-    vad = GateVad()
+    vad = GatedSileroVad()
     await vad.start()
     table = Table(title=f"Our own voice in an open microphone, {cases} cases each")
     for column in (

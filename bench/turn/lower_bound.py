@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.turn.audio_marks import LEAD_S, Speech
-from mythicd.character.routing import Intercom
-from mythicd.character.speak.tool_dispatch import Actions
-from mythicd.character.think.generation import Thought
+from mythicd.character.environment import CharacterContext
+from mythicd.character.routing import Routes
+from mythicd.character.speak.tool_dispatch import ToolDispatch
+from mythicd.character.think.context import ContextBuilder
+from mythicd.character.think.model_session import ModelSession
 from mythicd.config.settings import load_settings
 from mythicd.dialogue import prompt
 from mythicd.dialogue.history import History
@@ -32,9 +34,9 @@ from mythicd.provisioning import engine_factory
 from mythicd.tts.phrase_buffer import PhraseBuffer
 from mythicd.wire import frames
 from mythicd.wire import messages as m
-from mythicd.world.hot_reload import Library
-from mythicd.world.live_world import House
-from mythicd.world.playthrough import Stage
+from mythicd.world.hot_reload import WorldFiles
+from mythicd.world.live_world import LiveWorld
+from mythicd.world.playthrough import Playthrough
 
 HANGOVER_MS = 200.0
 """Silence after which an open microphone may answer words that look finished; Pipecat's detector waits as long."""
@@ -84,64 +86,64 @@ class Alone:
     async def start(self) -> None:
         """Load them, as the daemon does."""
         settings = self._settings
-        self._engines = engine_factory.build(settings, self._data)
-        await self._engines.start()
-        library = Library(find("worlds", settings.world, self._data))
-        self._house = House(library, self._engines.rooms(), settings, notices=[])
-        await self._house.warm()
-        self._stage = Stage(self._house, Scope("bench", "default", "player", "floor"), _Nowhere())
-        await self._house.refresh(self._stage.scope)
+        self._host = engine_factory.build(settings, self._data)
+        await self._host.start()
+        files = WorldFiles(find("worlds", settings.world, self._data))
+        self._world = LiveWorld(files, self._host.engines(), settings, notices=[])
+        await self._world.warm()
+        self._playthrough = Playthrough(self._world, Scope("bench", "default", "player", "floor"), _Nowhere())
+        await self._world.refresh(self._playthrough.scope)
 
     async def stop(self) -> None:
         """Free them."""
-        await self._house.close()
-        await self._engines.stop()
+        await self._world.close()
+        await self._host.stop()
 
-    def thought(self, npc: str) -> Thought:
-        """Return the mind of a character who was never spoken to."""
-        actions = Actions(
+    def mind(self, npc: str) -> tuple[ContextBuilder, ModelSession]:
+        """Return memory and prompt of a character who was never spoken to."""
+        context = CharacterContext(
             npc,
-            "floor",
-            send=lambda message: None,
-            record=lambda record: None,
-            intercom=Intercom(),
+            self._world,
+            self._playthrough,
+            self._world.engines,
+            _Nowhere(),
+            Routes(),
             clock=time.monotonic,
             wall=time.time,
         )
-        rooms, stage = self._house.rooms, self._stage
-        return Thought(
-            npc, stage, rooms, History(), actions, send=lambda message: None, clock=time.monotonic, wall=time.time
-        )
+        history = History()
+        tools = ToolDispatch(context, "floor", record=lambda record: None)
+        return ContextBuilder(context, history, tools), ModelSession(context, history)
 
     async def recall(self, npc: str, words: str) -> prompt.Sections:
         """Return what is found for these words."""
-        question = await self.thought(npc).recall("t-1", words, understood=True, seed=1)
-        return question.sections
+        builder, _ = self.mind(npc)
+        return (await builder.search(words, "t-1")).sections
 
     async def time(self, npc: str, said: Speech) -> Floor:
         """Time each engine on one question."""
-        rooms = self._house.rooms
-        ear = await rooms.asr.open()
+        engines = self._world.engines
+        ear = await engines.asr.open()
         for frame in said.frames[int(LEAD_S * 50) - 5 : said.last + 1]:
             await ear.push(frame)
         begun = time.perf_counter()
         words = (await ear.finish()).text or "hello"
         heard = time.perf_counter()
-        if rooms.embedder is not None:
-            await rooms.embedder.embed([words])
+        if engines.embedder is not None:
+            await engines.embedder.embed([words])
         embedded = time.perf_counter()
 
-        thought = self.thought(npc)
-        ahead = await thought.glance("t-1", " ".join(words.split()[:-1]))
-        found = (await thought.glance("t-1", words)).sections
+        builder, session = self.mind(npc)
+        ahead = await builder.search(" ".join(words.split()[:-1]), "t-1")
+        found = (await builder.search(words, "t-1")).sections
         lines = [*ahead.sections.lore, *(line for line in found.lore if line not in ahead.sections.lore)]
         sections = prompt.Sections(tuple(lines), found.recent, found.scene)
-        written, first = await self._write(npc, thought, words, ahead.sections, sections)
+        written, first = await self._write(npc, session, words, ahead.sections, sections)
         told = written
         if sections != ahead.sections:
-            told, _ = await self._write(npc, thought, words, sections, sections)
+            told, _ = await self._write(npc, session, words, sections, sections)
         before = time.perf_counter()
-        async with aclosing(rooms.tts.speak(first, self._stage.voice(npc))) as chunks:
+        async with aclosing(engines.tts.speak(first, self._playthrough.voice(npc))) as chunks:
             async for _ in chunks:
                 break
         spoken = time.perf_counter()
@@ -154,15 +156,15 @@ class Alone:
         )
 
     async def _write(
-        self, npc: str, thought: Thought, words: str, ahead: prompt.Sections, sections: prompt.Sections
+        self, npc: str, session: ModelSession, words: str, ahead: prompt.Sections, sections: prompt.Sections
     ) -> tuple[float, str]:
         """Let the model, which has read the sure words behind `ahead`, write the first clause; return the seconds."""
-        llm = self._house.rooms.llm
-        await llm.attend(npc, thought.resting_prompt())
+        llm = self._world.engines.llm
+        await llm.attend(npc, session.resting_prompt())
         sure = " ".join(words.split()[:-UNSURE_WORDS])
-        await llm.prepare(npc, thought.turn_prompt(sure, ahead))
+        await llm.prepare(npc, session.turn_prompt(sure, ahead))
         sampling = Sampling(temperature=0, repeat_penalty=1.0, max_tokens=self._settings.llm.max_tokens)
-        request = LlmRequest(npc, "t-1", thought.turn_prompt(words, sections), (), sampling)
+        request = LlmRequest(npc, "t-1", session.turn_prompt(words, sections), (), sampling)
         phrases, first = PhraseBuffer(), ""
         begun = time.perf_counter()
         async with aclosing(llm.generate(request)) as events:

@@ -38,7 +38,7 @@ class Ours:
 
 async def prompt_tokens(ours: Ours) -> tuple[int, int]:
     """Return the prompt tokens of all replies so far: (evaluated while somebody waited, found in the KV cache)."""
-    figures = ours.daemon.house.rooms.llm.figures
+    figures = ours.daemon.world.engines.llm.counters
     return figures.tokens_new, figures.tokens_reused
 
 

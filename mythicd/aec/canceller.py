@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from mythicd.aec.far_end import Loudspeaker
-from mythicd.aec.residual_echo import EchoJudge
+from mythicd.aec.far_end import FarEnd
+from mythicd.aec.residual_echo import ResidualEcho
 from mythicd.audio.pcm import MIC_RATE, to_array
 from mythicd.engines.vad import VAD_FRAME, VadStream
 
@@ -31,7 +31,7 @@ _EXPLAINED_UNCLEANED: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Listened:
+class CancelledFrame:
     """One frame as it is to be heard."""
 
     pcm: bytes
@@ -49,8 +49,8 @@ class EchoCanceller:
 
     def __init__(self, *, cancels: bool = True) -> None:
         """`cancels` false leaves our voice in the audio, as where the package is missing."""
-        self.loudspeaker = Loudspeaker()
-        self._judge = EchoJudge()
+        self.far_end = FarEnd()
+        self._judge = ResidualEcho()
         self._canceller = _load() if cancels else None
         self._rings = 0
 
@@ -61,11 +61,11 @@ class EchoCanceller:
 
     def open(self) -> None:
         """A microphone stream opens: its samples count from 0."""
-        self.loudspeaker.open()
+        self.far_end.open()
 
-    def listen(self, frame: bytes, detector: VadStream) -> Listened:
+    def listen(self, frame: bytes, detector: VadStream) -> CancelledFrame:
         """Take the next 20 ms of the microphone; ask the detector about what is left of them."""
-        reference = self.loudspeaker.take(VAD_FRAME)
+        reference = self.far_end.take(VAD_FRAME)
         self._rings = _RINGING if reference is not None else max(0, self._rings - 1)
         cleaned = frame
         if self._rings and self._canceller is not None:
@@ -81,7 +81,7 @@ class EchoCanceller:
         [probability] = detector.push(cleaned)
         if explained > (_EXPLAINED if self.cancels else _EXPLAINED_UNCLEANED):
             probability = 0.0
-        return Listened(cleaned, probability)
+        return CancelledFrame(cleaned, probability)
 
 
 def _load() -> Any:

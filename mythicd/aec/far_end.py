@@ -79,7 +79,7 @@ class _Voice:
         return self.base + len(self.samples)
 
 
-class Loudspeaker:
+class FarEnd:
     """One player's loudspeaker, with all voices that sound from it."""
 
     def __init__(self) -> None:

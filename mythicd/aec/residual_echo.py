@@ -118,7 +118,7 @@ class _Spectrum:
         return np.asarray(np.add.reduceat(power, _EDGES[:-1]) / _WIDTHS, dtype=np.float64)
 
 
-class EchoJudge:
+class ResidualEcho:
     """One microphone beside one loudspeaker."""
 
     def __init__(self) -> None:

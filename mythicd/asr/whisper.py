@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mythicd.audio.pcm import MIC_RATE, to_array
-from mythicd.concurrency.worker_thread import Worker
+from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.engines.asr import Recognition, Vocabulary
-from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
+from mythicd.errors import AudioError, BusyError, EngineError, EngineUnavailable, ModelError
 
 LONGEST_S: Final = 30.0
 """Longest utterance, in seconds: Whisper's window. More would be cut into windows, at a multiple of the delay."""
@@ -64,14 +64,14 @@ class WhisperAsr:
         self._language = language
         self._step_s = step_s
         self._max_streams = max_streams
-        self._worker: Worker | None = None
+        self._worker: WorkerThread | None = None
         self._model: Any = None
         self._hotwords: str | None = None
         self._open = 0
 
     async def start(self) -> None:
         """Load the model. Raises EngineUnavailable without faster-whisper, ModelError for a bad model."""
-        self._worker = Worker("asr-whisper")
+        self._worker = WorkerThread("asr-whisper")
         try:
             self._model = await self._worker.call(self._load)
         except BaseException:
@@ -88,7 +88,7 @@ class WhisperAsr:
         if self._worker is None or self._model is None:
             raise EngineError("The recogniser is not running.", remedy="Call start() first.")
         if self._open >= self._max_streams:
-            raise Busy(
+            raise BusyError(
                 f"All {self._max_streams} recognisers are listening.", remedy="Finish or abandon an utterance first."
             )
         self._open += 1
@@ -145,7 +145,7 @@ class WhisperAsr:
 class WhisperStream:
     """One utterance: a buffer that is transcribed again as it grows."""
 
-    def __init__(self, engine: WhisperAsr, worker: Worker, options: dict[str, Any], step_s: float) -> None:
+    def __init__(self, engine: WhisperAsr, worker: WorkerThread, options: dict[str, Any], step_s: float) -> None:
         self._engine = engine
         self._worker = worker
         self._options = options

@@ -18,7 +18,7 @@ MOST_RATE = 1.25
 """Times as many samples a second as there should be that a stream may send: after a hitch they come in a burst."""
 
 
-class Continuity:
+class GapFill:
     """One microphone stream's."""
 
     def __init__(self, stream: int) -> None:

@@ -1,184 +1,103 @@
-"""One character: its mailbox, its turns, and the order in which a turn goes through the rooms.
+"""One character: an actor with a mailbox, and the order in which a turn goes through its stages.
 
-    hearing  vad -> asr
-    ahead    while the player speaks: memory -> llm reads ahead
-    answers  from the first pause on, and let out when the player's turn is over:
-             thought  dialogue -> memory -> llm
-             reply    guardrails -> phrases -> tts -> visemes -> the client
+    hear       microphone -> vad -> asr -> turn-taking
+    prefetch   while the player speaks: memory -> llm evaluates the turn ahead
+    responder  from the first soft end on, and sent when the player's turn is over:
+               think  memory -> prompt -> llm
+               speak  guardrails -> phrases -> tts -> visemes -> the client
 
-What happens when is decided by dialogue/state.py; this file carries its commands out, each change of state whole: there
-is no `await` within one. An answer's work is one task, which a barge-in cancels; what was heard of it is settled by the
-character afterwards, which is why that waits for the client's `PlaybackStopped` (for a bounded time) and not for the
-answer. Whoever else might never answer has a bound, too: the microphone, the recogniser, and everything in an answer.
+dialogue/state.py decides what happens when; this file carries out its commands, each change of state without an
+`await`. A response's work is one task, which a barge-in cancels; what was heard of it is settled afterwards, when the
+client says that playback stopped (for a bounded time). Everything that may never answer has a deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from mythicd.character.conversation_log import Diary
-from mythicd.character.environment import Rooms, Surroundings
-from mythicd.character.fillers import Murmuring
-from mythicd.character.hear.microphone import Hearing
-from mythicd.character.hear.turn_taking import Listening
+from mythicd.character.conversation_log import ConversationLog
+from mythicd.character.environment import CharacterContext
+from mythicd.character.fillers import Fillers
+from mythicd.character.hear.current_speech import CurrentSpeech
+from mythicd.character.hear.microphone import MicrophoneInput
+from mythicd.character.hear.turn_taking import TurnTaking
 from mythicd.character.mailbox import Mailbox, MicFrame
-from mythicd.character.residency import Presence
-from mythicd.character.responder import Answers
-from mythicd.character.routing import Intercom
+from mythicd.character.residency import Residency
+from mythicd.character.responder import Responder
 from mythicd.character.speak.speech_output import DUCKED_DB
-from mythicd.character.speak.tool_dispatch import Actions
-from mythicd.character.speak.voice_stream import Outlet
-from mythicd.character.think.generation import Thought
-from mythicd.character.think.prefetch import LookAhead
-from mythicd.character.turn import ANSWER_PATIENCE_S, Revision, Turn
+from mythicd.character.speak.tool_dispatch import ToolDispatch
+from mythicd.character.think.context import ContextBuilder
+from mythicd.character.think.generation import ReplyGenerator
+from mythicd.character.think.model_session import ModelSession
+from mythicd.character.think.prefetch import Prefetch
+from mythicd.character.turn import RESPONSE_PATIENCE_S, Response, ResponseEvent, ResponseProgress, Turn
 from mythicd.dialogue.history import History
 from mythicd.dialogue.state import TOLD, Command, Event, State, advance
-from mythicd.errors import Busy, EngineError, MythicError
+from mythicd.engines.llm import Prompt
+from mythicd.errors import EngineError
 from mythicd.telemetry.timeline import Mark
-from mythicd.wire import codec
 from mythicd.wire import messages as m
-
-log = logging.getLogger(__name__)
 
 CUT_TIMEOUT_S = 0.5
 """How long a client may take to fall silent after a `Cutoff` before the playhead it last sent is believed."""
 
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """Something that an answer's own work reports to its character."""
-
-    revision: Revision
-    event: Event
+PlaybackReport = m.PlaybackStarted | m.Playhead | m.PlaybackStopped
+Post = m.MicStart | m.MicStop | m.TextInput | m.Attend | PlaybackReport | m.Ack | ResponseEvent | ResponseProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Progressed:
-    """This answer has begun to be spoken, or a call of it has got its place in the audio: something may be due."""
+class CharacterSnapshot:
+    """Where a character stands, for the dashboard and for tests."""
 
-    revision: Revision
-
-
-Playback = m.PlaybackStarted | m.Playhead | m.PlaybackStopped
-Post = m.MicStart | m.MicStop | m.TextInput | m.Attend | Playback | m.Ack | Happened | Progressed
+    state: State
+    turn_id: str
+    """The turn that is being heard or answered; empty where there is none."""
+    responses: int
+    """Responses whose work has not ended."""
+    awaited_calls: int
+    """Tool calls whose result a reply waits for."""
 
 
 class Character:
     """One character of one playthrough."""
 
-    def __init__(
-        self,
-        npc_id: str,
-        stage: Surroundings,
-        rooms: Rooms,
-        outlet: Outlet,
-        intercom: Intercom,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
-        self.npc_id = npc_id
+    def __init__(self, context: CharacterContext) -> None:
+        self.npc_id = context.npc_id
         self.state = State.IDLE
-        self._stage = stage
-        self._rooms = rooms
-        self._outlet = outlet
-        self._intercom = intercom
-        self._clock = clock
-        self._wall = wall
-        self._mailbox: Mailbox[Post] = Mailbox()
-        self._history = History()
-        self._diary = Diary(npc_id, stage, rooms.store, self._history, wall=wall, on_error=self._tell)
+        self._context = context
         # Turn and call ids are unique among starts of the daemon: they stand in the memory database.
         self._born = secrets.token_hex(3)
-        self._actions = Actions(
-            npc_id,
-            f"{npc_id[:32]}-{self._born}",
-            send=outlet.send,
-            record=self._diary.call,
-            intercom=intercom,
-            clock=clock,
-            wall=wall,
+        self._mailbox: Mailbox[Post] = Mailbox()
+        self._history = History()
+        self._log = ConversationLog(context, self._history)
+        self._tools = ToolDispatch(context, f"{context.npc_id[:32]}-{self._born}", self._log.log_call)
+        self._session = ModelSession(context, self._history)
+        builder = ContextBuilder(context, self._history, self._tools)
+        generator = ReplyGenerator(context, self._session, builder, self._tools, self._history)
+        self._prefetch = Prefetch(context, self._session, builder)
+        self._fillers = Fillers(context)
+        self._residency = Residency(context, self._session, self._log, self._fillers)
+        self._current = CurrentSpeech(context)
+        self._responder = Responder(
+            context, self._session, generator, self._prefetch, self._tools, self._current, self._mailbox.post_own
         )
-        # Two playthroughs may have the same characters: to the model they are different ones.
-        scope = stage.scope
-        llm_id = f"{npc_id} ({scope.game}/{scope.world}/{scope.player}/{scope.playthrough})"
-        self._thought = Thought(
-            npc_id, stage, rooms, self._history, self._actions, send=outlet.send, clock=clock, wall=wall, llm_id=llm_id
-        )
-        self._hearing = Hearing(
-            npc_id,
-            rooms,
-            clock=clock,
-            echo=stage.echo,
-            is_hearing=lambda: self._listening.is_hearing,
-            on_event=lambda event: self._listening.hear(event),
-            on_lost=lambda: self._listening.lose(),
-            on_error=lambda error: self._explain(error, self._turn.turn_id if self._turn is not None else ""),
-        )
-        self._ahead = LookAhead(
-            npc_id,
-            llm_id,
-            self._thought,
-            rooms.llm,
-            is_free=lambda: self.state is State.LISTENING,
-            ready=self._ready,
-        )
-        self._listening = Listening(
-            self,
-            self._hearing,
-            self._ahead,
-            rooms.figures,
-            stage,
-            send=outlet.send,
-            clock=clock,
-        )
-        self._murmuring = Murmuring(npc_id, stage, rooms, outlet, intercom, clock=clock)
-        self._presence = Presence(
-            npc_id,
-            llm_id,
-            rooms,
-            self._ahead,
-            resting_prompt=self._thought.resting_prompt,
-            compact=self._diary.compact_history,
-            quiet=lambda: self._answers.quiet(),
-            rehearse=self._murmuring.rehearse,
-        )
-        self._answers = Answers(
-            npc_id,
-            stage,
-            rooms,
-            outlet,
-            intercom,
-            thought=self._thought,
-            ahead=self._ahead,
-            actions=self._actions,
-            clock=clock,
-            guess=self._hearing.guess,
-            pause=self._presence.pause,
-            on_words=self._listening.wait_for_more,
-            report=lambda revision, event: self._mailbox.post_own(Happened(revision, event)),
-            on_progress=lambda revision: self._mailbox.post_own(Progressed(revision)),
-            explain=self._explain,
-        )
+        self._turn_taking = TurnTaking(context, self, self._current, self._prefetch, self._tools)
+        self._microphone = MicrophoneInput(context, self._current, self._turn_taking)
         self._turns = 0
         self._turn: Turn | None = None
         """The turn that is being heard or answered."""
         self._under: Turn | None = None
         """The turn whose voice sounds, or was cut and is not settled yet, while the player is being heard."""
-        self._cut_deadline: float | None = None
-        self._typed = ""
+        self._cut_deadline_s: float | None = None
         self._life: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Come to life: from now on the mailbox is read."""
-        self._diary.open()
+        self._log.open()
         self._life = asyncio.create_task(self._live(), name=f"{self.npc_id} lives")
 
     def post(self, item: Post | MicFrame) -> None:
@@ -196,173 +115,177 @@ class Character:
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
         self.happen(Event.LEAVE)
-        await self._hearing.close()
-        await self._listening.close()
-        await self._answers.close()
-        await self._ahead.stop()
-        await self._presence.close()
-        await self._diary.close()
+        await self._microphone.close()
+        await self._turn_taking.close()
+        await self._responder.close()
+        await self._prefetch.stop()
+        await self._session.close()
+        await self._log.close()
+
+    def snapshot(self) -> CharacterSnapshot:
+        """Return where the character stands."""
+        turn_id = self._turn.turn_id if self._turn is not None else ""
+        return CharacterSnapshot(self.state, turn_id, self._responder.working, self._tools.awaited)
+
+    def resting_prompt(self) -> Prompt:
+        """Return the prompt as it stands between turns."""
+        return self._session.resting_prompt()
 
     # --- the mailbox -------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
         try:
-            await self._diary.remember()
-            self._diary.shorten_history(self._thought.resting_prompt())
+            await self._log.restore_history()
+            self._log.shorten_history(self._session.resting_prompt())
         except Exception as error:
-            self._explain(error)
+            self._context.report(error)
         while True:
-            item = await self._mailbox.get(self._patience_s())
+            item = await self._mailbox.get(self._until_deadline_s())
             try:
-                await self._look_at_clock()
+                await self._check_deadlines()
                 if item is not None:
-                    await self._take(item)
+                    await self._handle(item)
             except Exception as error:
-                self._explain(error)
+                self._context.report(error)
 
-    async def _take(self, item: Post | MicFrame) -> None:
+    async def _handle(self, item: Post | MicFrame) -> None:
         match item:
             case MicFrame():
-                await self._hearing.hear(item)
-                self._listening.weigh()
+                await self._microphone.receive(item)
+                self._turn_taking.judge_duration()
                 if self._turn is not None and self.state in (State.LISTENING, State.PAUSING):
-                    self._murmuring.listen(self._turn, self._hearing.voiced_ms, self._hearing.pause_ms)
+                    self._fillers.consider_backchannel(self._turn, self._current.voiced_ms, self._current.pause_ms)
             case m.MicStart():
-                self._presence.address()
-                await self._hearing.open(item, self._stage.settings.turn)
+                self._residency.address()
+                await self._microphone.open(item)
                 if item.mode == "push_to_talk":
-                    self._listening.take_floor()
-                self._presence.come(self.state)
+                    self._turn_taking.take_floor()
+                self._residency.enter_view(self.state)
             case m.MicStop():
-                await self._hearing.release(item.stream)
+                await self._microphone.release(item.stream)
             case m.TextInput():
-                self._typed = item.text
-                self._presence.address()
-                self.happen(Event.TEXT)
+                self._residency.address()
+                self.happen(Event.TEXT, words=item.text)
             case m.Attend():
-                (self._presence.come if item.attending else self._presence.go)(self.state)
+                (self._residency.enter_view if item.attending else self._residency.leave_view)(self.state)
             case m.PlaybackStarted() | m.Playhead() | m.PlaybackStopped():
-                self._follow_playback(item)
+                self._update_playback(item)
             case m.Ack():
-                self._actions.acknowledge(item)
-            case Progressed():
-                turn = self._turn_of(item.revision)
+                self._tools.acknowledge(item)
+            case ResponseProgress():
+                turn = self._turn_of(item.response)
                 if turn is not None:
                     self._release_calls(turn)
-            case Happened():
-                turn = self._turn_of(item.revision)
+            case ResponseEvent():
+                turn = self._turn_of(item.response)
                 known = item.event is Event.VOICE and self.state is not State.THINKING
                 # Of a voice that was cut only the client's word counts; one that is merely ducked may end by itself.
                 if turn is not None and not known and (turn is self._turn or self.state is State.DUCKED):
                     self.happen(item.event)
 
-    def _patience_s(self) -> float | None:
-        """Return how long to wait for the next message before the clock has something to say; None for ever."""
-        deadlines = [self._actions.next_deadline, self._cut_deadline, self._hearing.deadline_s]
-        deadlines += [turn.revision.patience_ends_s for turn in self._open_turns() if turn.revision is not None]
+    def _until_deadline_s(self) -> float | None:
+        """Return the seconds until the next deadline; None when there is none."""
+        deadlines = [self._tools.next_deadline, self._cut_deadline_s, self._microphone.deadline_s]
+        deadlines += [turn.response.deadline_s for turn in self._open_turns() if turn.response is not None]
         if self.state is State.THINKING and self._turn is not None:
-            deadlines.append(self._murmuring.late_s(self._turn))
+            deadlines.append(self._fillers.late_s(self._turn))
         first = min((at for at in deadlines if at is not None), default=math.inf)
-        return None if first == math.inf else max(0.0, first - self._clock())
+        return None if first == math.inf else max(0.0, first - self._context.clock())
 
-    async def _look_at_clock(self) -> None:
-        if self._cut_deadline is not None and self._clock() >= self._cut_deadline:
+    async def _check_deadlines(self) -> None:
+        if self._cut_deadline_s is not None and self._context.clock() >= self._cut_deadline_s:
             self.happen(Event.PLAYBACK_STOPPED)
-        await self._hearing.look_at_clock()
+        await self._microphone.check_deadline()
         if self.state is State.THINKING and self._turn is not None:
-            self._murmuring.look(self._turn)
+            self._fillers.consider_hesitation(self._turn)
         for turn in self._open_turns():
-            revision = turn.revision
-            ends_s = None if revision is None or self._cut_deadline is not None else revision.patience_ends_s
-            if revision is not None and ends_s is not None and self._clock() >= ends_s:
-                gone = f"The answer of {self.npc_id} got no further for {ANSWER_PATIENCE_S:.0f} s and was given up."
-                self._explain(EngineError(gone, remedy="Try again; a smaller model answers sooner."), turn.turn_id)
-                self._answers.stop(revision, "error")
+            response = turn.response
+            deadline_s = None if response is None or self._cut_deadline_s is not None else response.deadline_s
+            if response is not None and deadline_s is not None and self._context.clock() >= deadline_s:
+                error = EngineError(
+                    f"The reply of {self.npc_id} made no progress for {RESPONSE_PATIENCE_S:.0f} s and was given up.",
+                    remedy="Try again; a smaller model answers sooner.",
+                )
+                self._context.report(error, turn.turn_id)
+                self._responder.stop(response, "error")
                 self.happen(Event.FAILED)
-        for call, error in self._actions.look_at_clock():
-            self._outlet.send(codec.describe(error, npc_id=self.npc_id, turn_id=call.turn_id, call_id=call.call_id))
+        self._tools.check_deadlines()
 
-    # --- what is asked while it listens (listening.Dialogue) ----------------------------------------------------------
+    # --- the dialogue (turn_taking.Dialogue) -------------------------------------------------------------------------
 
     @property
     def turn(self) -> Turn | None:
         """The turn that is being heard or answered."""
         return self._turn
 
-    def has_acted(self, turn: Turn) -> bool:
-        """Whether a tool call of this turn is with the game."""
-        return bool(self._actions.deeds(turn.turn_id))
-
-    # --- what the state machine commands -----------------------------------------------------------------------------
-
-    def happen(self, event: Event) -> None:
-        """Advance the state and carry out what that asks for."""
+    def happen(self, event: Event, *, words: str = "") -> None:
+        """Advance the state and carry out its commands. `words` are those of a `TEXT` event."""
         before = self.state
         self.state, commands = advance(self.state, event)
         for command in commands:
-            self._obey(command, event)
+            self._carry_out(command, event, words)
         if self.state is before:
             return
-        self._listening.follow(self.state)
+        self._turn_taking.on_state(self.state)
+        self._prefetch.on_state(self.state)
         if TOLD[self.state] != TOLD[before]:
             turn_id = self._turn.turn_id if self._turn is not None else ""
-            self._outlet.send(m.NpcState(npc_id=self.npc_id, turn_id=turn_id, state=TOLD[self.state]))
+            self._context.outlet.send(m.NpcState(npc_id=self.npc_id, turn_id=turn_id, state=TOLD[self.state]))
         if event is Event.LEAVE:
             return
         if event is Event.VOICE and self._turn is not None:
-            self._note_words(self._turn)
-        self._presence.follow(self.state)
+            self._log_words(self._turn)
+        self._residency.update_focus(self.state)
         if self.state is State.IDLE:
-            self._presence.rest()
-        elif self.state is State.LISTENING:
-            self._ahead.resume()
+            self._residency.start_upkeep()
 
-    def _obey(self, command: Command, event: Event) -> None:
+    def _carry_out(self, command: Command, event: Event, words: str) -> None:
         turn = self._turn
         match command:
             case Command.OPEN_TURN:
-                self._open_turn(event)
+                self._open_turn(words if event is Event.TEXT else None)
             case Command.DROP_TURN:
                 self._turn = None
-                self._ahead.drop()
+                self._prefetch.drop()
             case Command.PREPARE:
                 assert turn is not None, "the state table opens a turn before it is answered"
-                self._answers.prepare(turn)
+                self._responder.prepare(turn)
             case Command.ROLLBACK:
                 assert turn is not None, "the state table opens a turn before it is answered"
-                if turn.revision is not None and turn.revision.commitment.is_committed:
+                if turn.response is not None and turn.response.gate.is_committed:
                     turn.before = turn.words
-                self._answers.undo(turn)
+                self._responder.rollback(turn)
                 if turn.tries:
-                    self._murmuring.rolled_back()
+                    self._fillers.rolled_back()
             case Command.COMMIT:
                 assert turn is not None, "the state table opens a turn before it is answered"
-                self._answers.commit(turn)
+                self._responder.commit(turn)
                 self._release_calls(turn)
             case Command.DUCK:
-                if turn is not None and turn.reply is not None:
-                    turn.reply.duck(DUCKED_DB)
+                if turn is not None and turn.output is not None:
+                    turn.output.duck(DUCKED_DB)
                 self._turn, self._under = None, turn
             case Command.RESTORE:
                 self._turn, self._under = self._under, None
-                if self._turn is not None and self._turn.reply is not None:
-                    self._turn.reply.duck(0.0)
+                if self._turn is not None and self._turn.output is not None:
+                    self._turn.output.duck(0.0)
             case Command.CUT:
                 self._cut_off("error" if event is Event.FAILED else "barge_in")
             case Command.SETTLE:
                 self._settle()
 
-    def _open_turn(self, event: Event) -> None:
+    def _open_turn(self, typed: str | None) -> None:
+        """Begin a turn: with typed words, or with speech that is just beginning."""
         self._turns += 1
-        turn = Turn(f"t-{self._born}-{self._turns}", self._turns, self._wall())
-        if event is Event.TEXT:
-            turn.words, turn.source = self._typed, "text"
-            now = self._clock()
+        turn = Turn(f"t-{self._born}-{self._turns}", self._turns, self._context.wall())
+        if typed is not None:
+            turn.words, turn.source = typed, "text"
+            now = self._context.clock()
             for mark in (Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.HARD_END, Mark.ASR_FINAL):
                 turn.timeline.mark(mark, now)
         else:
-            self._ahead.open(turn.turn_id)
-            self._murmuring.begin()
+            self._prefetch.open(turn.turn_id)
+            self._fillers.begin()
         self._turn = turn
 
     def _cut_off(self, reason: Literal["barge_in", "error"]) -> None:
@@ -370,30 +293,30 @@ class Character:
             self._turn, self._under = None, self._turn
         if self._under is None:
             return
-        self._cut_deadline = self._clock() + CUT_TIMEOUT_S
-        if self._under.revision is not None:
-            self._answers.stop(self._under.revision, reason)
+        self._cut_deadline_s = self._context.clock() + CUT_TIMEOUT_S
+        if self._under.response is not None:
+            self._responder.stop(self._under.response, reason)
 
     def _settle(self) -> None:
-        """Write down what was heard of a turn, and let go of what was not."""
-        turn, self._under, self._cut_deadline = self._under, None, None
+        """Log what was heard of a turn, and cancel what was not."""
+        turn, self._under, self._cut_deadline_s = self._under, None, None
         if turn is None:
             turn, self._turn = self._turn, None
         if turn is None:
             return
         self._release_calls(turn)
-        self._actions.cancel(turn.turn_id)
-        if turn.revision is not None:
-            self._actions.told(turn.revision.failures)
-        written = turn.reply.text if turn.reply is not None else ""
-        heard = turn.reply.heard if turn.reply is not None else ""
-        self._note_words(turn)
-        self._history.add(turn.turn_id, turn.words, heard, self._actions.deeds(turn.turn_id))
-        self._diary.shorten_history(self._thought.resting_prompt())
+        self._tools.cancel(turn.turn_id)
+        if turn.response is not None and turn.response.input is not None:
+            self._tools.mark_told(turn.response.input.failures)
+        written = turn.output.text if turn.output is not None else ""
+        heard = turn.output.heard if turn.output is not None else ""
+        self._log_words(turn)
+        self._history.add(turn.turn_id, turn.words, heard, self._tools.deeds(turn.turn_id))
+        self._log.shorten_history(self._session.resting_prompt())
         if written:
-            self._diary.said(turn.turn_id, written, heard, turn.started_at)
+            self._log.log_reply(turn.turn_id, written, heard, turn.started_at)
         self._count(turn)
-        self._outlet.send(
+        self._context.outlet.send(
             m.TurnTimeline(
                 npc_id=self.npc_id,
                 turn_id=turn.turn_id,
@@ -404,85 +327,49 @@ class Character:
             )
         )
 
-    def _note_words(self, turn: Turn) -> None:
-        """Write down what the player said, once: when the answer sounds, or there will be none. Until then the player
-        may go on, and say more."""
+    def _log_words(self, turn: Turn) -> None:
+        """Log the player's words, once: when the reply is audible or will not come. Until then the player may go on."""
         if turn.words and not turn.noted:
             turn.noted = True
-            self._diary.player_said(turn.turn_id, turn.words, turn.started_at, turn.source)
+            self._log.log_player(turn.turn_id, turn.words, turn.started_at, turn.source)
 
     def _count(self, turn: Turn) -> None:
-        self._murmuring.learn(turn)
-        figures, timeline = self._rooms.figures, turn.timeline
+        self._fillers.observe(turn)
+        counters, timeline = self._context.engines.counters, turn.timeline
         audible = timeline.between_ms(Mark.SPEECH_END, Mark.FIRST_AUDIBLE)
         if audible is not None:
-            figures.audible.observe(audible / 1000)
+            counters.audible.observe(audible / 1000)
             masked = timeline.between_ms(Mark.SPEECH_END, Mark.FIRST_MURMUR)
-            figures.masked.observe((audible if masked is None else masked) / 1000)
+            counters.masked.observe((audible if masked is None else masked) / 1000)
 
     # --- playback ----------------------------------------------------------------------------------------------------
 
     def _open_turns(self) -> list[Turn]:
         return [turn for turn in (self._turn, self._under) if turn is not None]
 
-    def _turn_of(self, revision: Revision) -> Turn | None:
-        """Return the turn whose answer this is; None for one that was taken back, or is over."""
-        return next((turn for turn in self._open_turns() if turn.revision is revision), None)
+    def _turn_of(self, response: Response) -> Turn | None:
+        """Return the turn whose response this is; None for one that was rolled back, or is over."""
+        return next((turn for turn in self._open_turns() if turn.response is response), None)
 
-    def _follow_playback(self, message: Playback) -> None:
-        now = self._clock()
+    def _update_playback(self, message: PlaybackReport) -> None:
+        now = self._context.clock()
         for turn in self._open_turns():
-            if turn.reply is None or turn.reply.stream != message.stream:
+            if turn.output is None or turn.output.stream != message.stream:
                 continue
             match message:
                 case m.PlaybackStarted():
-                    turn.reply.started(now)
+                    turn.output.started(now)
                 case m.Playhead():
-                    turn.reply.played(message.played_samples, now)
+                    turn.output.played(message.played_samples, now)
                 case m.PlaybackStopped():
-                    turn.reply.stopped(message.played_samples, now)
+                    turn.output.stopped(message.played_samples, now)
             self._release_calls(turn)
-            is_cut = turn is self._under and self._cut_deadline is not None
+            is_cut = turn is self._under and self._cut_deadline_s is not None
             if is_cut and isinstance(message, m.PlaybackStopped):
                 self.happen(Event.PLAYBACK_STOPPED)
             return
 
     def _release_calls(self, turn: Turn) -> None:
         """Send the calls whose words have been heard by now."""
-        for call_id in turn.reply.due() if turn.reply is not None else ():
-            self._actions.send(call_id)
-
-    # --- between turns -----------------------------------------------------------------------------------------------
-
-    async def _ready(self) -> None:
-        """Wait until the model has nothing else to do for this character."""
-        await self._presence.pause()
-        await self._answers.quiet()
-
-    # --- what is told ------------------------------------------------------------------------------------------------
-
-    def _tell(self, error: MythicError, turn_id: str = "") -> None:
-        self._outlet.send(codec.describe(error, npc_id=self.npc_id, turn_id=turn_id))
-
-    def _explain(self, error: BaseException, turn_id: str = "") -> None:
-        """Tell the client what went wrong. What nobody foresaw stands in the log, and the client gets its number."""
-        if isinstance(error, Busy):
-            log.warning("%s %s: busy", self.npc_id, turn_id)
-            self._outlet.send(m.Busy(npc_id=self.npc_id, reason=str(error), retry_after_ms=1000))
-        elif isinstance(error, MythicError):
-            # Only the code: what a tool was asked for, or what was said, has no place in a log.
-            log.warning("%s %s: %s", self.npc_id, turn_id, error.code)
-            self._tell(error, turn_id)
-        else:
-            reference = secrets.token_hex(4)
-            log.error("unexpected failure %s of %s", reference, self.npc_id, exc_info=error)
-            self._outlet.send(
-                m.Error(
-                    code="INTERNAL",
-                    message="Something went wrong inside the daemon.",
-                    remedy=f"Look for {reference} in its log.",
-                    npc_id=self.npc_id,
-                    turn_id=turn_id,
-                    ref=reference,
-                )
-            )
+        for call_id in turn.output.due() if turn.output is not None else ():
+            self._tools.send(call_id)

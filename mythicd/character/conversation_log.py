@@ -1,22 +1,18 @@
-"""What one character writes down, and what it takes up again when the daemon starts anew.
+"""The conversation log: saves one character's dialogue, and restores its history when the daemon starts.
 
-Every utterance goes into the memory database with who was there to hear it, and the character's own with the words
-that were really heard; so does every tool call and what became of it. Nothing of a turn waits for this
-(concurrency/write_queue.py).
+Every utterance goes into the memory database with who heard it, the character's own with the words that were really
+heard; so does every tool call with its outcome. No turn waits for these writes (concurrency/write_queue.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from mythicd.character.environment import Surroundings, estimate_tokens
+from mythicd.character.environment import CharacterContext
 from mythicd.character.think.context import SPARE_TOKENS
-from mythicd.concurrency.write_queue import Notebook
+from mythicd.concurrency.write_queue import WriteQueue
 from mythicd.dialogue.history import History
 from mythicd.engines.llm import Prompt
-from mythicd.errors import MythicError
 from mythicd.memory.records import Speaker, ToolRecord, Utterance
-from mythicd.memory.store import Store
+from mythicd.text.token_estimate import estimate_tokens
 from mythicd.wire import messages as m
 
 REMEMBERED = 24
@@ -25,62 +21,53 @@ SEED_TOKENS = 160
 """Most tokens of history that a character keeps who has left view: a recap, and the last exchange if it is short."""
 
 
-class Diary:
-    """One character's own account of its conversations."""
+class ConversationLog:
+    """One character's log, and the short history that stands in its prompt."""
 
-    def __init__(
-        self,
-        npc_id: str,
-        stage: Surroundings,
-        store: Store,
-        history: History,
-        *,
-        wall: Callable[[], float],
-        on_error: Callable[[MythicError], None],
-    ) -> None:
-        """`on_error` is told of what could not be written down."""
-        self._npc_id = npc_id
-        self._stage = stage
-        self._store = store
+    def __init__(self, context: CharacterContext, history: History) -> None:
+        self._context = context
+        self._environment = context.environment
+        self._store = context.engines.store
         self._history = history
-        self._wall = wall
-        self._notebook = Notebook(npc_id, on_error)
+        self._writes = WriteQueue(context.npc_id, context.send_error)
 
     def open(self) -> None:
         """Begin to write."""
-        self._notebook.open()
+        self._writes.open()
 
     async def close(self) -> None:
         """Write what is left, and end."""
-        await self._notebook.close()
+        await self._writes.close()
 
-    def player_said(self, turn_id: str, words: str, started_at: float, source: str) -> None:
+    def log_player(self, turn_id: str, words: str, started_at: float, source: str) -> None:
         """The player's words: all of them were heard, also where the character was too busy to answer."""
-        self._note(turn_id, Speaker("player", self._stage.scope.player), words, words, started_at, source)
+        self._log_utterance(
+            turn_id, Speaker("player", self._environment.scope.player), words, words, started_at, source
+        )
 
-    def said(self, turn_id: str, words: str, heard: str, started_at: float) -> None:
+    def log_reply(self, turn_id: str, words: str, heard: str, started_at: float) -> None:
         """The character's words, and what was heard of them."""
-        self._note(turn_id, Speaker("npc", self._npc_id), words, heard, started_at, "speech")
+        self._log_utterance(turn_id, Speaker("npc", self._context.npc_id), words, heard, started_at, "speech")
 
-    def call(self, record: ToolRecord) -> None:
+    def log_call(self, record: ToolRecord) -> None:
         """A tool call, or what became of it."""
-        self._notebook.add(lambda: self._store.record_tool(self._stage.scope, record))
+        self._writes.add(lambda: self._store.record_tool(self._environment.scope, record))
 
-    async def remember(self) -> None:
+    async def restore_history(self) -> None:
         """Take up the conversation where it was before the daemon was last started. Raises StoreError."""
         words: dict[str, str] = {}
-        for said in await self._store.recent_utterances(self._stage.scope, self._npc_id, REMEMBERED):
+        for said in await self._store.recent_utterances(self._environment.scope, self._context.npc_id, REMEMBERED):
             if said.speaker.kind == "player":
                 words[said.turn_id] = said.text
-            elif said.speaker.id == self._npc_id:
+            elif said.speaker.id == self._context.npc_id:
                 self._history.add(said.turn_id, words.get(said.turn_id, ""), said.text)
 
     def shorten_history(self, prompt: Prompt) -> None:
         """Keep the history short enough for a prompt like this one with everything that a turn may add to it."""
-        settings = self._stage.settings
+        settings = self._context.settings
         budgets = settings.rag.budgets
         fixed = estimate_tokens(prompt.world + prompt.character)
-        own = self._stage.card(self._npc_id).llm.max_tokens
+        own = self._context.card.llm.max_tokens
         fixed += budgets.lore + budgets.recent + 2 * SPARE_TOKENS + budgets.scene
         fixed += settings.llm.max_tokens if own is None else own
         self._history.shorten(max(0, settings.kv.max_ctx_tokens - fixed), estimate_tokens)
@@ -89,19 +76,21 @@ class Diary:
         """Keep no more of the history than a character needs who has left view."""
         self._history.compact(SEED_TOKENS, estimate_tokens)
 
-    def _note(self, turn_id: str, speaker: Speaker, text: str, heard: str, started_at: float, source: str) -> None:
-        scene: m.SceneUpdate | None = self._stage.scene(self._npc_id)
+    def _log_utterance(
+        self, turn_id: str, speaker: Speaker, text: str, heard: str, started_at: float, source: str
+    ) -> None:
+        scene: m.SceneUpdate | None = self._environment.scene(self._context.npc_id)
         said = Utterance(
-            self._npc_id,
+            self._context.npc_id,
             turn_id,
             speaker,
             text,
             started_at,
-            self._stage.present(self._npc_id),
+            self._environment.present(self._context.npc_id),
             heard_text=heard,
-            ended_at=self._wall(),
+            ended_at=self._context.wall(),
             game_time=scene.time if scene is not None else "",
-            zone=self._stage.zone(self._npc_id),
+            zone=self._environment.zone(self._context.npc_id),
             source=source,
         )
-        self._notebook.add(lambda: self._store.record_utterance(self._stage.scope, said))
+        self._writes.add(lambda: self._store.record_utterance(self._environment.scope, said))

@@ -1,20 +1,18 @@
-"""The small sounds a character makes besides its answers, in its own voice: rendered when nothing else is to be done.
+"""Fillers: backchannels ("Mm-hm.") while the player speaks, and hesitations ("Hmm.") before a late reply.
 
-"Mm-hm." goes out on a stream of its own while the player speaks. "Hmm." goes out at the front of an answer that comes
-late, and is no part of it. When there is one is decided by dialogue/filler_policy.py; none is made that is not ready.
+A backchannel is sent on a stream of its own; a hesitation is sent before the reply, on its stream, and is not part of
+it. dialogue/filler_policy.py decides when. They are synthesised between turns: one that is not ready is not played.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 
-from mythicd.character.environment import Rooms, Surroundings
-from mythicd.character.routing import Intercom
-from mythicd.character.speak.voice_stream import Outlet, VoiceStream
+from mythicd.character.environment import CharacterContext
+from mythicd.character.speak.voice_stream import VoiceStream
 from mythicd.character.turn import Turn
 from mythicd.dialogue import canned_lines
-from mythicd.dialogue.filler_policy import Murmur, Murmurs, MurmurSettings
+from mythicd.dialogue.filler_policy import FillerKind, FillerPolicy, FillerSettings
 from mythicd.engines.tts import VoiceChunk, VoiceSpec
 from mythicd.telemetry.timeline import Mark
 from mythicd.tts.phrase_buffer import Phrase
@@ -27,43 +25,31 @@ _LEARNING = 0.3
 """Share of the last answer in what is expected of the next."""
 
 
-class Murmuring:
-    """One character's."""
+class Fillers:
+    """One character's fillers."""
 
-    def __init__(
-        self,
-        npc_id: str,
-        stage: Surroundings,
-        rooms: Rooms,
-        outlet: Outlet,
-        intercom: Intercom,
-        *,
-        clock: Callable[[], float],
-    ) -> None:
-        self._npc_id = npc_id
-        self._stage = stage
-        self._rooms = rooms
-        self._outlet = outlet
-        self._intercom = intercom
-        self._clock = clock
-        self._settings = MurmurSettings()
-        self._policy = Murmurs(self._settings)
+    def __init__(self, context: CharacterContext) -> None:
+        self._context = context
+        self._counters = context.engines.counters
+        self._tts = context.engines.tts
+        self._settings = FillerSettings()
+        self._policy = FillerPolicy(self._settings)
         self._sounds: dict[tuple[VoiceSpec, str], tuple[VoiceChunk, ...]] = {}
         self._wait_s: float | None = None
-        """How long answers have taken from the moment they counted to their first sound."""
+        """How long responses have taken from the commit to their first sound."""
 
     # --- when nothing else is to be done -----------------------------------------------------------------------------
 
-    async def rehearse(self) -> None:
-        """Render what may be needed. Raises what the voice raises."""
-        if not self._stage.settings.turn.murmurs:
+    async def render(self) -> None:
+        """Synthesise what may be needed. Raises what the voice raises."""
+        if not self._context.settings.turn.murmurs:
             return
-        voice = self._stage.voice(self._npc_id)
+        voice = self._context.voice
         needed = [(voice, self._line(kind, number)) for kind in _KINDS for number in range(REHEARSED)]
         self._sounds = {key: sound for key, sound in self._sounds.items() if key in needed}
         for key in needed:
             if key not in self._sounds:
-                async with contextlib.aclosing(self._rooms.tts.speak(key[1], voice)) as chunks:
+                async with contextlib.aclosing(self._tts.speak(key[1], voice)) as chunks:
                     self._sounds[key] = tuple([chunk async for chunk in chunks])
 
     # --- in a turn ---------------------------------------------------------------------------------------------------
@@ -76,10 +62,10 @@ class Murmuring:
         """An answer was taken back: the player went on."""
         self._policy.rolled_back()
 
-    def listen(self, turn: Turn, spoken_ms: float, pause_ms: float) -> None:
+    def consider_backchannel(self, turn: Turn, spoken_ms: float, pause_ms: float) -> None:
         """The player is speaking, and pauses perhaps: make a sound of listening, if it is time for one."""
         if pause_ms and self._can("backchannel", self._policy.backchannels):
-            if self._policy.partial(self._clock(), spoken_ms, pause_ms, turn.words) is not None:
+            if self._policy.partial(self._context.clock(), spoken_ms, pause_ms, turn.words) is not None:
                 self._sound("backchannel", self._policy.backchannels - 1, turn)
 
     def late_s(self, turn: Turn) -> float | None:
@@ -88,59 +74,59 @@ class Murmuring:
         waits = turn.source == "speech" and turn.reply_is_awaited and not turn.was_late
         return end_s + self._settings.late_ms / 1000 if waits and end_s is not None else None
 
-    def look(self, turn: Turn) -> None:
+    def consider_hesitation(self, turn: Turn) -> None:
         """The answer is awaited: fill the silence, if it is long or going to be."""
-        late_s, reply, now = self.late_s(turn), turn.reply, self._clock()
+        late_s, output, now = self.late_s(turn), turn.output, self._context.clock()
         if late_s is None:
             return
         turn.was_late = now >= late_s
-        if reply is None or not self._can("hesitation", self._policy.hesitations):
+        if output is None or not self._can("hesitation", self._policy.hesitations):
             return
-        counted = turn.revision.committed_s if turn.revision is not None else now
+        counted = turn.response.committed_s if turn.response is not None else now
         expected_s = None if self._wait_s is None else counted + self._wait_s
         end_s = turn.timeline.marks[Mark.SPEECH_END]
-        if self._policy.late(now, end_s, expected_s, ready=reply.has_sound) is not None:
+        if self._policy.late(now, end_s, expected_s, ready=output.has_sound) is not None:
             number = self._policy.hesitations - 1
-            key = (self._stage.voice(self._npc_id), self._line("hesitation", number))
+            key = (self._context.voice, self._line("hesitation", number))
             turn.was_late = True
-            self._rooms.figures.murmurs += reply.hesitate(key[1], self._sounds[key])
+            self._counters.murmurs += output.hesitate(key[1], self._sounds[key])
 
-    def learn(self, turn: Turn) -> None:
+    def observe(self, turn: Turn) -> None:
         """The turn is over: take note of how long its answer took."""
         sent_s = turn.timeline.marks.get(Mark.FIRST_AUDIO_SENT)
-        if sent_s is not None and turn.revision is not None:
-            took = max(0.0, sent_s - turn.revision.committed_s)
+        if sent_s is not None and turn.response is not None:
+            took = max(0.0, sent_s - turn.response.committed_s)
             self._wait_s = took if self._wait_s is None else self._wait_s + _LEARNING * (took - self._wait_s)
 
     # --- within ------------------------------------------------------------------------------------------------------
 
-    def _line(self, kind: Murmur, number: int) -> str:
-        return canned_lines.line(self._stage.card(self._npc_id), kind, number % REHEARSED)
+    def _line(self, kind: FillerKind, number: int) -> str:
+        return canned_lines.line(self._context.card, kind, number % REHEARSED)
 
-    def _can(self, kind: Murmur, number: int) -> bool:
+    def _can(self, kind: FillerKind, number: int) -> bool:
         """Whether the next sound of this kind is ready."""
-        key = (self._stage.voice(self._npc_id), self._line(kind, number))
-        return self._stage.settings.turn.murmurs and bool(self._sounds.get(key))
+        key = (self._context.voice, self._line(kind, number))
+        return self._context.settings.turn.murmurs and bool(self._sounds.get(key))
 
-    def _sound(self, kind: Murmur, number: int, turn: Turn) -> None:
+    def _sound(self, kind: FillerKind, number: int, turn: Turn) -> None:
         said = self._line(kind, number)
-        queue = SpeechQueue(self._rooms.tts.sample_rate)
+        queue = SpeechQueue(self._tts.sample_rate)
         queue.begin(Phrase("", 0), spoken(said))
-        for chunk in self._sounds[self._stage.voice(self._npc_id), said]:
+        for chunk in self._sounds[self._context.voice, said]:
             queue.add(chunk)
         queue.end()
         stream = VoiceStream(
-            self._outlet,
-            self._intercom.open_stream(self._npc_id),
-            npc_id=self._npc_id,
+            self._context.outlet,
+            self._context.routes.open_stream(self._context.npc_id),
+            npc_id=self._context.npc_id,
             turn_id=turn.turn_id,
-            sample_rate=self._rooms.tts.sample_rate,
+            sample_rate=self._tts.sample_rate,
             kind="backchannel",
         )
         for frame in queue.take(0):
             stream.send(frame)
         stream.end()
-        self._rooms.figures.murmurs += 1
+        self._counters.murmurs += 1
 
 
-_KINDS: tuple[Murmur, ...] = ("backchannel", "hesitation")
+_KINDS: tuple[FillerKind, ...] = ("backchannel", "hesitation")

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Mailbox(Generic[T]):
     def post(self, item: T) -> None:
         """Add a message that overtakes audio. Raises Busy when the lane is full."""
         if len(self._control) >= MAX_CONTROL:
-            raise Busy(f"{MAX_CONTROL} messages wait for this character already.", remedy="Wait for its answers.")
+            raise BusyError(f"{MAX_CONTROL} messages wait for this character already.", remedy="Wait for its answers.")
         self._control.append(item)
         self._wake.set()
 
@@ -63,7 +63,9 @@ class Mailbox(Generic[T]):
         if len(self._audio) >= MAX_AUDIO:
             oldest = next((index for index, waiting in enumerate(self._audio) if isinstance(waiting, MicFrame)), None)
             if oldest is None:
-                raise Busy(f"{MAX_AUDIO} microphone messages wait for this character.", remedy="Wait for its answers.")
+                raise BusyError(
+                    f"{MAX_AUDIO} microphone messages wait for this character.", remedy="Wait for its answers."
+                )
             del self._audio[oldest]
             self.dropped += 1
         self._audio.append(item)

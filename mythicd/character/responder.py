@@ -1,308 +1,273 @@
-"""One character's answers in the making: begun on a guess, let out when the player's turn is over, or undone.
+"""Speculative responses: started at a pause, committed at the end of the turn, or rolled back.
 
-    pause ──> prepare: the last partial's words ──> memory ──> model ──> a second of voice ──> waits
-                                 │                                                              │
-              the recogniser's guess at the final words: others? ──> begun anew with these      │
-                                                                                                │
-    the turn is over, same words ──────────────────────────────────────────> commit: it leaves <┘
-    the turn is over, other words, or nothing was prepared ────────────────> begun now, and it counts
-    the player goes on ────────────────────────────────────────────────────> undone: nothing was said, done or written
+    soft end -> prepare: the last partial's words -> memory -> model -> a second of voice -> waits at the commit gate
+                           the recogniser's guess at the final words differs? -> begun again with these
+    hard end, same words                          -> commit: what waits is sent
+    hard end, other words, or nothing prepared    -> begun now, and committed at once
+    the player goes on                            -> rolled back: nothing was said, done or logged
 
-An answer that is prepared reads memory and writes nothing, opens calls that nobody sends, and makes a voice that nobody
-hears. What fails in it is nobody's trouble: it is made again when it counts, and only then is a failure told. It is not
-begun where it would be in the way: after MOST_TRIES in one turn, and while others wait for the model.
-
-A recogniser needs a while for its final words, and mostly they are those of its last partial: so the model begins with
-those, beside it.
+Errors of an uncommitted response are discarded: it is made again at the commit, and only that failure is reported.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Literal
 
-from mythicd.character.environment import Rooms, Surroundings
-from mythicd.character.routing import Intercom
-from mythicd.character.speak.commit_gate import Commitment
-from mythicd.character.speak.speech_output import Reply
-from mythicd.character.speak.tool_dispatch import Actions
-from mythicd.character.speak.voice_stream import Outlet
-from mythicd.character.think.generation import Thought
-from mythicd.character.think.prefetch import LookAhead
-from mythicd.character.turn import Revision, Turn
+from mythicd.character.environment import CharacterContext
+from mythicd.character.hear.current_speech import CurrentSpeech
+from mythicd.character.speak.commit_gate import CommitGate
+from mythicd.character.speak.speech_output import SpeechOutput
+from mythicd.character.speak.tool_dispatch import ToolDispatch
+from mythicd.character.think.generation import ReplyGenerator
+from mythicd.character.think.model_session import END_PATIENCE_S, ModelSession
+from mythicd.character.think.prefetch import Prefetch
+from mythicd.character.turn import Response, ResponseEvent, ResponseProgress, Turn
 from mythicd.dialogue.end_of_turn import completeness
 from mythicd.dialogue.state import Event
-from mythicd.engines.asr import Recognition
 from mythicd.errors import MythicError
 from mythicd.telemetry.timeline import Mark, Timeline
 from mythicd.text.spoken_words import spoken_words
-from mythicd.wire import codec
 
 log = logging.getLogger(__name__)
 
 MOST_TRIES = 3
-"""Answers that are prepared for one turn. Whoever pauses more often is thinking, and the machine may rest."""
+"""Responses that are prepared for one turn. A player who pauses more often is thinking, and the machine may rest."""
 GUESS_AFTER_S = 0.04
-"""How much longer a pause must last before the recogniser is asked what was said: behind a stop within a word it would
-have to search the utterance again from its beginning."""
+"""How much longer than the soft end a pause must last before the recogniser is asked what was said: after a stop within
+a word it would have to search the utterance again from its beginning."""
 UNFINISHED_S = 0.25
-"""How much longer a pause must last before an answer is prepared to words that look unfinished."""
-END_PATIENCE_S = 2.0
-"""How long work that was cancelled may take to end; an engine's thread leaves at its next chunk."""
+"""How much longer a pause must last before a response is prepared to words that look unfinished."""
+
+_PLAYERS_MARKS = frozenset((Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.HARD_END, Mark.ASR_FINAL))
+"""Marks of the player's speech, which stay when a response is begun again."""
 
 
-_HEARD = frozenset((Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.HARD_END, Mark.ASR_FINAL))
-"""Marks that are the player's, and stay when an answer is begun anew."""
-
-
-class Answers:
-    """What makes a character's answers, one at a time."""
+class Responder:
+    """Makes a character's responses, one at a time."""
 
     def __init__(
         self,
-        npc_id: str,
-        stage: Surroundings,
-        rooms: Rooms,
-        outlet: Outlet,
-        intercom: Intercom,
-        *,
-        thought: Thought,
-        ahead: LookAhead,
-        actions: Actions,
-        clock: Callable[[], float],
-        guess: Callable[[], Awaitable[Recognition]],
-        pause: Callable[[], Awaitable[None]],
-        on_words: Callable[[str], None],
-        report: Callable[[Revision, Event], None],
-        on_progress: Callable[[Revision], None],
-        explain: Callable[[BaseException, str], None],
+        context: CharacterContext,
+        session: ModelSession,
+        generator: ReplyGenerator,
+        prefetch: Prefetch,
+        tools: ToolDispatch,
+        current: CurrentSpeech,
+        post: Callable[[ResponseEvent | ResponseProgress], None],
     ) -> None:
-        """`guess` asks the recogniser what was said, should it end here, and `on_words` is told; `pause` stops what the
-        model does for this character beside. `report` is told what becomes of an answer, `on_progress` when it
-        begins to be spoken and when a call has got its place in it, `explain` what went wrong in an answer that counts,
-        with its turn's id."""
-        self._npc_id = npc_id
-        self._stage = stage
-        self._rooms = rooms
-        self._outlet = outlet
-        self._intercom = intercom
-        self._thought = thought
-        self._ahead = ahead
-        self._actions = actions
-        self._clock = clock
-        self._guess = guess
-        self._pause = pause
-        self._on_words = on_words
-        self._report = report
-        self._on_progress = on_progress
-        self._explain = explain
+        """`post` puts a response's reports into the character's mailbox."""
+        self._context = context
+        self._counters = context.engines.counters
+        self._session = session
+        self._generator = generator
+        self._prefetch = prefetch
+        self._tools = tools
+        self._current = current
+        self._post = post
         self._works: set[asyncio.Task[None]] = set()
-        """The work of answers, also of those that were stopped and have not ended yet."""
+        """The work of responses, also of those that were stopped and have not ended yet."""
 
     # --- what the character commands ---------------------------------------------------------------------------------
 
     def prepare(self, turn: Turn) -> None:
-        """Begin an answer that does not count yet, unless that would be in the way."""
-        if turn.revision is None and self._may_prepare(turn):
-            self._rooms.figures.prepared += 1
-            self._begin(turn, Revision(Commitment(self._outlet.send), Timeline(), turn.words or None))
+        """Begin a response that is not committed yet, unless it would be in the way of others."""
+        if turn.response is None and self._may_prepare(turn):
+            self._counters.prepared += 1
+            self._begin(turn, self._new(turn, Timeline(), turn.words or None))
 
     def commit(self, turn: Turn) -> None:
-        """The turn's words are final: let the answer to them out, or make it."""
-        figures, revision = self._rooms.figures, turn.revision
-        figures.turns += 1
-        if revision is not None and revision.words is not None and not self._serves(revision, turn):
-            figures.missed += 1
-            self.undo(turn)
-            revision = None
-        if revision is None:
-            revision = Revision(Commitment(self._outlet.send), turn.timeline, turn.words, turn.confidence)
-            self._begin(turn, revision)
+        """The turn's words are final: commit the response to them, or make it."""
+        counters, response = self._counters, turn.response
+        counters.turns += 1
+        if response is not None and response.words is not None and not self._serves(response, turn):
+            counters.missed += 1
+            self.rollback(turn)
+            response = None
+        if response is None:
+            response = self._new(turn, turn.timeline, turn.words)
+            response.confidence = turn.confidence
+            self._begin(turn, response)
         else:
-            figures.committed += 1
-            revision.words, revision.confidence = turn.words, turn.confidence
-            # When the words were there, the guess knows; all else of the player's speech, the ear.
-            revision.timeline.marks = {**turn.timeline.marks, **revision.timeline.marks}
-            turn.timeline = revision.timeline
-        revision.committed_s = self._clock()
-        revision.commitment.commit()
+            counters.committed += 1
+            response.words, response.confidence = turn.words, turn.confidence
+            # When the words were known is the guess's mark; all others of the player's speech are the microphone's.
+            response.timeline.marks = {**turn.timeline.marks, **response.timeline.marks}
+            turn.timeline = response.timeline
+        response.committed_s = self._context.clock()
+        response.gate.commit()
 
-    def undo(self, turn: Turn) -> None:
-        """Take back the answer to a turn, of which nothing has left."""
-        revision, turn.revision = turn.revision, None
-        if revision is None:
+    def rollback(self, turn: Turn) -> None:
+        """Take back the response to a turn, of which nothing was sent."""
+        response, turn.response = turn.response, None
+        if response is None:
             return
-        self._rooms.figures.undone += 1
-        self.stop(revision, "cancelled")
-        self._actions.undo(turn.turn_id)
-        self._ahead.reopen()
+        self._counters.undone += 1
+        self.stop(response, "cancelled")
+        self._tools.undo(turn.turn_id)
+        self._prefetch.reopen()
 
-    def stop(self, revision: Revision, reason: Literal["barge_in", "cancelled", "error"]) -> None:
-        """Stop an answer where it is."""
-        # The client falls silent first; how long an engine takes to notice is nobody's business but the next turn's.
-        if revision.reply is not None:
-            revision.reply.cut(reason)
-        if revision.work is not None:
-            revision.work.cancel()
+    def stop(self, response: Response, reason: Literal["barge_in", "cancelled", "error"]) -> None:
+        """Stop a response where it is."""
+        # The client falls silent first. The engines may take a while to stop; only the next turn waits for them.
+        if response.output is not None:
+            response.output.cut(reason)
+        if response.work is not None:
+            response.work.cancel()
 
-    async def quiet(self) -> None:
-        """Wait until the work of earlier answers has ended, which may take a moment after it was stopped."""
-        if self._works:
-            await asyncio.wait(tuple(self._works), timeout=END_PATIENCE_S)
+    @property
+    def working(self) -> int:
+        """Responses whose work has not ended."""
+        return len(self._works)
 
     async def close(self) -> None:
-        """Wait for all work to end; say whose does not."""
-        await self.quiet()
+        """Wait for all work to end; log what does not."""
+        if self._works:
+            await asyncio.wait(tuple(self._works), timeout=END_PATIENCE_S)
         for work in self._works:
-            log.error("%s: %s does not end", self._npc_id, work.get_name())
+            log.error("%s: %s does not end", self._context.npc_id, work.get_name())
 
-    # --- an answer's own work ----------------------------------------------------------------------------------------
+    # --- a response's own work ---------------------------------------------------------------------------------------
+
+    def _new(self, turn: Turn, timeline: Timeline, words: str | None) -> Response:
+        return Response(turn.turn_id, CommitGate(self._context.outlet.send), timeline, self._post, words)
 
     def _may_prepare(self, turn: Turn) -> bool:
-        settings, model = self._stage.settings, self._rooms.llm.figures
+        settings, model = self._context.settings, self._context.engines.llm.counters
         in_the_way = model.waiting > 0 or model.writing >= settings.scheduler.max_speakers
         return settings.turn.speculate and turn.tries < MOST_TRIES and not in_the_way
 
-    def _begin(self, turn: Turn, revision: Revision) -> None:
-        turn.revision = revision
-        work = self._work(turn, revision, frozenset(self._works))
-        revision.work = asyncio.create_task(work, name=f"{self._npc_id} {turn.turn_id}")
-        self._works.add(revision.work)
-        revision.work.add_done_callback(self._works.discard)
+    def _begin(self, turn: Turn, response: Response) -> None:
+        turn.response = response
+        work = self._work(turn, response, frozenset(self._works))
+        response.work = asyncio.create_task(work, name=f"{self._context.npc_id} {turn.turn_id}")
+        self._works.add(response.work)
+        response.work.add_done_callback(self._works.discard)
 
-    async def _work(self, turn: Turn, revision: Revision, before: frozenset[asyncio.Task[None]]) -> None:
-        """Make the answer, once the work `before` it has ended. What goes wrong here costs this turn and no other."""
+    async def _work(self, turn: Turn, response: Response, before: frozenset[asyncio.Task[None]]) -> None:
+        """Make the response, once the work `before` it has ended. A failure costs this turn and no other."""
         outcome = Event.FAILED
         try:
             if before:
                 await asyncio.wait(before, timeout=END_PATIENCE_S)
-            await self._pause()
-            if not await self._foresee(turn, revision):
-                await self._answer(turn, revision)
-            outcome = Event.PLAYBACK_STOPPED if revision.reply is not None and revision.reply.audible else Event.REPLIED
+            await self._session.stop_upkeep()
+            if not await self._speculate(turn, response):
+                await self._make(turn, response)
+            is_audible = response.output is not None and response.output.audible
+            outcome = Event.PLAYBACK_STOPPED if is_audible else Event.REPLIED
         except Exception as error:
-            if revision is turn.revision:  # what goes wrong with an answer while it is being cut is nobody's loss
-                self._explain(_first(error), turn.turn_id)
-        self._report(revision, outcome)
+            if response is turn.response:  # errors of a cancelled response are ignored
+                self._context.report(_first(error), turn.turn_id)
+        response.report(outcome)
 
-    async def _foresee(self, turn: Turn, revision: Revision) -> bool:
-        """Make the answer while it does not count; tell whether that succeeded. It may come to count meanwhile."""
-        if revision.commitment.is_committed:
+    async def _speculate(self, turn: Turn, response: Response) -> bool:
+        """Make the response while it is not committed; return whether that succeeded. It may be committed meanwhile.
+
+        The recogniser needs a while for its final words, and mostly they are those of its last partial: so the model
+        begins with those at the same time.
+        """
+        if response.gate.is_committed:
             return False
         early: asyncio.Task[None] | None = None
         try:
-            if revision.words is not None and self._looks_finished(revision.words):
-                name = f"{self._npc_id} {turn.turn_id}, by a partial"
-                early = asyncio.create_task(self._answer(turn, revision), name=name)
-            if not await self._is_right(turn, revision):
+            if response.words is not None and self._looks_finished(response.words):
+                name = f"{self._context.npc_id} {turn.turn_id}, by a partial"
+                early = asyncio.create_task(self._make(turn, response), name=name)
+            if not await self._guess_agrees(turn, response):
                 if early is not None:
-                    self._rooms.figures.corrected += 1
-                    await _end(early)
+                    self._counters.corrected += 1
+                    await _cancel(early)
                     early = None
-                    self._forget(turn, revision)
-                await self._is_worth_it(revision)
-            if revision.commitment.is_committed and early is None:
+                    self._reset(turn, response)
+                await self._until_worthwhile(response)
+            if response.gate.is_committed and early is None:
                 return False
-            await (self._answer(turn, revision) if early is None else early)
+            await (self._make(turn, response) if early is None else early)
             return True
         except Exception as error:
-            if revision.commitment.is_committed:
+            if response.gate.is_committed:
                 raise
             failed = _first(error)
             code = failed.code if isinstance(failed, MythicError) else repr(failed)
-            log.info("%s %s: an answer that did not count failed (%s)", self._npc_id, turn.turn_id, code)
+            log.info("%s %s: an uncommitted response failed (%s)", self._context.npc_id, turn.turn_id, code)
         finally:
             if early is not None:
-                await _end(early)
-        self._forget(turn, revision)
-        await revision.commitment.until_committed()
+                await _cancel(early)
+        self._reset(turn, response)
+        await response.gate.until_committed()
         return False
 
-    async def _is_right(self, turn: Turn, revision: Revision) -> bool:
-        """Ask the recogniser what was said; tell whether the answer is to that. Once it counts, its words are right."""
-        begun = revision.words
+    async def _guess_agrees(self, turn: Turn, response: Response) -> bool:
+        """Ask the recogniser what was said; return whether the response is to that. After the commit its words are
+        right."""
+        begun = response.words
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GUESS_AFTER_S):
-                await revision.commitment.until_committed()
+                await response.gate.until_committed()
         heard = None
-        if not revision.commitment.is_committed:
+        if not response.gate.is_committed:
             turn.tries += 1
-            heard = await self._guess()
-        if heard is None or revision.commitment.is_committed:
+            heard = await self._current.guess()
+        if heard is None or response.gate.is_committed:
             return begun is not None
-        revision.words, revision.confidence = turn.with_before(heard.text), heard.confidence
-        revision.timeline.mark(Mark.ASR_FINAL, self._clock())
-        self._on_words(revision.words)
-        understood = self._understands(revision.words, revision.confidence)
-        return begun is not None and understood and _same(begun, revision.words) and self._looks_finished(begun)
+        response.words, response.confidence = turn.with_before(heard.text), heard.confidence
+        response.timeline.mark(Mark.ASR_FINAL, self._context.clock())
+        self._current.end_after_words(response.words)
+        understood = self._understands(response.words, response.confidence)
+        return begun is not None and understood and _same(begun, response.words) and self._looks_finished(begun)
 
-    async def _is_worth_it(self, revision: Revision) -> None:
-        """Wait as long as an answer to these words is not worth its while."""
-        if revision.words is None or not self._understands(revision.words, revision.confidence):
-            await revision.commitment.until_committed()
-        elif not self._looks_finished(revision.words):
+    async def _until_worthwhile(self, response: Response) -> None:
+        """Wait as long as a response to these words is not worth making."""
+        if response.words is None or not self._understands(response.words, response.confidence):
+            await response.gate.until_committed()
+        elif not self._looks_finished(response.words):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UNFINISHED_S):
-                    await revision.commitment.until_committed()
+                    await response.gate.until_committed()
 
-    def _forget(self, turn: Turn, revision: Revision) -> None:
-        """Nothing of what was made so far is used."""
-        revision.commitment.forget()
-        revision.reply = None
-        revision.timeline.marks = {mark: at for mark, at in revision.timeline.marks.items() if mark in _HEARD}
-        self._actions.undo(turn.turn_id)
+    def _reset(self, turn: Turn, response: Response) -> None:
+        """Drop everything that was made so far."""
+        response.gate.drop_held()
+        response.input = response.output = None
+        response.timeline.marks = {mark: at for mark, at in response.timeline.marks.items() if mark in _PLAYERS_MARKS}
+        self._tools.undo(turn.turn_id)
 
-    def _serves(self, revision: Revision, turn: Turn) -> bool:
-        """Whether an answer that was prepared answers the final words."""
+    def _serves(self, response: Response, turn: Turn) -> bool:
+        """Whether a prepared response answers the final words."""
         understood = self._understands(turn.words, turn.confidence)
-        return understood and revision.words is not None and _same(revision.words, turn.words)
+        return understood and response.words is not None and _same(response.words, turn.words)
 
     def _looks_finished(self, words: str) -> bool:
-        return completeness(words, beginnings=self._stage.name_beginnings).looks_finished
+        return completeness(words, beginnings=self._context.world.name_beginnings).looks_finished
 
     def _understands(self, words: str, confidence: float) -> bool:
-        return bool(words) and confidence >= self._stage.settings.asr.min_confidence
+        return bool(words) and confidence >= self._context.settings.asr.min_confidence
 
-    async def _answer(self, turn: Turn, revision: Revision) -> None:
-        assert revision.words is not None, "they were recognised, or given"
-        commitment, timeline, words = revision.commitment, revision.timeline, revision.words
+    async def _make(self, turn: Turn, response: Response) -> None:
+        """Search memory, generate the reply, and speak it."""
+        assert response.words is not None, "they were recognised, or given"
         try:
-            await self._stage.refresh()
+            await self._context.environment.refresh()
         except MythicError as error:  # the world stays as it was
-            commitment.send(codec.describe(error, npc_id=self._npc_id, turn_id=turn.turn_id))
-        understood = self._understands(words, revision.confidence)
-        ahead = self._ahead.commit() if turn.source == "speech" else None
+            response.gate.send(self._context.describe(error, turn.turn_id))
+        understood = self._understands(response.words, response.confidence)
+        ahead = self._prefetch.commit() if turn.source == "speech" else None
         if not understood:
-            self._ahead.drop()  # what is said now is not the model's
-        question = await self._thought.recall(
-            turn.turn_id, words, understood=understood, seed=turn.number, ahead=ahead, commitment=commitment
-        )
-        revision.failures = question.failures
-        timeline.mark(Mark.CONTEXT_READY, self._clock())
-        reply = revision.reply = Reply(
-            self._npc_id,
-            turn.turn_id,
-            self._intercom.open_stream(self._npc_id),
-            tts=self._rooms.tts,
-            voice=self._stage.voice(self._npc_id),
-            outlet=self._outlet,
-            commitment=commitment,
-            guard=self._thought.guard(question),
-            names=self._stage.names,
-            timeline=timeline,
-            clock=self._clock,
-            on_voice=lambda: self._report(revision, Event.VOICE),
-            on_anchor=lambda: self._on_progress(revision),
-        )
-        self._on_progress(revision)
-        await reply.run(lambda: self._thought.answer(question, reply, timeline, commitment))
+            self._prefetch.drop()  # what is said now does not come from the model
+        await self._generator.build_input(turn, response, understood=understood, ahead=ahead)
+        assert response.input is not None, "it was just built"
+        response.timeline.mark(Mark.CONTEXT_READY, self._context.clock())
+        response.output = SpeechOutput(self._context, response, self._generator.guardrails(response.input))
+        response.progressed()
+        await response.output.run(functools.partial(self._generator.write, response))
 
 
-async def _end(work: asyncio.Task[None]) -> None:
-    """Stop it, and wait until it has ended; how is of no interest."""
+async def _cancel(work: asyncio.Task[None]) -> None:
+    """Cancel it, and wait until it has ended, in whatever way."""
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
 

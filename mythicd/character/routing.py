@@ -8,7 +8,7 @@ KEPT = 1024
 """Streams and calls that are remembered."""
 
 
-class Intercom:
+class Routes:
     """The streams and calls of one playthrough."""
 
     def __init__(self) -> None:

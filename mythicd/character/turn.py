@@ -1,76 +1,109 @@
-"""A turn: the player's words, the character's reply to them, and what the two are made of at the moment."""
+"""A turn: the player's words, the character's response to them, and what both are made of at the moment."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mythicd.character.speak.commit_gate import Commitment
-from mythicd.character.speak.speech_output import Reply
+from mythicd.character.speak.commit_gate import CommitGate
+from mythicd.character.speak.speech_output import SpeechOutput
+from mythicd.character.think.reply_input import ReplyInput
+from mythicd.dialogue.state import Event
 from mythicd.telemetry.timeline import Timeline
 
-ANSWER_PATIENCE_S = 60.0
-"""How long an answer may get no further; a big model on a slow machine takes half a minute to read a long prompt."""
+RESPONSE_PATIENCE_S = 60.0
+"""How long a response may make no progress; a big model on a slow machine takes half a minute for a long prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseEvent:
+    """What a response's own work reports to its character."""
+
+    response: Response
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseProgress:
+    """A response has begun to be spoken, or one of its tool calls has got its place in the audio: one may be due."""
+
+    response: Response
 
 
 @dataclass(slots=True, eq=False)
-class Revision:
-    """An answer to the words as they stood when it was begun. Nothing of it leaves before it is committed."""
+class Response:
+    """A reply to the words as they stood when it was begun. Nothing of it leaves before it is committed."""
 
-    commitment: Commitment
+    turn_id: str
+    gate: CommitGate
     timeline: Timeline
+    post: Callable[[ResponseEvent | ResponseProgress], None]
+    """Puts reports into the character's mailbox."""
     words: str | None = None
     """None until the recogniser has said what they are."""
     confidence: float = 1.0
-    reply: Reply | None = None
+    input: ReplyInput | None = None
+    """What is asked of the model; None until memory was searched."""
+    output: SpeechOutput | None = None
     work: asyncio.Task[None] | None = None
-    failures: tuple[str, ...] = ()
-    """Lines of its prompt that tell of tool calls that failed."""
     committed_s: float = 0.0
-    """When it began to count, on the monotonic clock."""
+    """When it was committed, on the monotonic clock."""
 
     @property
-    def patience_ends_s(self) -> float | None:
-        """When an answer that gets no further is given up; None while nobody waits for it."""
-        if not self.commitment.is_committed:
+    def deadline_s(self) -> float | None:
+        """When a response that makes no progress is given up; None before it is committed."""
+        if not self.gate.is_committed:
             return None
-        return max(self.committed_s, self.reply.moved_s if self.reply is not None else 0.0) + ANSWER_PATIENCE_S
+        return max(self.committed_s, self.output.moved_s if self.output is not None else 0.0) + RESPONSE_PATIENCE_S
+
+    def report(self, event: Event) -> None:
+        """Tell the character what became of it."""
+        self.post(ResponseEvent(self, event))
+
+    def voice_started(self) -> None:
+        """Its first sound has left (speech_output.OutputListener)."""
+        self.report(Event.VOICE)
+
+    def progressed(self) -> None:
+        """One of its tool calls may be due (speech_output.OutputListener)."""
+        self.post(ResponseProgress(self))
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """The player's words and the character's reply to them."""
+    """The player's words and the character's response to them."""
 
     turn_id: str
     number: int
     started_at: float
-    """Wall clock."""
+    """Unix time."""
     timeline: Timeline = field(default_factory=Timeline)
     words: str = ""
     before: str = ""
     """Words that were final once, before the player went on after all."""
     confidence: float = 1.0
     source: str = "speech"
-    revision: Revision | None = None
-    """The answer that is being made, or was."""
+    response: Response | None = None
+    """The response that is being made, or was."""
     tries: int = 0
-    """Answers that were prepared for it, in pauses that were longer than a stop within a word."""
+    """Responses that were prepared for it, in pauses longer than a stop within a word."""
     noted: bool = False
-    """Whether the player's words are written down."""
+    """Whether the player's words are logged."""
     was_late: bool = False
-    """Whether the silence before the answer was looked at, and filled or left."""
+    """Whether the silence before the reply was looked at, and filled or left."""
 
     @property
-    def reply(self) -> Reply | None:
-        """What is said, as far as it was made."""
-        return self.revision.reply if self.revision is not None else None
+    def output(self) -> SpeechOutput | None:
+        """The speech of its response, as far as it was made."""
+        return self.response.output if self.response is not None else None
 
     @property
     def reply_is_awaited(self) -> bool:
-        """Whether the answer counts and nothing of it is heard yet."""
-        counts = self.revision is not None and self.revision.commitment.is_committed
-        return counts and not (self.reply is not None and self.reply.audible)
+        """Whether the response is committed and nothing of it is audible yet."""
+        is_committed = self.response is not None and self.response.gate.is_committed
+        return is_committed and not (self.output is not None and self.output.audible)
 
     def with_before(self, words: str) -> str:
-        """Return these words behind those that were final once."""
+        """Return these words after those that were final once."""
         return f"{self.before} {words}".strip()

@@ -36,7 +36,7 @@ ToolHandler = Callable[[m.ToolCall], Awaitable[m.Ack]]
 
 
 @dataclass(slots=True)
-class VoiceStream:
+class ReceivedVoice:
     """A voice stream as received."""
 
     start: m.StreamStart
@@ -79,7 +79,7 @@ class DaemonClient:
         speed: float,
     ) -> None:
         self.welcome = welcome
-        self.streams: dict[int, VoiceStream] = {}
+        self.streams: dict[int, ReceivedVoice] = {}
         self._socket = socket
         self._session = session
         self._tools = tools
@@ -256,7 +256,7 @@ class DaemonClient:
     async def _take(self, message: m.ServerMessage) -> None:
         if isinstance(message, m.StreamStart):
             playback = Playback(round(message.sample_rate * self._speed), prebuffer_ms=self._prebuffer_ms / self._speed)
-            self.streams[message.stream] = VoiceStream(message, playback)
+            self.streams[message.stream] = ReceivedVoice(message, playback)
             if len(self.streams) > MAX_STREAMS:
                 del self.streams[min(self.streams)]
         elif isinstance(message, m.StreamEnd) and message.stream in self.streams:
@@ -298,7 +298,7 @@ class DaemonClient:
                 if not voice.playback.stopped:
                     await self._report(voice, voice.playback.advance(time.monotonic()))
 
-    async def _report(self, voice: VoiceStream, events: list[PlaybackEvent]) -> None:
+    async def _report(self, voice: ReceivedVoice, events: list[PlaybackEvent]) -> None:
         for event in events:
             stream = voice.start.stream
             if isinstance(event, Started):

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from mythicd.audio.pcm import Clip, ms_of, rms_dbfs
 from mythicd.audio.wav import read_wav, write_wav
-from mythicd.client.daemon_client import DaemonClient, VoiceStream
+from mythicd.client.daemon_client import DaemonClient, ReceivedVoice
 from mythicd.client.microphone import microphone
 from mythicd.errors import DaemonError, DaemonUnreachable, MythicError, UnknownNpc
 from mythicd.native.espeakng import EspeakNg
@@ -108,7 +108,7 @@ async def talk(
         if npc_id not in names:
             raise UnknownNpc(f"There is nobody called {npc_id!r} here.", remedy=f"Here are: {', '.join(names)}.")
         await client.send(m.Attend(npc_id=npc_id))
-        said: list[VoiceStream] = []
+        said: list[ReceivedVoice] = []
         for question in questions:
             said += await _turn(client, npc_id, names[npc_id], question, timeline, console)
         if out is not None and said:
@@ -121,7 +121,7 @@ async def talk(
 
 async def _turn(
     client: DaemonClient, npc_id: str, name: str, question: Question, timeline: bool, console: Console
-) -> list[VoiceStream]:
+) -> list[ReceivedVoice]:
     """Ask one question and show what comes back. Returns the voice streams of the answer."""
     before = set(client.streams)
     asking = asyncio.create_task(_ask(client, npc_id, question, console))
@@ -199,7 +199,7 @@ def _act(console: Console) -> Callable[[m.ToolCall], asyncio.Future[m.Ack]]:
     return lambda call: asyncio.ensure_future(carry_out(call))
 
 
-def _mouth(voice: VoiceStream) -> str:
+def _mouth(voice: ReceivedVoice) -> str:
     """Return the visemes of a stream in one line."""
     shapes = " ".join(OVR15[event.code] for event in voice.visemes[:24])
     more = len(voice.visemes) - 24

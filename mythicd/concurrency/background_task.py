@@ -11,7 +11,7 @@ from mythicd.errors import MythicError
 log = logging.getLogger(__name__)
 
 
-class SideWork:
+class BackgroundTask:
     """Room for one piece of work of one kind."""
 
     def __init__(self, name: str) -> None:
@@ -21,12 +21,12 @@ class SideWork:
         self._given_up: set[asyncio.Task[None]] = set()
         """What was cancelled and has not ended yet."""
 
-    def begin(self, work: Callable[[], Awaitable[None]]) -> None:
+    def start_if_idle(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do this, unless something of the kind is being done already."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._do(work), name=self._name)
 
-    def instead(self, work: Callable[[], Awaitable[None]]) -> None:
+    def replace(self, work: Callable[[], Awaitable[None]]) -> None:
         """Give up what is being done, and do this when that has ended."""
         self._give_up()
 

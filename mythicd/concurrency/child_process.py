@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any, Final
 
-from mythicd.concurrency.worker_thread import Worker
+from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.errors import EngineError, MythicError
 
 log = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ _BOOT: Final = (
 )
 
 
-class Child:
+class ChildProcess:
     """One engine's process, and the calls to it."""
 
     def __init__(self, name: str, make: Callable[[], object]) -> None:
         """`make` is called in the child, so it is a class or a module's function. Nothing is started yet."""
         self._name = name
         self._make = make
-        self._worker: Worker | None = None
+        self._worker: WorkerThread | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,7 +64,7 @@ class Child:
 
     async def start(self) -> None:
         """Start the process and wait for its engine. Raises what `make` raises, and EngineError."""
-        self._worker = Worker(self._name)
+        self._worker = WorkerThread(self._name)
         await self._worker.call(self._start)
 
     async def call(self, method: str, *arguments: Any) -> Any:

@@ -1,7 +1,7 @@
 """One engine's own thread: blocking calls run there in order, and what they yield comes back to the event loop.
 
 Native engines (llama.cpp, espeak-ng, ONNX Runtime) release the GIL while they work but must not be entered twice at
-once. Each engine therefore owns one `Worker`. (pocketsphinx keeps the GIL: child_process.py.)
+once. Each engine therefore owns one `WorkerThread`. (pocketsphinx keeps the GIL: child_process.py.)
 
 A stream hands its items over through a bounded queue: when the reader is `ahead` items behind, the thread waits for
 it, and with it everything else that the engine has to do. So read a stream to its end, or close it.
@@ -52,7 +52,7 @@ class _End:
     """Stands behind a stream's last item."""
 
 
-class Worker:
+class WorkerThread:
     """A single named thread and the two ways to use it."""
 
     def __init__(self, name: str, *, ahead: int = 256) -> None:

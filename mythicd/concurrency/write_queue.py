@@ -17,7 +17,7 @@ Note = Callable[[], Awaitable[object]]
 """Writes something down."""
 
 
-class Notebook:
+class WriteQueue:
     """Notes on their way to the store."""
 
     def __init__(self, name: str, on_error: Callable[[MythicError], None]) -> None:

@@ -17,7 +17,7 @@ A voice that comes again is judged by what it says now. A command counts whereve
 have stopped her: heard with more behind it, the first word may be spelled otherwise, and be two or none.
 
 Time is an argument, in milliseconds of voice. The bounds are measured, with the starter engines: see
-`tests/dialogue/test_interruption.py`.
+`tests/dialogue/test_barge_in.py`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class InterruptionSettings:
+class BargeInSettings:
     """Lengths of voice, and how far words are believed."""
 
     long_ms: float = 900.0
@@ -84,11 +84,11 @@ _COMMAND = re.compile(rf"(?:^|.* )(?:{_COMMANDS})(?: .*)?$")
 _ONLY_SLIGHT = re.compile(rf"(?:{_SLIGHT}|{_SIGNS})(?: (?:{_SLIGHT}|{_SIGNS}))*")
 
 
-class Interruption:
+class BargeIn:
     """One utterance of the player's over the character's voice."""
 
-    def __init__(self, settings: InterruptionSettings | None = None) -> None:
-        self._settings = settings or InterruptionSettings()
+    def __init__(self, settings: BargeInSettings | None = None) -> None:
+        self._settings = settings or BargeInSettings()
         self._verdict = Verdict.UNDECIDED
         self._from_ms = 0.0
         """Where the part that is judged begins: behind an end, where the voice came again."""
@@ -103,7 +103,7 @@ class Interruption:
         """The last one."""
         return self._verdict
 
-    def hear(self, voiced_ms: float, words: str) -> Verdict:
+    def add(self, voiced_ms: float, words: str) -> Verdict:
         """Take how long the voice has lasted, and the words so far; call it with each hypothesis while it sounds."""
         if self._verdict is Verdict.INTERRUPTION:
             return self._verdict

@@ -19,12 +19,12 @@ from typing import Literal
 
 from mythicd.dialogue.end_of_turn import looks_finished
 
-Murmur = Literal["backchannel", "hesitation"]
+FillerKind = Literal["backchannel", "hesitation"]
 """The occasion, as `stock.line` knows it."""
 
 
 @dataclass(frozen=True, slots=True)
-class MurmurSettings:
+class FillerSettings:
     """When, and how often."""
 
     after_ms: float = 3500.0
@@ -43,11 +43,11 @@ class MurmurSettings:
     """Of so many turns in a row, one may have a hesitation."""
 
 
-class Murmurs:
+class FillerPolicy:
     """One character's. Tell it of each turn, and ask it; what it names is taken as uttered."""
 
-    def __init__(self, settings: MurmurSettings | None = None) -> None:
-        self._settings = settings or MurmurSettings()
+    def __init__(self, settings: FillerSettings | None = None) -> None:
+        self._settings = settings or FillerSettings()
         self.backchannels = 0
         """Uttered so far."""
         self.hesitations = 0
@@ -68,7 +68,7 @@ class Murmurs:
         """A revision of this turn was taken back: the player went on."""
         self._rolled_back = True
 
-    def partial(self, now_s: float, spoken_ms: float, pause_ms: float, words: str) -> Murmur | None:
+    def partial(self, now_s: float, spoken_ms: float, pause_ms: float, words: str) -> FillerKind | None:
         """Ask while the player speaks: how long by now, how long a pause has lasted (0 where there is none), the words.
 
         Ask at least every 100 ms in a pause.
@@ -89,7 +89,7 @@ class Murmurs:
 
     def late(
         self, now_s: float, speech_end_s: float, expected_s: float | None, *, ready: bool = False
-    ) -> Murmur | None:
+    ) -> FillerKind | None:
         """Ask when the turn is the character's, and again while nothing is heard of it.
 
         `expected_s` is when the answer's first sound is expected, None where nobody knows; `ready` whether it is there.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mythicd.dialogue.summary import Exchange, Recap
+from mythicd.dialogue.summary import Exchange, Summary
 from mythicd.engines.llm import ChatMessage
 
 RECAP_TOKENS = 120
@@ -24,7 +24,7 @@ class History:
     """The exchanges with one character, oldest first, behind a recap of those before them."""
 
     def __init__(self) -> None:
-        self._recap = Recap()
+        self._recap = Summary()
         self._exchanges: list[Exchange] = []
 
     @property

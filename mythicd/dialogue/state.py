@@ -71,7 +71,7 @@ class Event(StrEnum):
     """The voice over the character's means it: neither a backchannel nor a false start."""
     SPEECH_LOST = "SpeechLost"
     """What seemed to be speech was none, or only a backchannel, or its microphone vanished."""
-    SPEECH_END = "SpeechEnd"
+    HARD_END = "HardEnd"
     """The player's turn is over: silence, or the push-to-talk key was released."""
     TEXT = "Text"
     """The player typed."""
@@ -125,7 +125,7 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
     S.LISTENING: {
         E.SOFT_END: (S.PAUSING, (C.PREPARE,)),
         E.SPEECH_LOST: (S.IDLE, (C.DROP_TURN,)),
-        E.SPEECH_END: (S.THINKING, (C.COMMIT,)),
+        E.HARD_END: (S.THINKING, (C.COMMIT,)),
         E.TEXT: (S.THINKING, (C.DROP_TURN, C.OPEN_TURN, C.COMMIT)),
         # After a barge-in was settled the player may be at a pause already: then there is nothing to take back.
         E.SPEECH_RESUMED: (S.LISTENING, ()),
@@ -136,7 +136,7 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
     },
     S.PAUSING: {
         E.SPEECH_RESUMED: (S.LISTENING, (C.ROLLBACK,)),
-        E.SPEECH_END: (S.THINKING, (C.COMMIT,)),
+        E.HARD_END: (S.THINKING, (C.COMMIT,)),
         E.SPEECH_LOST: (S.IDLE, (C.ROLLBACK, C.DROP_TURN)),
         E.TEXT: (S.THINKING, (C.ROLLBACK, C.DROP_TURN, C.OPEN_TURN, C.COMMIT)),
         E.PLAYBACK_STOPPED: (S.PAUSING, ()),
@@ -179,7 +179,7 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
     S.BARGE_IN: {
         E.PLAYBACK_STOPPED: (S.LISTENING, (C.SETTLE,)),
         E.SPEECH_LOST: (S.IDLE, (C.SETTLE, C.DROP_TURN)),
-        E.SPEECH_END: (S.THINKING, (C.SETTLE, C.COMMIT)),
+        E.HARD_END: (S.THINKING, (C.SETTLE, C.COMMIT)),
         E.TEXT: (S.THINKING, (C.SETTLE, C.DROP_TURN, C.OPEN_TURN, C.COMMIT)),
         # Before it is known what was heard of the old reply, nothing can be prepared.
         E.SOFT_END: (S.BARGE_IN, ()),

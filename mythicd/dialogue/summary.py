@@ -68,7 +68,7 @@ class _Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Recap:
+class Summary:
     """What is retold of exchanges that are gone, in the order in which they were."""
 
     points: tuple[_Point, ...] = ()
@@ -81,12 +81,12 @@ class Recap:
         told = " ".join(point.text for point in self.points)
         return ChatMessage("user", QUESTION), ChatMessage("assistant", told)
 
-    def fold(self, exchanges: Sequence[Exchange]) -> Recap:
+    def fold(self, exchanges: Sequence[Exchange]) -> Summary:
         """Return the recap that has these exchanges, too; those it had already fade."""
         faded = tuple(replace(point, weight=point.weight * FADES) for point in self.points)
-        return Recap((*faded, *(_Point(_retell(one), weight(one)) for one in exchanges)))
+        return Summary((*faded, *(_Point(_retell(one), weight(one)) for one in exchanges)))
 
-    def within(self, room: int, count: Callable[[str], int]) -> Recap:
+    def within(self, room: int, count: Callable[[str], int]) -> Summary:
         """Return the recap that has room in so many tokens, as `count` counts them: the weightiest, the newest of
         equals. What has no weight is left out in any case."""
         kept: list[int] = []
@@ -94,10 +94,10 @@ class Recap:
         for at in order:
             if self.points[at].weight <= 0:
                 break
-            tried = Recap(tuple(self.points[one] for one in sorted((*kept, at))))
+            tried = Summary(tuple(self.points[one] for one in sorted((*kept, at))))
             if sum(count(message.content) for message in tried.messages) <= room:
                 kept.append(at)
-        return Recap(tuple(self.points[at] for at in sorted(kept)))
+        return Summary(tuple(self.points[at] for at in sorted(kept)))
 
 
 def weight(exchange: Exchange) -> float:

@@ -38,7 +38,7 @@ def capitalised(text: str) -> bool:
     return any(c.isupper() or c.istitle() for c in text)
 
 
-class Names:
+class NameCasing:
     """The names in some texts, and how they are written."""
 
     def __init__(self, texts: Iterable[str], names: Iterable[str] = ()) -> None:
@@ -127,10 +127,10 @@ def _unbroken(run: list[str]) -> Iterator[list[str]]:
             part = []
 
 
-class Recaser:
+class Truecaser:
     """Capitals for one reply, as it streams."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: NameCasing) -> None:
         self._names = names
         self._held = ""
         self._at_start = True

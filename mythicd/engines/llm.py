@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.telemetry.counters import LlmCounters
 
 # --- hearing ---------------------------------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ class Llm(Protocol):
 
     abilities: LlmAbilities
     """Known before `start`."""
-    figures: LlmFigures
+    counters: LlmCounters
     """What it has done since it was made."""
 
     async def start(self) -> None:

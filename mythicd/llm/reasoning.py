@@ -19,7 +19,7 @@ def ends_in_thought(header: str) -> bool:
     return header.rstrip().endswith(OPENINGS)
 
 
-class Thoughts:
+class ReasoningFilter:
     """The thoughts in one reply."""
 
     def __init__(self, begun: bool = False) -> None:

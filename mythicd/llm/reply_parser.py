@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mythicd.engines.llm import InlineCall, TextDelta
-from mythicd.llm.reasoning import CLOSINGS, OPENINGS, Thoughts, begun_mark
+from mythicd.llm.reasoning import CLOSINGS, OPENINGS, ReasoningFilter, begun_mark
 from mythicd.llm.tool_grammar import CLOSE, OPEN
-from mythicd.llm.tool_schema import Misfit, Tool, fit
+from mythicd.llm.tool_schema import SchemaMismatch, Tool, fit
 
 MAX_CALL = 16_384
 """Characters between the tags, beyond which a call is given up."""
@@ -43,7 +43,7 @@ class ReplyParser:
 
     def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
         """With `thinking` the reply begins inside a thought."""
-        self.thoughts = Thoughts(thinking)
+        self.thoughts = ReasoningFilter(thinking)
         self._tools = {tool.name: tool for tool in tools}
         self._marks = (OPEN, CLOSE, *OPENINGS, *CLOSINGS, *(text for text in stop if text))
         self._may_begin = re.compile("[" + "".join(sorted({re.escape(mark[0]) for mark in self._marks})) + "]")
@@ -173,7 +173,7 @@ def read_call(tools: Mapping[str, Tool], name: str, arguments: Any) -> InlineCal
         if isinstance(arguments, str):
             arguments = decode(arguments.strip() or "{}")
         return InlineCall(tool.name, fit(tool.arguments, {} if arguments is None else arguments))
-    except Misfit as misfit:
+    except SchemaMismatch as misfit:
         return BadCall(str(misfit))
     except ValueError:
         return BadCall("its arguments are not JSON")

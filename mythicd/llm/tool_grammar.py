@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from mythicd.llm.tool_schema import Choice, Field, List_, Node, Number, Object, Text, Tool, Truth
+from mythicd.llm.tool_schema import Array, Boolean, EnumValue, Field, Node, Number, Object, Text, Tool
 
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
@@ -77,12 +77,12 @@ def _rule(node: Node, name: str, rules: list[str]) -> str:
             return name
         case Number(whole, _, _):
             return "int" if whole else "num"
-        case Truth():
+        case Boolean():
             return "bool"
-        case Choice(values):
+        case EnumValue(values):
             rules.append(f"{name} ::= {' | '.join(_choice(value) for value in values)}")
             return name
-        case List_(item, most):
+        case Array(item, most):
             inner = _rule(item, f"{name}-i", rules)
             more = f' (ws "," ws {inner}){{0,{most - 1}}}' if most > 1 else ""
             rules.append(f'{name} ::= "[" ws ({inner}{more})? ws "]"')

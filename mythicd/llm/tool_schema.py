@@ -46,19 +46,19 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class Boolean:
     """true or false."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EnumValue:
     """One of these values."""
 
     values: tuple[str | int | float | bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class List_:
+class Array:
     """Several values of one kind."""
 
     item: Node
@@ -81,7 +81,7 @@ class Object:
     fields: tuple[Field, ...]
 
 
-Node = Text | Number | Truth | Choice | List_ | Object
+Node = Text | Number | Boolean | EnumValue | Array | Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Tool:
     arguments: Object
 
 
-class Misfit(Exception):
+class SchemaMismatch(Exception):
     """A value is not what a schema asks for; tells in what way, and holds nothing of the value."""
 
 
@@ -115,18 +115,18 @@ def fit(node: Node, value: Any, place: str = "arguments") -> Any:
             return _fit_text(value, longest, place)
         case Number():
             return _fit_number(node, value, place)
-        case Truth():
+        case Boolean():
             if not isinstance(value, bool):
-                raise Misfit(f"{place} is not true or false")
+                raise SchemaMismatch(f"{place} is not true or false")
             return value
-        case Choice(values):
+        case EnumValue(values):
             stripped = value.strip() if isinstance(value, str) else value
             if not any(type(stripped) is type(one) and stripped == one for one in values):
-                raise Misfit(f"{place} is none of the allowed values")
+                raise SchemaMismatch(f"{place} is none of the allowed values")
             return stripped
-        case List_(item, most_items):
+        case Array(item, most_items):
             if not isinstance(value, list) or len(value) > most_items:
-                raise Misfit(f"{place} is not a list of at most {most_items}")
+                raise SchemaMismatch(f"{place} is not a list of at most {most_items}")
             return [fit(item, one, f"{place}[{index}]") for index, one in enumerate(value)]
         case Object(fields):
             return _fit_object(fields, value, place)
@@ -134,12 +134,12 @@ def fit(node: Node, value: Any, place: str = "arguments") -> Any:
 
 def _fit_text(value: Any, longest: int, place: str) -> str:
     if not isinstance(value, str):
-        raise Misfit(f"{place} is not a string")
+        raise SchemaMismatch(f"{place} is not a string")
     text: str = value.strip()
     if len(text) > longest:
-        raise Misfit(f"{place} is longer than {longest} characters")
+        raise SchemaMismatch(f"{place} is longer than {longest} characters")
     if any("\ud800" <= letter <= "\udfff" for letter in text):  # JSON can write it, and nobody can send it on
-        raise Misfit(f"{place} holds half a character")
+        raise SchemaMismatch(f"{place} holds half a character")
     return text
 
 
@@ -149,20 +149,20 @@ def _fit_number(number: Number, value: Any, place: str) -> int | float:
     # Python's JSON has NaN, Infinity, and 1e999 that becomes it.
     known = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value) and not number.whole)
     if isinstance(value, bool) or not known:
-        raise Misfit(f"{place} is not {'an integer' if number.whole else 'a number'}")
+        raise SchemaMismatch(f"{place} is not {'an integer' if number.whole else 'a number'}")
     if (number.least is not None and value < number.least) or (number.most is not None and value > number.most):
-        raise Misfit(f"{place} is out of range")
+        raise SchemaMismatch(f"{place} is out of range")
     return cast("int | float", value)
 
 
 def _fit_object(fields: Sequence[Field], value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Misfit(f"{place} is not an object")
+        raise SchemaMismatch(f"{place} is not an object")
     if value.keys() - {field.name for field in fields}:  # which, the model made up
-        raise Misfit(f"{place} has a name that is not in the schema")
+        raise SchemaMismatch(f"{place} has a name that is not in the schema")
     for field in fields:
         if field.required and field.name not in value:
-            raise Misfit(f"{place} lacks {field.name!r}")
+            raise SchemaMismatch(f"{place} lacks {field.name!r}")
     nodes = {field.name: field.node for field in fields}
     return {name: fit(nodes[name], one, f"{place}.{name}") for name, one in value.items()}
 
@@ -185,10 +185,10 @@ def _read(schema: Any, place: str) -> Node:
             return Number(kind == "integer", _bound(schema, "minimum", place), _bound(schema, "maximum", place))
         case "boolean":
             _only(schema, {"type"}, place)
-            return Truth()
+            return Boolean()
         case "array":
             _only(schema, {"type", "items", "maxItems"}, place)
-            return List_(_read(schema.get("items"), f"{place}.items"), _count(schema, "maxItems", MAX_ITEMS, place))
+            return Array(_read(schema.get("items"), f"{place}.items"), _count(schema, "maxItems", MAX_ITEMS, place))
         case other:
             raise _refused(place, f"has the type {other!r}")
 
@@ -212,13 +212,13 @@ def _object(schema: Mapping[str, Any], place: str) -> Object:
     )
 
 
-def _choice(values: Any, schema: Mapping[str, Any], known: set[str], place: str) -> Choice:
+def _choice(values: Any, schema: Mapping[str, Any], known: set[str], place: str) -> EnumValue:
     _only(schema, known, place)
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise _refused(f"{place}.enum", "must be a list of at least one value")
     if not all(isinstance(value, str | int | float | bool) for value in values):
         raise _refused(f"{place}.enum", "may hold strings, numbers and booleans only")
-    return Choice(tuple(value.strip() if isinstance(value, str) else value for value in values))
+    return EnumValue(tuple(value.strip() if isinstance(value, str) else value for value in values))
 
 
 def _only(schema: Mapping[str, Any], known: set[str], place: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.concurrency.worker_thread import Worker
+from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.errors import EngineError
 from mythicd.memory.minilm_gguf import PACKAGE, find_model, gguf_of
 from mythicd.native import llamacpp
@@ -34,7 +34,7 @@ class MiniLmEmbedder:
         """`cache` is the folder for the converted model; `package` is the Python package that carries the original."""
         self._cache = cache
         self._package = package
-        self._worker = Worker("embedder")
+        self._worker = WorkerThread("embedder")
         self._model: Any = None
         self._context: Any = None
         self._batch: Any = None

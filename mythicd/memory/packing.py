@@ -35,7 +35,7 @@ class Nearby:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Scene:
     """What is around a character now."""
 
     zone: str = ""
@@ -65,7 +65,7 @@ def pack(
     words: str,
     lore: Sequence[ScoredLine],
     recent: Sequence[ScoredLine],
-    surroundings: Surroundings,
+    surroundings: Scene,
     budgets: BudgetSettings,
     count: Count,
     total: int | None = None,
@@ -130,11 +130,11 @@ def _line_tokens(line: str, count: Count) -> int:
     return count(f"- {line}\n")
 
 
-def _scene(surroundings: Surroundings, things: Sequence[str]) -> dict[str, Any]:
+def _scene(surroundings: Scene, things: Sequence[str]) -> dict[str, Any]:
     scene: dict[str, Any] = {"zone": surroundings.zone, "time": surroundings.time, "nearby": list(things)}
     return {key: value for key, value in scene.items() if value}
 
 
-def _scene_tokens(surroundings: Surroundings, things: Sequence[str], count: Count) -> int:
+def _scene_tokens(surroundings: Scene, things: Sequence[str], count: Count) -> int:
     scene = _scene(surroundings, things)
     return count(json.dumps(scene, ensure_ascii=False)) if scene else 0

@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from mythicd.concurrency.worker_thread import Worker
+from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.config.settings import RagSettings
 from mythicd.config.world_files import World
 from mythicd.engines.embedder import Embedder
@@ -45,7 +45,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         """`path` is the file, normally `<data>/memory.db`; nothing is opened yet."""
         self._path = path
-        self._worker = Worker("memory")
+        self._worker = WorkerThread("memory")
         self._db: apsw.Connection | None = None
         self._room = asyncio.Semaphore(MAX_PENDING)
         self._embedding = asyncio.Lock()

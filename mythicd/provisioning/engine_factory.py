@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
-from mythicd.character.environment import Rooms
+from mythicd.character.environment import Engines
 from mythicd.config.settings import Settings
 from mythicd.engines.asr import Asr
 from mythicd.engines.llm import Llm
@@ -30,14 +30,14 @@ from mythicd.memory.query_vectors import QueryVectors
 from mythicd.memory.store import Store
 from mythicd.paths import starter_model
 from mythicd.tts.espeak import EspeakTts
-from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.gated_silero import GatedSileroVad
 from mythicd.vad.webrtc import WebRtcVad
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Engines:
+class EngineHost:
     """All engines of the daemon, and the notices about those that are missing."""
 
     vad: Vad
@@ -57,7 +57,7 @@ class Engines:
             if isinstance(result, BaseException):
                 await self.stop()
                 raise result
-        if isinstance(self.vad, GateVad) and self.vad.degraded:
+        if isinstance(self.vad, GatedSileroVad) and self.vad.degraded:
             self.notices.append(self.vad.degraded)
 
     async def _start_embedder(self) -> None:
@@ -82,16 +82,16 @@ class Engines:
             except MythicError as error:
                 log.error("while stopping: %s", error)
 
-    def rooms(self) -> Rooms:
+    def engines(self) -> Engines:
         """The engines as a character needs them."""
         vectors = QueryVectors(self.embedder) if self.embedder is not None else None
-        return Rooms(self.vad, self.asr, self.llm, self.tts, self.store, self.embedder, vectors)
+        return Engines(self.vad, self.asr, self.llm, self.tts, self.store, self.embedder, vectors)
 
 
-def build(settings: Settings, data: Path) -> Engines:
+def build(settings: Settings, data: Path) -> EngineHost:
     """Make the engines of these settings; nothing is loaded yet. Raises ConfigError for what does not fit together."""
-    return Engines(
-        vad=GateVad() if settings.asr.vad == "webrtc+silero" else WebRtcVad(),
+    return EngineHost(
+        vad=GatedSileroVad() if settings.asr.vad == "webrtc+silero" else WebRtcVad(),
         asr=_asr(settings, data),
         llm=_llm(settings),
         tts=_tts(settings, data),

@@ -25,7 +25,7 @@ MAX_MEDIA = 2048
 
 
 class Connection:
-    """One client: its session, its stage, and what waits to be sent to it."""
+    """One client: its session, and what waits to be sent to it. Implements `Outlet`."""
 
     def __init__(self, socket: web.WebSocketResponse, name: str, transport: asyncio.BaseTransport | None) -> None:
         self._socket = socket
@@ -40,7 +40,7 @@ class Connection:
         """Whose voice the latest streams are."""
         self.session = client_session.ClientSession()
 
-    # What a stage calls (world.Outlet). Never blocks: the writer task does the sending.
+    # What a playthrough calls (Outlet). Never blocks: the writer task does the sending.
 
     def send(self, message: ServerMessage) -> None:
         """Queue a message. It overtakes media, except `StreamEnd`, which ends its stream's media."""

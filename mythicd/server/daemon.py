@@ -1,6 +1,6 @@
 """The daemon, whole: builds everything, starts it in order, waits, and stops it in reverse.
 
-lock -> settings -> world -> engines -> house -> gateway -> warm-up -> discovery file -> ready
+lock -> settings -> world files -> engines -> live world -> sessions -> gateway -> warm-up -> discovery file -> ready
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from mythicd.provisioning import engine_factory
 from mythicd.server.gateway import Gateway
 from mythicd.wire import discovery
 from mythicd.wire.discovery import Discovery, InstanceLock
-from mythicd.world.hot_reload import Library
-from mythicd.world.live_world import House
+from mythicd.world.hot_reload import WorldFiles
+from mythicd.world.live_world import LiveWorld
+from mythicd.world.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Daemon:
         self._undo = contextlib.AsyncExitStack()
         self.settings: Settings
         self.gateway: Gateway
-        self.house: House
+        self.world: LiveWorld
 
     async def start(self) -> Discovery:
         """Start everything; return where the daemon is. Raises MythicError, and then everything is stopped again."""
@@ -55,18 +56,20 @@ class Daemon:
         self._undo.callback(lock.release)
 
         self.settings = self._settings()
-        library = Library(find("worlds", self.settings.world, self.data))
-        engines = engine_factory.build(self.settings, self.data)
-        await engines.start()
-        self._undo.push_async_callback(engines.stop)
+        files = WorldFiles(find("worlds", self.settings.world, self.data))
+        host = engine_factory.build(self.settings, self.data)
+        await host.start()
+        self._undo.push_async_callback(host.stop)
 
-        self.house = House(library, engines.rooms(), self.settings, notices=engines.notices)
-        self._undo.push_async_callback(self.house.close)
-        self.gateway = Gateway(self.house, instance_id=str(uuid.uuid4()))
+        self.world = LiveWorld(files, host.engines(), self.settings, notices=host.notices)
+        self._undo.push_async_callback(self.world.close)
+        sessions = Sessions(self.world)
+        self._undo.push_async_callback(sessions.close)
+        self.gateway = Gateway(sessions, instance_id=str(uuid.uuid4()))
         await self.gateway.start(self.settings.server.port)
         self._undo.push_async_callback(self.gateway.stop)
 
-        await self.house.warm()
+        await self.world.warm()
         where = Discovery(
             instance_id=self.gateway.instance_id,
             pid=os.getpid(),
@@ -79,7 +82,7 @@ class Daemon:
         self._undo.callback(discovery.withdraw, self.data, where.instance_id)
         self.gateway.ready = True
         log.info("ready on 127.0.0.1:%d, profile %s, world %s", where.port, self.settings.profile, self.settings.world)
-        for notice in self.house.status().notices:
+        for notice in self.world.status().notices:
             log.warning("%s", notice)
         return where
 

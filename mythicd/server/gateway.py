@@ -30,8 +30,8 @@ from mythicd.server.connection import GOODBYE_S, Connection
 from mythicd.telemetry.prometheus import CONTENT_TYPE, Metrics
 from mythicd.wire import codec, frames
 from mythicd.wire.messages import Hello
-from mythicd.world.live_world import House
-from mythicd.world.playthrough import Stage
+from mythicd.world.playthrough import Playthrough
+from mythicd.world.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ MAX_CONNECTIONS = 64
 class Gateway:
     """The server: routes, checks, connections."""
 
-    def __init__(self, house: House, *, instance_id: str, token: str | None = None) -> None:
-        self._house = house
+    def __init__(self, sessions: Sessions, *, instance_id: str, token: str | None = None) -> None:
+        self._sessions = sessions
         self.instance_id = instance_id
         self.token = token or secrets.token_urlsafe(32)
         self.ready = False
@@ -52,9 +52,9 @@ class Gateway:
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
         self._numbers = itertools.count(1)
-        self._figures = Metrics(
-            llm=lambda: house.rooms.llm.figures,
-            turns=lambda: house.rooms.figures,
+        self._counters = Metrics(
+            llm=lambda: sessions.world.engines.llm.counters,
+            turns=lambda: sessions.world.engines.counters,
             connections=lambda: len(self._sockets),
         )
 
@@ -125,12 +125,12 @@ class Gateway:
         return web.json_response({"status": "ok", "version": __version__})
 
     async def _readyz(self, request: web.Request) -> web.StreamResponse:
-        status = self._house.status()
+        status = self._sessions.world.status()
         ready = self.ready and status.ready
         return web.json_response({"ready": ready, "notices": list(status.notices)}, status=200 if ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(body=self._figures.render(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=self._counters.render(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if len(self._sockets) >= MAX_CONNECTIONS:
@@ -152,7 +152,7 @@ class Gateway:
     ) -> None:
         """Read from one client until it leaves. A client that vanishes without a close is normal."""
         connection = Connection(socket, peer, transport)
-        stage: Stage | None = None
+        playthrough: Playthrough | None = None
         writer = asyncio.create_task(connection.write(), name=f"writer {peer}")
         loop = asyncio.get_running_loop()
         try:
@@ -167,13 +167,13 @@ class Gateway:
                     if incoming.type is WSMsgType.TEXT:
                         message = connection.session.receive_text(incoming.data)
                         if isinstance(message, Hello):
-                            stage = await self._house.enter(message, connection, self.instance_id)
-                        elif stage is not None:
-                            await stage.receive(message)
+                            playthrough = await self._sessions.enter(message, connection, self.instance_id)
+                        elif playthrough is not None:
+                            await playthrough.receive(message)
                     elif incoming.type is WSMsgType.BINARY:
                         frame = connection.session.receive_binary(incoming.data)
-                        if frame is not None and stage is not None:
-                            stage.receive_frame(frame, loop.time())
+                        if frame is not None and playthrough is not None:
+                            playthrough.receive_frame(frame, loop.time())
                     else:
                         return
                 except MythicError as error:
@@ -183,8 +183,8 @@ class Gateway:
                         await writer
                         return
         finally:
-            if stage is not None:
-                await self._house.leave(stage)
+            if playthrough is not None:
+                await self._sessions.leave(playthrough)
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 

@@ -30,7 +30,7 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class LlmFigures:
+class LlmCounters:
     """What a language model has done since its start, and what it holds."""
 
     replies: int = 0
@@ -81,7 +81,7 @@ class LlmFigures:
 
 
 @dataclass(slots=True)
-class TurnFigures:
+class TurnCounters:
     """What became of the turns of all characters, and of the answers that were begun before the turn was over."""
 
     turns: int = 0

@@ -19,7 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 
 from mythicd import __version__
-from mythicd.telemetry.counters import Histogram, LlmFigures, TurnFigures
+from mythicd.telemetry.counters import Histogram, LlmCounters, TurnCounters
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """Of what `Metrics.render` returns."""
@@ -139,26 +139,26 @@ TURNS = (
 """What became of turns, all of it, by the names it has outside."""
 
 
-class FiguresCollector:
+class CountersCollector:
     """Reads figures when it is asked (prometheus_client.registry.Collector)."""
 
-    def __init__(self, series: Iterable[Series], figures: Callable[[], LlmFigures | TurnFigures]) -> None:
+    def __init__(self, series: Iterable[Series], counters: Callable[[], LlmCounters | TurnCounters]) -> None:
         self._series = tuple(series)
-        self._figures = figures
+        self._counters = counters
 
     def collect(self) -> Iterable[Metric]:
         """Return every series as it is now."""
-        figures = self._figures()
-        return [_family(series, figures) for series in self._series]
+        counters = self._counters()
+        return [_family(series, counters) for series in self._series]
 
 
-def _family(series: Series, figures: LlmFigures | TurnFigures) -> Metric:
+def _family(series: Series, counters: LlmCounters | TurnCounters) -> Metric:
     if series.outcomes:
         outcomes = CounterMetricFamily(series.name, series.meaning, labels=["outcome"])
         for outcome, attribute in series.outcomes.items():
-            outcomes.add_metric([outcome], getattr(figures, attribute))
+            outcomes.add_metric([outcome], getattr(counters, attribute))
         return outcomes
-    value = getattr(figures, series.attribute)
+    value = getattr(counters, series.attribute)
     if series.kind == "histogram":
         return _histogram(series, value)
     family = CounterMetricFamily if series.kind == "counter" else GaugeMetricFamily
@@ -190,13 +190,13 @@ class Metrics:
     """All figures of one daemon. It has a registry of its own: two daemons in one process do not meet."""
 
     def __init__(
-        self, *, llm: Callable[[], LlmFigures], turns: Callable[[], TurnFigures], connections: Callable[[], int]
+        self, *, llm: Callable[[], LlmCounters], turns: Callable[[], TurnCounters], connections: Callable[[], int]
     ) -> None:
         """All are asked anew at each scrape."""
         self._registry = CollectorRegistry()
         self._registry.register(GatewayCollector(connections))
-        self._registry.register(FiguresCollector(LLM, llm))
-        self._registry.register(FiguresCollector(TURNS, turns))
+        self._registry.register(CountersCollector(LLM, llm))
+        self._registry.register(CountersCollector(TURNS, turns))
         ProcessCollector(registry=self._registry)  # it reads /proc; where there is none it gives nothing
 
     def render(self) -> bytes:

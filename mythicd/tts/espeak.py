@@ -12,7 +12,7 @@ from contextlib import aclosing, closing
 from dataclasses import replace
 
 from mythicd.audio.pcm import Resampler
-from mythicd.concurrency.worker_thread import Worker
+from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.engines.tts import VoiceChunk, VoiceSpec
 from mythicd.errors import ConfigError, EngineError, ModelError
 from mythicd.native.espeakng import EspeakNg
@@ -32,11 +32,11 @@ class EspeakTts:
     def __init__(self, sample_rate: int | None = None) -> None:
         self._asked_rate = sample_rate
         self._espeak: EspeakNg | None = None
-        self._worker: Worker | None = None
+        self._worker: WorkerThread | None = None
 
     async def start(self) -> None:
         """Load the library. Raises EngineUnavailable."""
-        worker = Worker("tts-espeak")
+        worker = WorkerThread("tts-espeak")
         try:
             self._espeak = await worker.call(EspeakNg.load)
         except BaseException:
@@ -74,7 +74,7 @@ class EspeakTts:
         if worker is not None:
             await worker.close()
 
-    def _started(self) -> tuple[EspeakNg, Worker]:
+    def _started(self) -> tuple[EspeakNg, WorkerThread]:
         if self._espeak is None or self._worker is None:
             raise EngineError("espeak-ng is not running.", remedy="Call start() first.")
         return self._espeak, self._worker

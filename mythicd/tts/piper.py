@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mythicd.audio.pcm import Resampler
-from mythicd.concurrency.worker_thread import Worker
+from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.engines.tts import PhonemeOnset, VoiceChunk, VoiceSpec, WordOnset
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
 
@@ -55,11 +55,11 @@ class PiperTts:
         self._directory = directory
         self._threads = threads
         self._voices: OrderedDict[Path, Any] = OrderedDict()
-        self._worker: Worker | None = None
+        self._worker: WorkerThread | None = None
 
     async def start(self) -> None:
         """Import the packages. Raises EngineUnavailable."""
-        worker = Worker("tts-piper")
+        worker = WorkerThread("tts-piper")
         try:
             for package in ("piper", "onnx", "onnxruntime"):
                 await worker.call(_import, package)
@@ -85,7 +85,7 @@ class PiperTts:
             await worker.close()
         self._voices.clear()
 
-    def _started(self) -> Worker:
+    def _started(self) -> WorkerThread:
         if self._worker is None:
             raise EngineError("Piper is not running.", remedy="Call start() first.")
         return self._worker

@@ -55,7 +55,7 @@ class Pacing:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class SpeechFrame:
     """A stretch of the stream, ready to be sent: the visemes first."""
 
     start: int
@@ -172,14 +172,14 @@ class SpeechQueue:
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def take(self, played: int) -> list[Frame]:
+    def take(self, played: int) -> list[SpeechFrame]:
         """Return the frames that may leave, when `played` samples of the stream have sounded at the listener's."""
-        frames: list[Frame] = []
+        frames: list[SpeechFrame] = []
         while (samples := self._next_frame(played)) > 0:
             end = self._sent + samples
             begun = [event for event in self._visemes if event.start < end]
             self._visemes = self._visemes[len(begun) :]
-            frames.append(Frame(self._sent, bytes(self._pcm[: samples * SAMPLE_BYTES]), tuple(begun)))
+            frames.append(SpeechFrame(self._sent, bytes(self._pcm[: samples * SAMPLE_BYTES]), tuple(begun)))
             del self._pcm[: samples * SAMPLE_BYTES]
             self._sent = end
         return frames

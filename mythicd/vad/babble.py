@@ -50,7 +50,7 @@ _HOLD: Final = 12
 """Frames that are believed behind the last one that stood out."""
 
 
-class Room:
+class BabbleGate:
     """One microphone's room. Levels are in dB relative to full scale."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from typing import Final
 from mythicd.audio.pcm import Reframer
 from mythicd.engines.vad import VAD_FRAME, VadStream
 from mythicd.errors import EngineError, EngineUnavailable
-from mythicd.vad.babble import Room
+from mythicd.vad.babble import BabbleGate
 from mythicd.vad.noise_floor import NoiseFloor
 from mythicd.vad.silero import SileroStream, SileroVad
 from mythicd.vad.webrtc import WebRtcStream, WebRtcVad
@@ -41,7 +41,7 @@ _NOISE: Final = 0.2
 """Probability below which Silero is sure enough that a frame is the room's own noise."""
 
 
-class GateStream:
+class GatedSileroStream:
     """One microphone's audio on its way through both."""
 
     def __init__(self, gate: WebRtcStream, judge: SileroStream) -> None:
@@ -50,7 +50,7 @@ class GateStream:
         self._frames = Reframer(VAD_FRAME)
         self._history: deque[bytes] = deque(maxlen=_HISTORY)
         self._floor = NoiseFloor()
-        self._room = Room()
+        self._room = BabbleGate()
         self._awake = 0
 
     def push(self, pcm: bytes) -> list[float]:
@@ -78,7 +78,7 @@ class GateStream:
         return probability if self._room.admits(self._floor.level, probability) else 0.0
 
 
-class GateVad:
+class GatedSileroVad:
     """The two detectors as one."""
 
     degraded: str | None = None
@@ -116,7 +116,7 @@ class GateVad:
     def open(self) -> VadStream:
         """Begin with a fresh stream of audio."""
         if self._has_gate and self._has_judge:
-            return GateStream(self._gate.open(), self._judge.open())
+            return GatedSileroStream(self._gate.open(), self._judge.open())
         if self._has_gate:
             return self._gate.open()
         if self._has_judge:

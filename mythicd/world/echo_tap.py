@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mythicd.aec.far_end import Loudspeaker
-from mythicd.character.speak.voice_stream import Outlet
+from mythicd.aec.far_end import FarEnd
+from mythicd.character.environment import Outlet
 from mythicd.wire import frames
 from mythicd.wire import messages as m
 
@@ -11,12 +11,12 @@ KEPT = 64
 """Streams whose sample rate is remembered; a player hears a few at once."""
 
 
-class OwnVoice:
+class EchoTap:
     """An outlet that passes everything on. Implements `Outlet`."""
 
-    def __init__(self, outlet: Outlet, loudspeaker: Loudspeaker) -> None:
+    def __init__(self, outlet: Outlet, far_end: FarEnd) -> None:
         self._outlet = outlet
-        self._loudspeaker = loudspeaker
+        self._far_end = far_end
         self._rates: dict[int, int] = {}
 
     def send(self, message: m.ServerMessage) -> None:
@@ -27,16 +27,16 @@ class OwnVoice:
                 if len(self._rates) > KEPT:
                     del self._rates[next(iter(self._rates))]
             case m.Duck():
-                self._loudspeaker.ducked(message.stream, message.gain_db)
+                self._far_end.ducked(message.stream, message.gain_db)
             case m.Cutoff():
-                self._loudspeaker.cut(message.stream)
+                self._far_end.cut(message.stream)
         self._outlet.send(message)
 
     def send_frame(self, frame: frames.Frame) -> None:
         """Queue a binary frame."""
         rate = self._rates.get(frame.stream)
         if frame.type == frames.FrameType.TTS_PCM and rate is not None:
-            self._loudspeaker.sent(frame.stream, frame.payload, rate)
+            self._far_end.sent(frame.stream, frame.payload, rate)
         self._outlet.send_frame(frame)
 
     def drop_media(self, stream: int) -> None:

@@ -9,7 +9,7 @@ from mythicd.dialogue.tool_arguments import check
 from mythicd.errors import ConfigError
 
 
-class Library:
+class WorldFiles:
     """A world's files. An edit is live on the next turn; a broken edit changes nothing and is told."""
 
     def __init__(self, path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 
-class View:
+class Visibility:
     """The characters near one player."""
 
     def __init__(self, player: str) -> None:

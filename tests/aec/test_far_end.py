@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mythicd.aec.far_end import CUT_MS, DUCK_MS, FADE_MS, KEPT_S, LEAD_MS, LOOSE_LEAD_MS, MAX_STREAMS, Loudspeaker
+from mythicd.aec.far_end import CUT_MS, DUCK_MS, FADE_MS, KEPT_S, LEAD_MS, LOOSE_LEAD_MS, MAX_STREAMS, FarEnd
 from mythicd.audio.pcm import MIC_RATE
 
 MS = MIC_RATE // 1000
@@ -19,15 +19,15 @@ def ramp(samples: int, start: int = 1) -> bytes:
     return np.arange(start, start + samples, dtype="<i2").tobytes()
 
 
-def take(speaker: Loudspeaker, samples: int, frame: int = 320) -> np.ndarray:
+def take(speaker: FarEnd, samples: int, frame: int = 320) -> np.ndarray:
     """Take audio by the frame; silence is zeros."""
     taken = [speaker.take(frame) for _ in range(samples // frame)]
     return np.concatenate([np.zeros(frame) if one is None else one for one in taken])
 
 
-def speaking(samples: int = 16000, *, at: int = 3200) -> Loudspeaker:
+def speaking(samples: int = 16000, *, at: int = 3200) -> FarEnd:
     """A loudspeaker whose stream 1 began at microphone sample `at`, as a playhead has told."""
-    speaker = Loudspeaker()
+    speaker = FarEnd()
     speaker.sent(1, ramp(samples), MIC_RATE)
     speaker.played(1, 0, at)
     return speaker
@@ -42,7 +42,7 @@ def test_a_voice_lies_where_the_playhead_says_and_a_little_before() -> None:
 
 
 def test_nothing_sounds_before_a_client_says_so() -> None:
-    speaker = Loudspeaker()
+    speaker = FarEnd()
     speaker.sent(1, ramp(16000), MIC_RATE)
     assert speaker.take(320) is None
     speaker.played(2, 0, 0)
@@ -50,7 +50,7 @@ def test_nothing_sounds_before_a_client_says_so() -> None:
 
 
 def test_playheads_count_at_the_rate_of_their_voice() -> None:
-    speaker = Loudspeaker()
+    speaker = FarEnd()
     speaker.sent(1, (np.ones(22050) * 1000).astype("<i2").tobytes(), 22050)
     speaker.played(1, 11025, 9600)
     heard = take(speaker, 16000)
@@ -71,7 +71,7 @@ def test_coarse_playheads_move_nothing_and_a_stall_does() -> None:
 
 
 def test_without_the_microphones_sample_the_arrival_counts_until_it_is_named() -> None:
-    speaker = Loudspeaker()
+    speaker = FarEnd()
     speaker.sent(1, ramp(16000), MIC_RATE)
     speaker.arrived(6400)
     take(speaker, 6400)
@@ -86,7 +86,7 @@ def test_without_the_microphones_sample_the_arrival_counts_until_it_is_named() -
 
 
 def test_a_ducked_voice_is_quieter_from_a_moment_later_on() -> None:
-    speaker = Loudspeaker()
+    speaker = FarEnd()
     speaker.sent(1, np.full(32000, 1000, "<i2").tobytes(), MIC_RATE)
     speaker.played(1, 0, 0)
     speaker.ducked(1, -12.0)
@@ -119,7 +119,7 @@ def test_a_voice_that_is_cut_ends_about_now_and_then_where_the_client_says() -> 
 
 
 def test_voices_add_up() -> None:
-    speaker = Loudspeaker()
+    speaker = FarEnd()
     for stream in (1, 2):
         speaker.sent(stream, np.full(1600, stream * 100, "<i2").tobytes(), MIC_RATE)
         speaker.played(stream, 0, LEAD)
@@ -143,7 +143,7 @@ def test_lost_audio_is_skipped() -> None:
 
 
 def test_an_endless_voice_and_many_voices_take_bounded_memory() -> None:
-    speaker = Loudspeaker()
+    speaker = FarEnd()
     for stream in range(100):
         speaker.sent(stream, ramp(320), MIC_RATE)
     assert len(speaker._voices) == MAX_STREAMS
@@ -176,7 +176,7 @@ STEP = st.one_of(
 @settings(deadline=None)
 @given(st.lists(STEP, max_size=40))
 def test_whatever_a_client_says_what_sounds_was_sent(steps: list[tuple[object, ...]]) -> None:
-    speaker, sent = Loudspeaker(), 0
+    speaker, sent = FarEnd(), 0
     for verb, *arguments in steps:
         match verb, *arguments:
             case "sent", int(stream), int(samples):

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from bench.open_mic import acoustics
 from bench.open_mic import echo as cases
-from mythicd.aec.canceller import EchoCanceller, Listened
-from mythicd.aec.residual_echo import EchoJudge
+from mythicd.aec.canceller import CancelledFrame, EchoCanceller
+from mythicd.aec.residual_echo import ResidualEcho
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.engines.vad import VAD_FRAME, VadStream
-from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.gated_silero import GatedSileroVad
 from tests.fakes import FakeVad
 
 Samples = NDArray[np.float64]
@@ -34,7 +34,7 @@ def bursts(seed: int, seconds: float) -> Samples:
     return np.concatenate(syllables)[: int(seconds * MIC_RATE)]
 
 
-def shares(judge: EchoJudge, mic: Samples, reference: Samples | None) -> list[float]:
+def shares(judge: ResidualEcho, mic: Samples, reference: Samples | None) -> list[float]:
     noise = np.random.default_rng(5).standard_normal(len(mic)) * 10
     pcm = np.rint(mic + noise).astype("<i2")
     found = []
@@ -53,21 +53,21 @@ def late(sound: Samples, ms: float, gain_db: float) -> Samples:
 @pytest.mark.parametrize("delay_ms", [20, 160, 400])
 @pytest.mark.parametrize("gain_db", [-6, -20])
 def test_what_was_played_explains_what_is_heard(delay_ms: float, gain_db: float) -> None:
-    reference, judge = bursts(1, 6), EchoJudge()
+    reference, judge = bursts(1, 6), ResidualEcho()
     found = shares(judge, late(reference, delay_ms, gain_db), reference)
     assert np.mean(found[100:]) > 0.95
     assert judge.delay_ms == pytest.approx(delay_ms, abs=40)
 
 
 def test_a_delay_that_jumps_explains_nothing_less() -> None:
-    reference, judge = bursts(1, 6), EchoJudge()
+    reference, judge = bursts(1, 6), ResidualEcho()
     mic = np.concatenate([late(reference, 120, -10)[:48000], late(reference, 75, -10)[48000:]])
     found = shares(judge, mic, reference)
     assert np.mean(found[150:165]) > 0.95
 
 
 def test_another_voice_stands_out() -> None:
-    reference, judge = bursts(1, 8), EchoJudge()
+    reference, judge = bursts(1, 8), ResidualEcho()
     mic = late(reference, 100, -10)
     mic[64000:] += bursts(2, 4)
     found = shares(judge, mic, reference)
@@ -80,7 +80,7 @@ def _levels(sound: Samples) -> list[float]:
 
 
 def test_a_player_with_headphones_is_soon_held_to_nothing() -> None:
-    reference, judge = bursts(1, 8), EchoJudge()
+    reference, judge = bursts(1, 8), ResidualEcho()
     shares(judge, np.zeros(len(reference)), reference)
     assert judge.gain_db < -15
     faint = bursts(2, 4) * 0.1
@@ -90,13 +90,13 @@ def test_a_player_with_headphones_is_soon_held_to_nothing() -> None:
 
 
 def test_a_louder_echo_than_expected_is_learnt() -> None:
-    reference, judge = bursts(1, 10), EchoJudge()
+    reference, judge = bursts(1, 10), ResidualEcho()
     found = shares(judge, late(reference, 100, 3), reference)
     assert np.mean(found[-100:]) > 0.9
 
 
 def test_in_silence_nothing_is_explained_and_nothing_is_touched() -> None:
-    assert set(shares(EchoJudge(), bursts(1, 2), None)) == {0.0}
+    assert set(shares(ResidualEcho(), bursts(1, 2), None)) == {0.0}
     canceller, detector = EchoCanceller(), FakeVad().open()
     canceller.open()
     frame = b"\1\0" * VAD_FRAME
@@ -106,7 +106,7 @@ def test_in_silence_nothing_is_explained_and_nothing_is_touched() -> None:
 
 
 def test_two_seconds_after_our_voice_it_is_forgotten() -> None:
-    reference, judge = bursts(1, 3), EchoJudge()
+    reference, judge = bursts(1, 3), ResidualEcho()
     shares(judge, late(reference, 100, -10), reference)
     after = shares(judge, bursts(2, 3), None)
     assert all(share == 0.0 for share in after[100:])
@@ -119,8 +119,8 @@ def test_without_the_package_our_voice_is_judged_all_the_same(monkeypatch: pytes
     canceller = EchoCanceller()
     assert not canceller.cancels
     canceller.open()
-    canceller.loudspeaker.sent(1, bursts(1, 2).astype("<i2").tobytes(), MIC_RATE)
-    canceller.loudspeaker.played(1, 0, 0)
+    canceller.far_end.sent(1, bursts(1, 2).astype("<i2").tobytes(), MIC_RATE)
+    canceller.far_end.played(1, 0, 0)
     frame = bursts(1, 2)[8000:8320].astype("<i2").tobytes()
     assert canceller.listen(frame, FakeVad().open()).pcm == frame
 
@@ -129,8 +129,8 @@ def test_the_canceller_takes_our_voice_out_of_the_audio() -> None:
     reference = bursts(1, 6)
     canceller, detector = EchoCanceller(), FakeVad().open()
     canceller.open()
-    canceller.loudspeaker.sent(1, reference.astype("<i2").tobytes(), MIC_RATE)
-    canceller.loudspeaker.played(1, 0, 0)
+    canceller.far_end.sent(1, reference.astype("<i2").tobytes(), MIC_RATE)
+    canceller.far_end.played(1, 0, 0)
     mic = np.rint(late(reference, 80, -8)).astype("<i2")
     cleaned = b"".join(
         canceller.listen(mic[at : at + VAD_FRAME].tobytes(), detector).pcm for at in range(0, len(mic), VAD_FRAME)
@@ -144,8 +144,8 @@ def test_the_canceller_takes_our_voice_out_of_the_audio() -> None:
 
 
 @pytest.fixture
-async def vad() -> GateVad:
-    gate = GateVad()
+async def vad() -> GatedSileroVad:
+    gate = GatedSileroVad()
     await gate.start()
     return gate
 
@@ -155,35 +155,35 @@ CASES = 50
 
 
 @PLAYHEADS
-async def test_our_own_voice_does_not_interrupt_us(vad: GateVad, mic_samples: bool) -> None:
+async def test_our_own_voice_does_not_interrupt_us(vad: GatedSileroVad, mic_samples: bool) -> None:
     judged = cases.sweep(range(1000, 1000 + CASES), vad, player=False, mic_samples=mic_samples, sentences=1)
     false = [case.story for case, verdict in judged if verdict.is_false]
     assert len(false) <= cases.MAX_FALSE * len(judged), "\n".join(false)
 
 
 @PLAYHEADS
-async def test_who_speaks_over_our_voice_is_heard(vad: GateVad, mic_samples: bool) -> None:
+async def test_who_speaks_over_our_voice_is_heard(vad: GatedSileroVad, mic_samples: bool) -> None:
     judged = cases.sweep(range(2000, 2000 + CASES), vad, player=True, mic_samples=mic_samples, sentences=1)
     missed = [case.story for case, verdict in judged if verdict.caught_ms is None]
     assert len(judged) - len(missed) >= cases.MIN_CAUGHT * len(judged), "\n".join(missed)
 
 
 @pytest.mark.parametrize("onset_ms", [cases.KNOWN_MS, 900, 1500])
-async def test_a_player_with_headphones_is_heard_over_our_voice(vad: GateVad, onset_ms: int) -> None:
+async def test_a_player_with_headphones_is_heard_over_our_voice(vad: GatedSileroVad, onset_ms: int) -> None:
     """Nothing of our voice comes back: half a second tells that, and no word of the player is an echo then."""
     judged = [(case := cases.headphones(seed, onset_ms=onset_ms), cases.judge(case, vad)) for seed in range(20)]
     missed = [case.story for case, verdict in judged if verdict.caught_ms is None or verdict.caught_ms > 500]
     assert len(missed) <= 2, "\n".join(missed)
 
 
-async def test_a_player_with_headphones_is_heard_to_the_end(vad: GateVad) -> None:
+async def test_a_player_with_headphones_is_heard_to_the_end(vad: GatedSileroVad) -> None:
     """His own voice does not teach us that ours comes back after all: in his words' gaps the room's noise explains
     everything there is."""
 
     class Listening(EchoCanceller):
         heard: list[float]
 
-        def listen(self, frame: bytes, detector: VadStream) -> Listened:
+        def listen(self, frame: bytes, detector: VadStream) -> CancelledFrame:
             listened = super().listen(frame, detector)
             self.heard.append(listened.probability)
             return listened
@@ -200,13 +200,13 @@ async def test_a_player_with_headphones_is_heard_to_the_end(vad: GateVad) -> Non
     assert lost < 0.1 * voiced, f"{lost} of {voiced} frames"
 
 
-async def test_the_cases_are_hard_enough(vad: GateVad) -> None:
+async def test_the_cases_are_hard_enough(vad: GatedSileroVad) -> None:
     """Nearly all of them are false barge-ins where nobody knows what was played."""
 
     class Unaware(EchoCanceller):
         def __init__(self) -> None:
             super().__init__()
-            self.loudspeaker.played = lambda *_: None  # type: ignore[method-assign]
+            self.far_end.played = lambda *_: None  # type: ignore[method-assign]
 
     ten = [cases.case(seed, player=False, mic_samples=True) for seed in range(1000, 1010)]
     assert sum(cases.judge(case, vad, Unaware()).is_false for case in ten) >= 8

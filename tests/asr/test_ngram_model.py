@@ -16,7 +16,7 @@ from mythicd.asr.pocketsphinx.phrase_patterns import expand
 from mythicd.asr.pocketsphinx.player_phrases import CONTRACTIONS, ENDINGS, OPENINGS, REACTIONS, WORDINGS
 from mythicd.engines.asr import Vocabulary
 
-LINES = [line.strip() for _, text in WORDINGS.values() for line in text.strip().splitlines()]
+LINES = [line.strip() for _, lines in WORDINGS.values() for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_wrong_notation_is_refused_with_the_wording(wrong: str) -> None:
 
 
 def test_every_wording_reads_and_names_known_slots_only() -> None:
-    for line in [*LINES, *OPENINGS, *ENDINGS, *REACTIONS.strip().splitlines()]:
+    for line in [*LINES, *OPENINGS, *ENDINGS, *REACTIONS]:
         ways = expand(line)
         assert ways
         for token in {token for way in ways for token in way}:

@@ -18,7 +18,7 @@ from mythicd.asr.pocketsphinx.decoder import Recogniser
 from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.engines.asr import Asr, Vocabulary
-from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
+from mythicd.errors import AudioError, BusyError, EngineError, EngineUnavailable, ModelError
 from mythicd.text.spoken_words import word_errors
 
 VOICES = (("en-us", 150), ("en-us+m3", 180), ("en-us+f2", 150), ("en-gb", 150))
@@ -216,7 +216,7 @@ async def test_more_streams_than_recognisers_are_refused(models: Path) -> None:
     engine = PocketSphinxAsr(cache_dir=models, max_streams=1)
     await engine.start()
     stream = await engine.open()
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         await engine.open()
     await stream.abandon()
     await (await engine.open()).finish()

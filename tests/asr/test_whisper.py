@@ -12,7 +12,7 @@ from hearing import HARBOUR_TOWN, hear
 
 from mythicd.asr.whisper import WhisperAsr, check_model
 from mythicd.audio.pcm import MIC_RATE
-from mythicd.errors import AudioError, Busy, EngineError, EngineUnavailable, ModelError
+from mythicd.errors import AudioError, BusyError, EngineError, EngineUnavailable, ModelError
 
 SECOND = bytes(2 * MIC_RATE)
 
@@ -106,7 +106,7 @@ async def test_hotwords_reach_the_decoder(asr: WhisperAsr) -> None:
 
 async def test_streams_open_and_close(asr: WhisperAsr) -> None:
     first, second = await asr.open(), await asr.open()
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         await asr.open()
     await first.push(SECOND)
     await first.abandon()

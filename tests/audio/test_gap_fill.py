@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.audio.gap_fill import Continuity
+from mythicd.audio.gap_fill import GapFill
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.character.mailbox import MicFrame
 from mythicd.wire import messages as m
@@ -22,7 +22,7 @@ def frame(value: int = 1) -> bytes:
 
 
 def test_frames_in_order_are_heard_as_they_are() -> None:
-    continuity = Continuity(1)
+    continuity = GapFill(1)
     for number in range(5):
         pcm, at, troubles = continuity.add(1000 + number * FRAME, frame(number), 0.02 * number)
         assert (pcm, at, troubles) == (frame(number), 0.02 * number, [])
@@ -30,7 +30,7 @@ def test_frames_in_order_are_heard_as_they_are() -> None:
 
 
 def test_a_gap_is_silence_of_its_length_and_told_once() -> None:
-    continuity = Continuity(3)
+    continuity = GapFill(3)
     continuity.add(0, frame(), 0.0)
     pcm, _, (trouble,) = continuity.add(3 * FRAME, frame(), 0.02)
     assert pcm == bytes(2 * 2 * FRAME) + frame()
@@ -43,7 +43,7 @@ def test_a_gap_is_silence_of_its_length_and_told_once() -> None:
 
 
 def test_what_came_already_is_not_heard_again() -> None:
-    continuity = Continuity(1)
+    continuity = GapFill(1)
     continuity.add(0, frame(1), 0.0)
     continuity.add(FRAME, frame(2), 0.02)
     pcm, _, (trouble,) = continuity.add(FRAME, frame(2), 0.04)
@@ -57,7 +57,7 @@ def test_what_came_already_is_not_heard_again() -> None:
 
 def test_a_stream_at_another_rate_is_told() -> None:
     troubles = []
-    continuity = Continuity(1)
+    continuity = GapFill(1)
     for number in range(150):  # 48 kHz: three frames where there should be one
         for part in range(3):
             troubles += continuity.add((3 * number + part) * FRAME, frame(), 0.02 * number)[2]
@@ -66,7 +66,7 @@ def test_a_stream_at_another_rate_is_told() -> None:
 
 
 def test_a_hitch_and_the_burst_behind_it_are_no_other_rate() -> None:
-    continuity = Continuity(1)
+    continuity = GapFill(1)
     for number in range(500):
         at = 0.02 * number
         at = 5.0 if 2.0 < at < 5.0 else at  # nothing arrived for three seconds, then all of it
@@ -75,7 +75,7 @@ def test_a_hitch_and_the_burst_behind_it_are_no_other_rate() -> None:
 
 @given(st.lists(st.tuples(st.integers(-3000, 3000), st.integers(0, 400), st.floats(-1, 1)), max_size=40))
 def test_whatever_comes_the_clock_goes_forward_and_little_is_invented(steps: list[tuple[int, int, float]]) -> None:
-    continuity = Continuity(1)
+    continuity = GapFill(1)
     sample, at, last, heard = 5000, 10.0, 0.0, 0
     for jump, count, later in steps:
         sample, at = max(0, sample + jump), at + later

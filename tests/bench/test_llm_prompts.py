@@ -14,7 +14,7 @@ from bench.random_model import SPACE, Shape, adapter, model, vocabulary_of, word
 from mythicd.engines.llm import ChatMessage, Prompt
 from mythicd.llm.llamacpp.chat_template import ChatTemplate
 from mythicd.llm.llamacpp.options import LlamaOptions
-from mythicd.llm.llamacpp.tokenizer import Vocabulary
+from mythicd.llm.llamacpp.tokenizer import Tokenizer
 from mythicd.native import llamacpp
 
 TINY = Shape("tiny", layers=1, width=64, heads=2, kv_heads=1, feed_forward=64, vocabulary=1024, context=2048)
@@ -82,7 +82,7 @@ def test_a_text_of_so_many_words_has_so_many_tokens(tiny: Path) -> None:
     library = llamacpp.backend()
     loaded = llamacpp.load_model(tiny)
     try:
-        vocabulary = Vocabulary(library, loaded)
+        vocabulary = Tokenizer(library, loaded)
         assert len(vocabulary.tokenise(SCRIPT.text("any", 400))) == 400
         assert len(vocabulary.tokenise("\n" + SCRIPT.text("any", 400))) == 401
         header = "<|im_start|>assistant\n"
@@ -122,13 +122,13 @@ async def test_a_bare_loop_on_the_engines_own_context_leaves_its_books_in_order(
         await side.warm("somebody else", SCRIPT.front("somebody else", 0))
         found = await engine_scenarios.decode(side, prompts=[SCRIPT.stranger("writer", 40)], tokens=4, rounds=2)
         assert len(found) == 2 and all(steps.engine > 0 and steps.bare > 0 for steps in found)
-        pump = side.engine._pump
-        assert pump is not None and pump._context is not None
-        pump._ledger.check()
-        held = pump._ledger.sequences()
+        thread = side.engine._thread
+        assert thread is not None and thread._context is not None
+        thread._allocator.check()
+        held = thread._allocator.state.sequences()
         assert "somebody else" in held and "writer 0" not in held
-        assert all(pump._context.last_position(sequence) == size - 1 for sequence, size in held.values())
-        assert all(pump._context.last_position(sequence) == -1 for sequence in pump._ledger._spare)
+        assert all(thread._context.last_position(sequence) == size - 1 for sequence, size in held.values())
+        assert all(thread._context.last_position(sequence) == -1 for sequence in thread._allocator._spare)
     finally:
         await side.stop()
 
@@ -141,7 +141,7 @@ async def test_the_adapters_fit_the_model(tiny: Path) -> None:
         plain = SCRIPT.stranger("npc", 40)
         dressed = Prompt(plain.world, plain.character, plain.history, plain.turn, str(made))
         assert (await side.reply("npc", dressed, 5, [])).written == 5
-        assert side.engine.figures.adapter_switches > 0
+        assert side.engine.counters.adapter_switches > 0
     finally:
         await side.stop()
 

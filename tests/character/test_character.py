@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mythicd.character.hear.microphone import HEARING_PATIENCE_S, MIC_PATIENCE_S
+from mythicd.character.hear.current_speech import ASR_PATIENCE_S
+from mythicd.character.hear.microphone import MIC_PATIENCE_S
 from mythicd.character.mailbox import MAX_CONTROL, Mailbox, MicFrame
-from mythicd.character.turn import ANSWER_PATIENCE_S
+from mythicd.character.turn import RESPONSE_PATIENCE_S
 from mythicd.config.settings import TurnSettings
 from mythicd.dialogue.state import State
 from mythicd.engines.llm import InlineCall, LlmAbilities
-from mythicd.errors import Busy, EngineError, StoreError
+from mythicd.errors import BusyError, EngineError, StoreError
 from mythicd.telemetry.timeline import Mark
 from mythicd.wire import frames
 from mythicd.wire import messages as m
@@ -88,7 +89,7 @@ def test_what_was_said_before_the_daemon_started_is_remembered() -> None:
             p.type("Hello")
             await p.done()
         again = Screenplay()
-        again.rooms = p.rooms
+        again.engines = p.engines
         again.npcs = {"marla": again._character("marla")}
         async with again:
             again.type("Do you know me?")
@@ -318,7 +319,7 @@ def test_a_recogniser_that_fails_costs_one_utterance(where: str, mode: str) -> N
             await p.talk(mic, 1.0)
             await p.talk(mic, 1.0, voiced=False)
             p.let_go(mic)
-            await asyncio.sleep(2 * HEARING_PATIENCE_S)
+            await asyncio.sleep(2 * ASR_PATIENCE_S)
             assert p.errors() == ["ENGINE"], "told once, not for every frame"
             assert p.npc.state is State.IDLE
             p.vad.fails, p.asr.fails, p.asr.hangs = False, "", False
@@ -382,7 +383,7 @@ def test_a_key_that_is_held_for_ever() -> None:
         ([EngineError("No model.")], ["ENGINE"]),
         (["One two three. Four five six. ", 3.0, EngineError("Lost it.")], ["ENGINE"]),
         ([ValueError("nobody foresaw this")], ["INTERNAL"]),
-        ([Busy("Too many speak.")], []),
+        ([BusyError("Too many speak.")], []),
         ([], []),
         ([0.1, 4000.0], ["ENGINE"]),
         (["One two three. Four five six. ", 4000.0], ["ENGINE"]),
@@ -396,8 +397,10 @@ def test_a_model_that_fails_costs_one_turn(script: list[object], told: list[str]
             p.type("Tell me.")
             begun = now()
             first = await p.done()
-            assert now() - begun < ANSWER_PATIENCE_S + 10
-            assert p.errors() == told and len(p.player.all(m.Busy)) == (script != [] and isinstance(script[0], Busy))
+            assert now() - begun < RESPONSE_PATIENCE_S + 10
+            assert p.errors() == told and len(p.player.all(m.Busy)) == (
+                script != [] and isinstance(script[0], BusyError)
+            )
             assert first.reply.startswith(first.played.rstrip("—"))
             assert (first.played != "") == (script == [] or isinstance(script[0], str))
             p.type("Again.")
@@ -495,7 +498,7 @@ def test_a_flood_of_messages_does_not_cost_a_turn_its_end() -> None:
             for number in range(2 * MAX_CONTROL):
                 try:
                     p.npc.post(m.Playhead(stream=stream, played_samples=number))
-                except Busy:
+                except BusyError:
                     refused += 1
             for _ in range(2000):
                 p.npc.post(MicFrame(99, bytes(640), now()))
@@ -509,7 +512,7 @@ async def test_what_a_turn_reports_is_never_refused() -> None:
     mailbox: Mailbox[str] = Mailbox()
     for _ in range(MAX_CONTROL):
         mailbox.post("from outside")
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         mailbox.post("from outside")
     mailbox.post_own("the turn is over")
 
@@ -684,7 +687,7 @@ def test_nothing_from_outside_is_an_illegal_event(seed: int) -> None:
     async def play() -> None:
         async with Screenplay() as p:
             pieces: list[Any] = ["One two three. ", "Four, five. ", SHOW, ASK, 0.3, "*nods* ", "As an AI I can't. "]
-            fails: list[Any] = [EngineError("gone"), Busy("busy"), ValueError("bug")]
+            fails: list[Any] = [EngineError("gone"), BusyError("busy"), ValueError("bug")]
             p.llm.scripts = [
                 dice.choices(pieces, k=dice.randint(0, 6)) + dice.choices([*fails, "End."], [1, 1, 1, 6])
                 for _ in range(12)
@@ -730,7 +733,7 @@ def test_nothing_from_outside_is_an_illegal_event(seed: int) -> None:
             }
             answered = {state.turn_id for state in states if state.state == "Thinking"} - given_up
             assert answered <= set(ended), "every turn that was answered has its timeline"
-            assert len(p.npc._answers._works) == 0 and p.npc._actions._awaited == {}
+            assert (p.npc.snapshot().responses, p.npc.snapshot().awaited_calls) == (0, 0)
 
     run(play())
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from mythicd.character.think.context import SPARE_TOKENS, Found
+from mythicd.character.think.context import SPARE_TOKENS, TurnContext
 from mythicd.dialogue.prompt import Sections
 
-HERE = Found(Sections(("a", "b"), ("f", "c"), {"zone": "pier", "nearby": ["Pip"]}), {}, ("f",))
+HERE = TurnContext(Sections(("a", "b"), ("f", "c"), {"zone": "pier", "nearby": ["Pip"]}), {}, ("f",))
 
 
-def with_(lore: tuple[str, ...] = ("a", "b"), recent: tuple[str, ...] = ("f", "c"), **scene: object) -> Found:
-    return Found(Sections(lore, recent, scene or {"zone": "pier"}), {}, ("f",))
+def with_(lore: tuple[str, ...] = ("a", "b"), recent: tuple[str, ...] = ("f", "c"), **scene: object) -> TurnContext:
+    return TurnContext(Sections(lore, recent, scene or {"zone": "pier"}), {}, ("f",))
 
 
 @pytest.mark.parametrize(
@@ -35,20 +35,20 @@ def with_(lore: tuple[str, ...] = ("a", "b"), recent: tuple[str, ...] = ("f", "c
         (replace(HERE, tools={}), True),
     ],
 )
-def test_a_prompt_stays_where_it_serves_the_words_that_came_later(later: Found, stays: bool) -> None:
+def test_a_prompt_stays_where_it_serves_the_words_that_came_later(later: TurnContext, stays: bool) -> None:
     found = HERE.joined(later)
     assert (found.sections is HERE.sections and found.failures == HERE.failures) is stays
     assert found.tools == later.tools
 
 
 def test_nothing_stays_of_nothing() -> None:
-    nothing = Found(Sections(), {})
-    assert nothing.joined(Found(Sections(), {})).sections is nothing.sections
+    nothing = TurnContext(Sections(), {})
+    assert nothing.joined(TurnContext(Sections(), {})).sections is nothing.sections
     assert nothing.joined(with_()).sections == with_().sections
 
 
-def lore(*lines: str) -> Found:
-    return Found(Sections(lines), {})
+def lore(*lines: str) -> TurnContext:
+    return TurnContext(Sections(lines), {})
 
 
 SENTENCE = "The tavern closes at two at night, and opens at noon again."
@@ -97,17 +97,17 @@ def test_of_what_is_not_called_for_only_what_was_read_stays(
 
 
 def test_memories_count_as_read_only_behind_the_same_lore() -> None:
-    here = Found(Sections(("a",), ("m", "n")), {}, read=Sections(("a",), ("m",)))
-    assert here.joined(Found(Sections(("a",), ("o",)), {})).sections == Sections(("a",), ("m", "o"))
-    assert here.joined(Found(Sections(("b",), ("o",)), {})).sections == Sections(("a", "b"), ("o",))
+    here = TurnContext(Sections(("a",), ("m", "n")), {}, read=Sections(("a",), ("m",)))
+    assert here.joined(TurnContext(Sections(("a",), ("o",)), {})).sections == Sections(("a",), ("m", "o"))
+    assert here.joined(TurnContext(Sections(("b",), ("o",)), {})).sections == Sections(("a", "b"), ("o",))
 
 
 def test_what_is_no_longer_true_does_not_come_back_for_having_been_read() -> None:
-    told = Found(Sections((), ("the gate is shut", "m")), {}, ("the gate is shut",))
-    mended = told.joined(Found(Sections((), ("m",)), {}))
+    told = TurnContext(Sections((), ("the gate is shut", "m")), {}, ("the gate is shut",))
+    mended = told.joined(TurnContext(Sections((), ("m",)), {}))
     assert mended.sections.recent == ("m",)
     asked = replace(mended, read=told.sections)  # the model has not begun with the new prompt yet
-    assert asked.joined(Found(Sections((), ("m", "n")), {})).sections.recent == ("m", "n")
+    assert asked.joined(TurnContext(Sections((), ("m", "n")), {})).sections.recent == ("m", "n")
 
 
 def test_more_may_be_spared_for_a_while() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mythicd.character.mailbox import MAX_AUDIO, MAX_CONTROL, Mailbox, MicFrame
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 
 
 def frame(number: int) -> MicFrame:
@@ -42,5 +42,5 @@ async def test_a_full_control_lane_is_told() -> None:
     mailbox: Mailbox[str] = Mailbox()
     for _ in range(MAX_CONTROL):
         mailbox.post("x")
-    with pytest.raises(Busy, match="wait for this character"):
+    with pytest.raises(BusyError, match="wait for this character"):
         mailbox.post("one too many")

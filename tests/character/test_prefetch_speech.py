@@ -7,11 +7,15 @@ import asyncio
 import pytest
 
 from mythicd.asr.transcript import Partial
-from mythicd.character.think.context import Found
-from mythicd.character.think.prefetch import MOST_CHANGES, LookAhead
+from mythicd.character.think.context import ContextBuilder, TurnContext
+from mythicd.character.think.model_session import ModelSession
+from mythicd.character.think.prefetch import MOST_CHANGES, Prefetch
 from mythicd.dialogue import prompt as prompts
+from mythicd.dialogue.history import History
+from mythicd.dialogue.state import State
 from mythicd.engines.llm import Prompt
-from tests.fakes import FakeLlm
+from mythicd.errors import MythicError
+from tests.screenplay import Screenplay
 from tests.virtual_time import run
 
 OFFICE, HALE, FINN = "The harbor office opens at eight.", "Captain Hale is in the harbor.", "Old Finn mends nets."
@@ -25,39 +29,39 @@ def lines_of(prompt: Prompt) -> list[str]:
     return [line[2:] for line in prompt.turn[-1].content.splitlines() if line.startswith("- ")]
 
 
-class Remembering:
-    """A mind that finds what CALLED says."""
+class Memory(ContextBuilder):
+    """Finds what CALLED says."""
 
-    async def anticipate(self, words: str) -> None: ...
+    def __init__(self) -> None: ...
 
-    async def glance(self, turn_id: str, words: str) -> Found:
+    async def embed(self, words: str) -> None: ...
+
+    async def search(self, words: str, turn_id: str, *, errors: list[MythicError] | None = None) -> TurnContext:
         calls = [CALLED[word] for word in words.split() if word in CALLED]
-        return Found(prompts.Sections(calls[-1] if calls else ()), {})
-
-    def turn_prompt(self, words: str, sections: prompts.Sections) -> Prompt:
-        return prompts.build("You are in a town.", "You are Marla.", (), words, sections)
+        return TurnContext(prompts.Sections(calls[-1] if calls else ()), {})
 
 
 async def looked(*heard: tuple[float, str]) -> tuple[tuple[str, ...], list[list[str]]]:
     """Say these words at these times to a model that reads 20 words a second; return what the prompt of the same words
     as are last holds in the end, and what was asked for on the way."""
-    llm, mind = FakeLlm(), Remembering()
+    play, memory = Screenplay("marla"), Memory()
+    llm, context = play.llm, play.context("marla")
+    session = ModelSession(context, History())
     llm.rate = 20.0
-    await llm.attend("marla", mind.turn_prompt("", prompts.Sections()))
-
-    async def ready() -> None: ...
-
-    ahead = LookAhead("marla", "marla", mind, llm, is_free=lambda: True, ready=ready)
+    await llm.attend(context.llm_id, session.turn_prompt("", prompts.Sections()))
+    ahead = Prefetch(context, session, memory)
+    ahead.on_state(State.LISTENING)
     ahead.open("t-1")
     begun = asyncio.get_running_loop().time()
     for at_s, words in heard:
         await asyncio.sleep(begun + at_s - asyncio.get_running_loop().time())
-        ahead.hear(Partial(words, "", at_s))
+        ahead.add_partial(Partial(words, "", at_s))
     await asyncio.sleep(0.001)
     found = ahead.commit()
     assert found is not None
     await ahead.stop()
-    final = found.joined(await mind.glance("t-1", heard[-1][1]))
+    await session.close()
+    final = found.joined(await memory.search(heard[-1][1], "t-1"))
     return final.sections.lore, [lines_of(each) for each in llm.prepared]
 
 

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from mythicd.character.environment import estimate_tokens
 from mythicd.dialogue.summary import QUESTION
 from mythicd.engines.llm import Focus, InlineCall
-from mythicd.errors import Busy, StoreError
+from mythicd.errors import BusyError, StoreError
+from mythicd.text.token_estimate import estimate_tokens
 from mythicd.wire import messages as m
 from tests.fakes import FakeEmbedder, now
 from tests.screenplay import Screenplay
@@ -78,7 +78,7 @@ def test_who_leaves_is_parked_with_a_short_recap_and_comes_back_warm() -> None:
                 p.type(f"and what of matter number {number}, which matters to me a great deal?")
                 await p.done(number)
             await p.player.until(lambda: p.states()[-1] == "Idle")
-            before = p.npc._thought.resting_prompt()
+            before = p.npc.resting_prompt()
             attend(p, False)
             await asyncio.sleep(1.0)
             done = p.llm.done_for("marla")
@@ -246,7 +246,7 @@ def test_a_refused_turn_is_no_exchange_but_was_heard() -> None:
 
     async def play() -> None:
         async with Screenplay() as p:
-            p.llm.scripts = [[Busy("Too many speak.")], ["Yes."]]
+            p.llm.scripts = [[BusyError("Too many speak.")], ["Yes."]]
             p.type("Is the cellar open?")
             first = await p.done()
             assert p.player.all(m.Busy) and p.player.all(m.Error) == []

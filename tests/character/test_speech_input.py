@@ -12,17 +12,16 @@ from mythicd.asr.transcript import Partial
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.character.hear.speech_input import (
     MAX_HELD_S,
-    Ear,
-    HeardEvent,
-    SpeechBegan,
-    SpeechPaused,
-    SpeechWentOn,
-    UtteranceEnded,
+    SpeechEvent,
+    SpeechInput,
+    UtteranceHardEnd,
+    UtteranceSoftEnd,
 )
 from mythicd.config.settings import TurnSettings
 from mythicd.engines.vad import VAD_FRAME
 from mythicd.errors import EngineError
 from mythicd.telemetry.timeline import Mark
+from mythicd.vad.endpointer import SpeechResumed, SpeechStart
 from tests.fakes import FakeAsr, FakeVad
 from tests.virtual_time import run
 
@@ -30,34 +29,34 @@ FRAME_S = VAD_FRAME / MIC_RATE
 
 
 class Listener:
-    """An ear, and audio on its way to it."""
+    """A microphone's speech input, and its audio."""
 
     def __init__(self, mode: Any) -> None:
         self.asr = FakeAsr()
-        self.ear = Ear(FakeVad(), self.asr, TurnSettings(), mode, 0.0)
+        self.speech = SpeechInput(FakeVad(), self.asr, TurnSettings(), mode, 0.0)
         self.at = 0.0
-        self.events: list[HeardEvent] = []
+        self.events: list[SpeechEvent] = []
 
     async def hear(self, seconds: float, *, voiced: bool) -> None:
         for _ in range(round(seconds / FRAME_S)):
             self.at += FRAME_S
-            async for event in self.ear.hear((b"\1\0" if voiced else b"\0\0") * VAD_FRAME, self.at):
+            async for event in self.speech.add((b"\1\0" if voiced else b"\0\0") * VAD_FRAME, self.at):
                 self.events.append(event)
 
     async def release(self) -> None:
-        async for event in self.ear.release(self.at):
+        async for event in self.speech.release(self.at):
             self.events.append(event)
 
     def kinds(self) -> list[type]:
-        passing = (Partial, SpeechPaused, SpeechWentOn)
+        passing = (Partial, UtteranceSoftEnd, SpeechResumed)
         return [type(event) for event in self.events if not isinstance(event, passing)]
 
     def pauses(self) -> list[type]:
-        return [type(event) for event in self.events if isinstance(event, SpeechPaused | SpeechWentOn)]
+        return [type(event) for event in self.events if isinstance(event, UtteranceSoftEnd | SpeechResumed)]
 
 
-def ended(events: Iterable[HeardEvent]) -> UtteranceEnded:
-    return next(event for event in events if isinstance(event, UtteranceEnded))
+def ended(events: Iterable[SpeechEvent]) -> UtteranceHardEnd:
+    return next(event for event in events if isinstance(event, UtteranceHardEnd))
 
 
 def test_an_open_microphone_hears_one_utterance_after_another() -> None:
@@ -67,7 +66,7 @@ def test_an_open_microphone_hears_one_utterance_after_another() -> None:
             await listener.hear(1.0, voiced=False)
             await listener.hear(1.0, voiced=True)
             await listener.hear(0.8, voiced=False)
-        assert listener.kinds() == [SpeechBegan, UtteranceEnded] * 2
+        assert listener.kinds() == [SpeechStart, UtteranceHardEnd] * 2
         assert listener.asr.opened == 2, "silence costs no recognition"
         marks = ended(listener.events).timeline.marks
         assert marks[Mark.SPEECH_START] == pytest.approx(1.0)
@@ -85,27 +84,27 @@ def test_a_pause_is_told_with_the_words_so_far_and_may_be_made_the_end() -> None
         listener = Listener("open")
         listener.asr.by_voice = True
         await listener.hear(0.5, voiced=True)
-        assert listener.ear.voiced_ms == pytest.approx(500)
+        assert listener.speech.voiced_ms == pytest.approx(500)
         await listener.hear(0.2, voiced=False)
-        assert listener.pauses() == [SpeechPaused]
-        paused = next(event for event in listener.events if isinstance(event, SpeechPaused))
+        assert listener.pauses() == [UtteranceSoftEnd]
+        paused = next(event for event in listener.events if isinstance(event, UtteranceSoftEnd))
         assert paused.words == "when do" and set(paused.timeline.marks) == {
             Mark.SPEECH_START,
             Mark.SPEECH_END,
             Mark.SOFT_END,
         }
-        assert (await listener.ear.guess()).text == "when do"
+        assert (await listener.speech.guess()).text == "when do"
         await listener.hear(0.5, voiced=True)
-        assert listener.pauses() == [SpeechPaused, SpeechWentOn]
+        assert listener.pauses() == [UtteranceSoftEnd, SpeechResumed]
         await listener.hear(0.1, voiced=False)
-        assert (await listener.ear.guess()).text == "when do you open", "what was said before the pause counts"
-        listener.ear.wait(200)
+        assert (await listener.speech.guess()).text == "when do you open", "what was said before the pause counts"
+        listener.speech.end_after(200)
         await listener.hear(0.1, voiced=False)
-        assert listener.kinds() == [SpeechBegan, UtteranceEnded]
+        assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
         assert ended(listener.events).recognition.text == "when do you open"
         assert listener.asr.finished == 2, "the guess was final: nothing was recognised again"
-        listener.ear.wait(200)
-        assert (await listener.ear.guess()).text == "", "there is no utterance any more"
+        listener.speech.end_after(200)
+        assert (await listener.speech.guess()).text == "", "there is no utterance any more"
 
     run(play())
 
@@ -115,13 +114,13 @@ def test_a_wait_holds_for_one_pause_and_is_never_shorter_than_the_soft_end() -> 
         listener = Listener("open")
         await listener.hear(0.5, voiced=True)
         await listener.hear(0.12, voiced=False)
-        listener.ear.wait(400)
+        listener.speech.end_after(400)
         await listener.hear(0.2, voiced=True)
         await listener.hear(0.6, voiced=False)
-        assert listener.kinds() == [SpeechBegan], "the second pause has a wait of its own"
-        listener.ear.wait(0)
+        assert listener.kinds() == [SpeechStart], "the second pause has a wait of its own"
+        listener.speech.end_after(0)
         await listener.hear(0.02, voiced=False)
-        assert listener.kinds() == [SpeechBegan, UtteranceEnded]
+        assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
 
     run(play())
 
@@ -131,8 +130,8 @@ def test_a_key_let_go_at_a_pause_ends_with_what_was_guessed() -> None:
         listener = Listener("push_to_talk")
         await listener.hear(1.0, voiced=True)
         await listener.hear(0.3, voiced=False)
-        assert listener.pauses() == [SpeechPaused]
-        assert (await listener.ear.guess()).text == "when do you open"
+        assert listener.pauses() == [UtteranceSoftEnd]
+        assert (await listener.speech.guess()).text == "when do you open"
         await listener.release()
         assert listener.asr.finished == 1
         assert ended(listener.events).timeline.marks[Mark.SPEECH_END] == pytest.approx(1.0)
@@ -146,16 +145,16 @@ def test_speech_is_told_before_the_recogniser_is_asked() -> None:
         listener.asr.fails = "open"
         with pytest.raises(EngineError):
             await listener.hear(1.0, voiced=True)
-        assert listener.kinds() == [SpeechBegan]
-        await_abandon = listener.ear.abandon()
+        assert listener.kinds() == [SpeechStart]
+        await_abandon = listener.speech.abandon()
         await await_abandon
         await listener.hear(1.0, voiced=True)
         await listener.hear(1.0, voiced=False)
-        assert listener.kinds() == [SpeechBegan], "what was given up is ignored to its end"
+        assert listener.kinds() == [SpeechStart], "what was given up is ignored to its end"
         listener.asr.fails = ""
         await listener.hear(1.0, voiced=True)
         await listener.hear(1.0, voiced=False)
-        assert listener.kinds() == [SpeechBegan, SpeechBegan, UtteranceEnded]
+        assert listener.kinds() == [SpeechStart, SpeechStart, UtteranceHardEnd]
 
     run(play())
 
@@ -199,11 +198,11 @@ def test_a_held_key_ends_with_its_release_or_after_a_minute() -> None:
         assert ended(listener.events).timeline.marks[Mark.HARD_END] == pytest.approx(3.7)
         await listener.hear(1.0, voiced=True)
         await listener.release()
-        assert listener.kinds() == [UtteranceEnded]
+        assert listener.kinds() == [UtteranceHardEnd]
         forgotten = Listener("push_to_talk")
         await forgotten.hear(MAX_HELD_S + 5, voiced=False)
         await forgotten.release()
-        assert forgotten.kinds() == [UtteranceEnded] and not ended(forgotten.events).voiced
+        assert forgotten.kinds() == [UtteranceHardEnd] and not ended(forgotten.events).voiced
 
     run(play())
 
@@ -215,10 +214,10 @@ def test_odd_lengths_of_frames_change_nothing() -> None:
         for size in (74, 640, 1000, 32000, len(pcm)):
             listener = Listener("open")
             for at in range(0, len(pcm), size):
-                async for event in listener.ear.hear(pcm[at : at + size], min(at + size, len(pcm)) / 2 / MIC_RATE):
+                async for event in listener.speech.add(pcm[at : at + size], min(at + size, len(pcm)) / 2 / MIC_RATE):
                     listener.events.append(event)
                 await asyncio.sleep(0)
-            assert listener.kinds() == [SpeechBegan, UtteranceEnded]
+            assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
             seen.append(round(ended(listener.events).timeline.marks[Mark.SPEECH_END], 1))
         assert set(seen) == {2.0}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,18 +12,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mythicd.character.speak.commit_gate import Commitment
-from mythicd.character.speak.speech_output import MAX_PIECES, SILENCE_GRACE_S, Reply
+from mythicd.character.speak.commit_gate import CommitGate
+from mythicd.character.speak.speech_output import MAX_PIECES, SILENCE_GRACE_S, SpeechOutput
 from mythicd.config.settings import SchedulerSettings
 from mythicd.config.world_files import PersonaCard
 from mythicd.dialogue.guardrails import Guardrails
-from mythicd.dialogue.truecasing import Names
 from mythicd.engines.tts import VoiceSpec
 from mythicd.telemetry.timeline import Timeline
 from mythicd.wire import frames
 from mythicd.wire import messages as m
-from tests.fakes import VOICE_RATE, WORD_S, FakeTts, now
-from tests.screenplay import Player
+from tests.fakes import VOICE_RATE, WORD_S, now
+from tests.screenplay import Player, Screenplay
 from tests.virtual_time import run
 
 SENTENCES = [f"This is sentence number {word}. " for word in ("one", "two", "three", "four", "five", "six", "seven")]
@@ -32,27 +32,20 @@ class Desk:
     """A reply with a player in front of it, who answers it directly."""
 
     def __init__(self) -> None:
+        play = Screenplay("marla")
         self.player = Player(self._answer)
-        self.tts = FakeTts()
+        self.tts = play.tts
         self.voiced = 0
-        self.reply = Reply(
-            "marla",
-            "t-1",
-            1,
-            tts=self.tts,
-            voice=VoiceSpec("fake", "fake"),
-            outlet=self.player,
-            commitment=Commitment(self.player.send, committed=True),
-            guard=Guardrails(PersonaCard(name="Marla"), 1),
-            names=Names([]),
-            timeline=Timeline(),
-            clock=now,
-            on_voice=self._voice,
-            on_anchor=lambda: None,
-        )
+        self.turn_id = "t-1"
+        self.gate = CommitGate(self.player.send, committed=True)
+        self.timeline = Timeline()
+        context = replace(play.context("marla"), outlet=self.player)
+        self.reply = SpeechOutput(context, self, Guardrails(PersonaCard(name="Marla"), 1))
 
-    def _voice(self) -> None:
+    def voice_started(self) -> None:
         self.voiced += 1
+
+    def progressed(self) -> None: ...
 
     def _answer(self, npc_id: str, message: Any) -> None:
         match message:

@@ -37,7 +37,7 @@ def test_a_backchannel_makes_her_softer_and_does_not_stop_her(words: str, second
             await asyncio.sleep(0.1)
             assert done.played == LONG and p.player.all(m.Cutoff) == []
             assert len(p.player.all(m.TurnTimeline)) == 1
-            assert p.rooms.figures.backchannels == 1
+            assert p.engines.counters.backchannels == 1
             assert [said.text for said in p.store.utterances] == ["Tell me.", LONG]
             assert p.states() == ["Thinking", "Speaking", "Idle"]
 
@@ -145,7 +145,7 @@ def test_what_is_asked_when_she_has_ended_is_no_part_of_a_sign_before() -> None:
             p.asr.by_voice, p.asr.hears, p.asr.had = True, "so where is the market", 0
             await p.talk(mic, 0.3)
             await p.talk(mic, 0.6, voiced=False)
-            assert p.states()[-1] == "Idle" and p.rooms.figures.backchannels == 1
+            assert p.states()[-1] == "Idle" and p.engines.counters.backchannels == 1
             await p.talk(mic, 1.0)
             await p.talk(mic, 1.0, voiced=False)
             await p.done(2)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from mythicd.character.routing import KEPT, Intercom
-from mythicd.character.speak.tool_dispatch import Actions
+from mythicd.character.routing import KEPT, Routes
+from mythicd.character.speak.tool_dispatch import ToolDispatch
 from mythicd.config.world_files import Thing, ToolDefinition, WordArgument
 from mythicd.errors import ToolRejected
 from mythicd.memory.records import ToolRecord
 from mythicd.wire import messages as m
+from tests.screenplay import Screenplay
 
 THINGS = {"places": {"market": Thing(name="the market", values={"x": 1.0})}}
 
@@ -32,36 +34,31 @@ TOOLS = {"show": tool("show"), "ask": tool("ask", needs_result=True)}
 
 
 class Game:
-    """One character's actions, with a clock that is set by hand."""
+    """One character's tool calls, with a clock that is set by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.sent: list[m.ToolCall] = []
         self.recorded: list[ToolRecord] = []
-        self.intercom = Intercom()
-        self.actions = Actions(
-            "marla",
-            "marla-ab",
-            send=self._send,
-            record=self.recorded.append,
-            intercom=self.intercom,
-            clock=lambda: self.now,
-            wall=lambda: 1000.0 + self.now,
-        )
+        play = Screenplay("marla")
+        play.place.things = THINGS
+        self.player = play.player
+        self.routes = play.routes
+        context = replace(play.context("marla"), clock=lambda: self.now, wall=lambda: 1000.0 + self.now)
+        self.actions = ToolDispatch(context, "marla-ab", self.recorded.append)
 
-    def _send(self, message: m.ServerMessage) -> None:
-        assert isinstance(message, m.ToolCall)
-        self.sent.append(message)
+    @property
+    def sent(self) -> list[m.ToolCall]:
+        return self.player.all(m.ToolCall)
 
     def open(self, name: str = "show", place: str = "market") -> str:
-        return self.actions.open("t-1", name, {"place": place}, TOOLS, THINGS, "ann").call_id
+        return self.actions.open("t-1", name, {"place": place}, TOOLS).call_id
 
 
-def test_a_call_is_sent_when_told_and_settled_once() -> None:
+async def test_a_call_is_sent_when_told_and_settled_once() -> None:
     game = Game()
     call_id = game.open()
     assert game.sent == []
-    assert game.intercom.caller(call_id) == "marla"
+    assert game.routes.caller(call_id) == "marla"
     game.actions.send(call_id)
     assert [(call.name, call.arguments) for call in game.sent] == [("show", {"x": 1.0})]
     game.actions.acknowledge(m.Ack(call_id=call_id))
@@ -69,12 +66,12 @@ def test_a_call_is_sent_when_told_and_settled_once() -> None:
     assert [record.status for record in game.recorded] == ["sent", "ok"]
 
 
-def test_what_names_nothing_is_rejected() -> None:
+async def test_what_names_nothing_is_rejected() -> None:
     with pytest.raises(ToolRejected, match="moon"):
         Game().open(place="the moon")
 
 
-def test_a_call_that_was_not_heard_is_never_sent() -> None:
+async def test_a_call_that_was_not_heard_is_never_sent() -> None:
     game = Game()
     call_id = game.open()
     game.actions.cancel("t-1")
@@ -83,21 +80,22 @@ def test_a_call_that_was_not_heard_is_never_sent() -> None:
     assert (game.sent, len(game.recorded)) == ([], 1)
 
 
-def test_silence_is_asked_again_and_then_given_up() -> None:
+async def test_silence_is_asked_again_and_then_given_up() -> None:
     game = Game()
     game.actions.send(game.open())
     while game.actions.next_deadline is not None:
         game.now = game.actions.next_deadline
-        late = game.actions.look_at_clock()
+        game.actions.check_deadlines()
     assert len(game.sent) == 3 and len({call.call_id for call in game.sent}) == 1
-    assert "did not acknowledge show within 0.7 s" in str(late[0][1])
+    (late,) = game.player.all(m.Error)
+    assert (late.code, late.turn_id, late.call_id) == ("TOOL_TIMEOUT", "t-1", game.sent[0].call_id)
     assert game.recorded[-1].status == "timeout"
     assert game.actions.untold_failures == ("You could not show the market: nothing happened.",)
 
 
 async def test_a_reply_can_wait_for_a_result() -> None:
     game = Game()
-    call = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS, THINGS, "ann")
+    call = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS)
     waiting = asyncio.create_task(game.actions.result(call))
     game.actions.send(call.call_id)
     await asyncio.sleep(0)
@@ -105,12 +103,12 @@ async def test_a_reply_can_wait_for_a_result() -> None:
     assert (await waiting).result == {"open": True}
 
 
-def test_the_intercom_is_bounded() -> None:
-    intercom = Intercom()
-    first = intercom.open_stream("marla")
-    intercom.open_call("c-0", "marla")
+def test_routes_are_bounded() -> None:
+    routes = Routes()
+    first = routes.open_stream("marla")
+    routes.open_call("c-0", "marla")
     for number in range(1, KEPT + 1):
-        intercom.open_stream("tobin")
-        intercom.open_call(f"c-{number}", "tobin")
-    assert intercom.speaker(first) is None and intercom.caller("c-0") is None
-    assert intercom.speaker(first + KEPT) == "tobin" and intercom.caller(f"c-{KEPT}") == "tobin"
+        routes.open_stream("tobin")
+        routes.open_call(f"c-{number}", "tobin")
+    assert routes.speaker(first) is None and routes.caller("c-0") is None
+    assert routes.speaker(first + KEPT) == "tobin" and routes.caller(f"c-{KEPT}") == "tobin"

@@ -12,7 +12,7 @@ from mythicd.character.responder import MOST_TRIES
 from mythicd.config.settings import TurnSettings
 from mythicd.dialogue.end_of_turn import wait_ms
 from mythicd.engines.llm import InlineCall
-from mythicd.errors import Busy, EngineError
+from mythicd.errors import BusyError, EngineError
 from mythicd.wire import frames
 from mythicd.wire import messages as m
 from tests.fakes import VOICE_RATE, WORD_S, Step, now
@@ -52,7 +52,7 @@ def test_the_answer_is_made_in_the_pause_and_leaves_when_the_turn_is_over() -> N
             assert done.marks["asr_final"] < done.marks["hard_end"]
             assert done.marks["first_audio_sent"] - done.marks["hard_end"] < 1.0, "it leaves in the same millisecond"
             assert 0.19 <= sounds(p)[0] - silent <= 0.23
-            assert p.rooms.figures.committed == p.rooms.figures.turns == 1 and p.rooms.figures.undone == 0
+            assert p.engines.counters.committed == p.engines.counters.turns == 1 and p.engines.counters.undone == 0
             assert p.asr.finished == 1 and len(p.llm.requests) == 1
             assert p.states() == ["Listening", "Thinking", "Speaking", "Idle"]
 
@@ -66,7 +66,7 @@ def test_nothing_of_an_answer_leaves_while_the_player_may_go_on() -> None:
             mic = p.press(mode="open")
             await speak(p, mic, "where is the market", (3, 0.16))
             await p.talk(mic, 0.5)  # it was not the end
-            assert p.rooms.figures.undone == 1
+            assert p.engines.counters.undone == 1
             told = {type(item) for _, item in p.player.log}
             assert told == {m.NpcState, m.ASRPartial}
             assert p.states() == ["Listening"], "a game is not told of pauses"
@@ -159,7 +159,7 @@ def test_other_words_at_the_end_are_answered_as_they_are() -> None:
             await p.talk(mic, 1.0, voiced=False)
             done = await p.done()
             assert done.reply.startswith("You asked where is the harbor")
-            assert p.rooms.figures.missed == p.rooms.figures.undone == 1
+            assert p.engines.counters.missed == p.engines.counters.undone == 1
             assert all("market" not in caption.delta for caption in p.player.all(m.LLMStreamDelta))
 
     run(play())
@@ -182,7 +182,9 @@ def test_a_key_held_through_a_pause_has_its_answer_ready_when_it_is_let_go() -> 
     run(play())
 
 
-@pytest.mark.parametrize("trouble", [EngineError("The model broke."), Busy("Too many speak."), ValueError("a bug")])
+@pytest.mark.parametrize(
+    "trouble", [EngineError("The model broke."), BusyError("Too many speak."), ValueError("a bug")]
+)
 def test_an_answer_that_fails_before_it_counts_is_made_again_when_it_does(trouble: Exception) -> None:
     async def play() -> None:
         async with Screenplay() as p:
@@ -227,7 +229,7 @@ def test_a_guess_that_corrects_the_last_partial_is_answered_as_it_is(trouble: Ex
             assert done.heard == "where is the harbor" and done.played == done.reply
             assert done.reply.startswith("You asked where is the harbor")
             assert [request.prompt.turn[0].content.split()[-1] for request in p.llm.requests] == ["market", "harbor"]
-            assert (p.rooms.figures.corrected, p.rooms.figures.committed) == (1, 1)
+            assert (p.engines.counters.corrected, p.engines.counters.committed) == (1, 1)
             assert p.errors() == []
             records = {record.turn_id for record in p.store.tools}
             assert len({record.call_id for record in p.store.tools}) == 1 and records == {done.turn_id}
@@ -245,7 +247,7 @@ def test_three_answers_are_begun_in_a_turn_and_no_more() -> None:
             await p.talk(mic, 1.0, voiced=False)
             done = await p.done()
             assert done.heard == words
-            assert p.rooms.figures.prepared == MOST_TRIES
+            assert p.engines.counters.prepared == MOST_TRIES
             assert done.played == done.reply
 
     run(play())
@@ -255,13 +257,13 @@ def test_three_answers_are_begun_in_a_turn_and_no_more() -> None:
 def test_nothing_is_begun_early_where_it_would_be_in_the_way(how: str) -> None:
     async def play() -> None:
         async with Screenplay(turn=TurnSettings(speculate=how != "off")) as p:
-            p.llm.figures.waiting = int(how == "others wait")
-            p.llm.figures.writing = p.place.settings.scheduler.max_speakers if how == "others write" else 0
+            p.llm.counters.waiting = int(how == "others wait")
+            p.llm.counters.writing = p.place.settings.scheduler.max_speakers if how == "others write" else 0
             mic = p.press(mode="open")
             await speak(p, mic, "where is the market")
             await p.talk(mic, 1.0, voiced=False)
             done = await p.done()
-            assert p.rooms.figures.prepared == 0 and done.played == done.reply != ""
+            assert p.engines.counters.prepared == 0 and done.played == done.reply != ""
             assert done.marks["hard_end"] == pytest.approx(200, abs=21), "the wait is as short as ever"
 
     run(play())
@@ -314,10 +316,10 @@ def test_two_hundred_turns_with_pauses_let_nothing_out_that_was_taken_back() -> 
             await p.player.until(lambda: p.states()[-1] == "Idle")
             await asyncio.sleep(1.0)
             ended = p.player.all(m.TurnTimeline)
-            figures = p.rooms.figures
+            counters = p.engines.counters
             # Not one sample, tool, caption or memory but of the answers to the words that were final.
             assert words.startswith(ended[0].heard)
-            assert ended[0].heard == words or len(ended) > 1 or figures.backchannels == 1
+            assert ended[0].heard == words or len(ended) > 1 or counters.backchannels == 1
             for each in ended:
                 assert f"You asked {each.heard}, I think. Now you know it, friend.".startswith(each.reply)
                 captions = [c.delta for c in p.player.all(m.LLMStreamDelta) if c.turn_id == each.turn_id]
@@ -337,11 +339,11 @@ def test_two_hundred_turns_with_pauses_let_nothing_out_that_was_taken_back() -> 
             assert {call.call_id for call in p.player.all(m.ToolCall)} <= calls.keys()
             assert len(set(calls.values())) == len(calls) and set(calls.values()) <= {each.turn_id for each in ended}
             finals = [final.text for final in p.player.all(m.ASRFinal)]
-            assert len(finals) == figures.turns
+            assert len(finals) == counters.turns
             if 1000 * pause < wait_ms(" ".join(words.split()[: place + 1])) - 40:
                 assert finals == [words], "a pause shorter than its words call for is no end"
-            turns += figures.turns
-            hits += figures.committed
+            turns += counters.turns
+            hits += counters.committed
             written += p.llm.written
             spoken += sum(len(each.reply.split()) for each in ended)
 
@@ -384,7 +386,7 @@ def test_who_speaks_long_and_pauses_hears_that_she_listens() -> None:
             assert "mm" not in captions.lower()
             await asyncio.sleep(0.5)
             assert [said.text for said in p.store.utterances] == [words, done.reply], "nobody said it"
-            assert p.rooms.figures.murmurs == 1
+            assert p.engines.counters.murmurs == 1
 
     run(play())
 
@@ -409,8 +411,8 @@ def test_a_late_answer_is_preceded_by_a_sound_of_thinking_that_is_no_part_of_it(
             calls = [at for at, item in p.player.log if isinstance(item, m.ToolCall)]
             starts = [at for at, item in p.player.log if isinstance(item, m.StreamStart)]
             assert calls[0] - starts[0] > 2.0, "its words are not heard with the hesitation"
-            figures = p.rooms.figures
-            assert figures.murmurs == 1 and figures.masked.total < figures.audible.total - 1.5
+            counters = p.engines.counters
+            assert counters.murmurs == 1 and counters.masked.total < counters.audible.total - 1.5
             history = p.llm.requests[-1].prompt.history[1].content
             assert history == first.reply
 

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from mythicd.concurrency.background_task import SideWork
+from mythicd.concurrency.background_task import BackgroundTask
 from mythicd.errors import EngineError
 from tests.virtual_time import run
 
@@ -33,11 +33,11 @@ class Diary:
 
 def test_one_at_a_time() -> None:
     async def play() -> None:
-        side, diary = SideWork("side"), Diary()
-        side.begin(diary.work("a"))  # type: ignore[arg-type]
-        side.begin(diary.work("b"))  # type: ignore[arg-type]
+        side, diary = BackgroundTask("side"), Diary()
+        side.start_if_idle(diary.work("a"))  # type: ignore[arg-type]
+        side.start_if_idle(diary.work("b"))  # type: ignore[arg-type]
         await side.finish(10.0)
-        side.begin(diary.work("c"))  # type: ignore[arg-type]
+        side.start_if_idle(diary.work("c"))  # type: ignore[arg-type]
         await side.finish(0.5)
         assert diary.said == ["a begins", "a is done", "a ends", "c begins", "c ends"]
 
@@ -46,10 +46,10 @@ def test_one_at_a_time() -> None:
 
 def test_what_comes_instead_waits_until_the_other_has_ended() -> None:
     async def play() -> None:
-        side, diary = SideWork("side"), Diary()
-        side.begin(diary.work("a", 0.3))  # type: ignore[arg-type]
+        side, diary = BackgroundTask("side"), Diary()
+        side.start_if_idle(diary.work("a", 0.3))  # type: ignore[arg-type]
         await asyncio.sleep(0.5)
-        side.instead(diary.work("b"))  # type: ignore[arg-type]
+        side.replace(diary.work("b"))  # type: ignore[arg-type]
         await side.finish(10.0)
         assert diary.said == ["a begins", "a ends", "b begins", "b is done", "b ends"]
 
@@ -61,9 +61,9 @@ def test_nothing_is_left_when_it_is_stopped(waits: tuple[float | None, ...]) -> 
     """Whatever was begun, replaced and not yet ended when: after `stop` it is over."""
 
     async def play() -> None:
-        side, diary = SideWork("side"), Diary()
+        side, diary = BackgroundTask("side"), Diary()
         for name, wait_s in zip("abc", waits, strict=True):
-            side.instead(diary.work(name, 0.1))  # type: ignore[arg-type]
+            side.replace(diary.work(name, 0.1))  # type: ignore[arg-type]
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
         await side.stop()
@@ -79,15 +79,15 @@ def test_nothing_is_left_when_it_is_stopped(waits: tuple[float | None, ...]) -> 
 
 def test_what_fails_harms_nobody() -> None:
     async def play() -> None:
-        side, diary = SideWork("side"), Diary()
+        side, diary = BackgroundTask("side"), Diary()
 
         async def fail(error: Exception) -> None:
             raise error
 
         for error in (EngineError("gone"), ValueError("a bug")):
-            side.begin(lambda error=error: fail(error))  # type: ignore[misc]
+            side.start_if_idle(lambda error=error: fail(error))  # type: ignore[misc]
             await side.finish(1.0)
-        side.begin(diary.work("a"))  # type: ignore[arg-type]
+        side.start_if_idle(diary.work("a"))  # type: ignore[arg-type]
         await side.finish(10.0)
         assert diary.said[-1] == "a ends"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mythicd.concurrency.child_process import LEAVES_S, Child
-from mythicd.errors import Busy, EngineError, ModelError
+from mythicd.concurrency.child_process import LEAVES_S, ChildProcess
+from mythicd.errors import BusyError, EngineError, ModelError
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="there are no signals")
 
@@ -39,7 +39,7 @@ class Engine:
 
     def busy(self) -> None:
         """Refuse."""
-        raise Busy("Nobody is free.", remedy="Wait.")
+        raise BusyError("Nobody is free.", remedy="Wait.")
 
     def fail(self) -> None:
         """Fail as nobody expected."""
@@ -91,20 +91,20 @@ class Unloadable:
 
 
 @pytest.fixture
-async def child() -> AsyncIterator[Child]:
-    one = Child("counter", Engine)
+async def child() -> AsyncIterator[ChildProcess]:
+    one = ChildProcess("counter", Engine)
     await one.start()
     yield one
     await one.close()
 
 
-async def test_calls_are_answered_in_order_by_another_process(child: Child) -> None:
+async def test_calls_are_answered_in_order_by_another_process(child: ChildProcess) -> None:
     assert await child.call("pid") == child.pid != os.getpid()
     assert await asyncio.gather(*(child.call("add", number) for number in (1, 2, 3))) == [1, 3, 6]
 
 
-async def test_what_it_raises_is_raised_here(child: Child) -> None:
-    with pytest.raises(Busy, match="Nobody is free") as caught:
+async def test_what_it_raises_is_raised_here(child: ChildProcess) -> None:
+    with pytest.raises(BusyError, match="Nobody is free") as caught:
         await child.call("busy")
     assert caught.value.remedy == "Wait."
     with pytest.raises(EngineError, match="ZeroDivisionError: by nought"):
@@ -115,14 +115,14 @@ async def test_what_it_raises_is_raised_here(child: Child) -> None:
 
 
 async def test_an_engine_that_cannot_load_says_why() -> None:
-    child = Child("unloadable", Unloadable)
+    child = ChildProcess("unloadable", Unloadable)
     with pytest.raises(ModelError, match="no model") as caught:
         await child.start()
     assert caught.value.remedy == "Get one." and not child.alive
     await child.close()
 
 
-async def test_what_it_prints_is_no_answer(child: Child, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_what_it_prints_is_no_answer(child: ChildProcess, capfd: pytest.CaptureFixture[str]) -> None:
     assert await child.call("chatter") == "quiet"
     assert await child.call("add", 1) == 1
     assert capfd.readouterr().out == ""
@@ -131,7 +131,7 @@ async def test_what_it_prints_is_no_answer(child: Child, capfd: pytest.CaptureFi
 @needs_signals
 @pytest.mark.parametrize(("how", "told"), [("crash", "signal 9"), ("leave", "exit code 3")])
 async def test_a_death_is_told_and_another_one_is_started(how: str, told: str) -> None:
-    child = Child("counter", Engine)
+    child = ChildProcess("counter", Engine)
     await child.start()
     with pytest.raises(EngineError, match=told):
         await child.call(how)
@@ -142,7 +142,7 @@ async def test_a_death_is_told_and_another_one_is_started(how: str, told: str) -
 
 
 @needs_signals
-async def test_a_death_that_nobody_was_told_of_is_seen(child: Child) -> None:
+async def test_a_death_that_nobody_was_told_of_is_seen(child: ChildProcess) -> None:
     child.kill()
     for _ in range(500):
         if not child.alive:
@@ -151,7 +151,7 @@ async def test_a_death_that_nobody_was_told_of_is_seen(child: Child) -> None:
     assert not child.alive
 
 
-async def test_an_answer_that_cannot_be_read_ends_it(child: Child) -> None:
+async def test_an_answer_that_cannot_be_read_ends_it(child: ChildProcess) -> None:
     with pytest.raises(EngineError, match="counter"):
         await child.call("strange")
     assert not child.alive
@@ -163,20 +163,20 @@ async def test_it_has_our_modules_and_not_those_that_lie_about(tmp_path: Path, m
     (tmp_path / "elsewhere" / "mine.py").write_text("class Mine:\n    def name(self): return 'mine'\n")
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
-    child = Child("mine", importlib.import_module("mine").Mine)
+    child = ChildProcess("mine", importlib.import_module("mine").Mine)
     await child.start()
     assert await child.call("name") == "mine"
     await child.close()
 
 
-async def test_a_call_nobody_waits_for_any_more_disturbs_no_other(child: Child) -> None:
+async def test_a_call_nobody_waits_for_any_more_disturbs_no_other(child: ChildProcess) -> None:
     waiting = asyncio.create_task(child.call("sleep", 0.2))
     await asyncio.sleep(0.05)
     waiting.cancel()
     assert await child.call("add", 1) == 1
 
 
-async def test_it_works_beside_us(child: Child) -> None:
+async def test_it_works_beside_us(child: ChildProcess) -> None:
     """Though it keeps its interpreter's lock: ours is another one."""
     working, turns = asyncio.create_task(child.call("hold", 0.3)), 0
     while not working.done():
@@ -186,7 +186,7 @@ async def test_it_works_beside_us(child: Child) -> None:
 
 
 async def test_closing_waits_for_nothing_that_takes_too_long() -> None:
-    child = Child("counter", Engine)
+    child = ChildProcess("counter", Engine)
     await child.start()
     pid = child.pid
     assert pid is not None
@@ -204,7 +204,7 @@ async def test_closing_waits_for_nothing_that_takes_too_long() -> None:
 
 
 @needs_signals
-async def test_ctrl_c_is_ours_to_act_on(child: Child) -> None:
+async def test_ctrl_c_is_ours_to_act_on(child: ChildProcess) -> None:
     assert child.pid is not None
     os.kill(child.pid, signal.SIGINT)
     assert await child.call("add", 1) == 1
@@ -213,10 +213,10 @@ async def test_ctrl_c_is_ours_to_act_on(child: Child) -> None:
 def test_it_ends_with_its_parent_however_that_ends() -> None:
     script = (
         "import asyncio, os, signal\n"
-        "from mythicd.concurrency.child_process import Child\n"
+        "from mythicd.concurrency.child_process import ChildProcess\n"
         "from tests.concurrency.test_child_process import Engine\n"
         "async def main():\n"
-        "    child = Child('counter', Engine)\n"
+        "    child = ChildProcess('counter', Engine)\n"
         "    await child.start()\n"
         "    print(child.pid, flush=True)\n"
         "    os._exit(9)\n"

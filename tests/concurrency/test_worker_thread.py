@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import pytest
 
-from mythicd.concurrency.worker_thread import Worker
+from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.errors import EngineError
 
 PATIENCE_S = 10.0
@@ -17,8 +17,8 @@ PATIENCE_S = 10.0
 
 
 @pytest.fixture
-async def worker() -> AsyncIterator[Worker]:
-    worker = Worker("test-engine", ahead=4)
+async def worker() -> AsyncIterator[WorkerThread]:
+    worker = WorkerThread("test-engine", ahead=4)
     yield worker
     await worker.close()
 
@@ -51,7 +51,7 @@ def numbers(count: int) -> Iterator[int]:
     yield from range(count)
 
 
-def held(worker: Worker) -> tuple[threading.Event, asyncio.Task[bool]]:
+def held(worker: WorkerThread) -> tuple[threading.Event, asyncio.Task[bool]]:
     """Occupy the thread until the event is set."""
     gate = threading.Event()
     return gate, asyncio.ensure_future(worker.call(gate.wait, PATIENCE_S))
@@ -60,17 +60,17 @@ def held(worker: Worker) -> tuple[threading.Event, asyncio.Task[bool]]:
 class TestCall:
     """One blocking call at a time, on the one thread."""
 
-    async def test_result_arguments_and_thread_name(self, worker: Worker) -> None:
+    async def test_result_arguments_and_thread_name(self, worker: WorkerThread) -> None:
         assert await worker.call(divmod, 7, 2) == (3, 1)
         assert await worker.call(int, "ff", base=16) == 255
         assert (await worker.call(lambda: threading.current_thread().name)).startswith("test-engine")
 
-    async def test_its_exception_is_raised_here_and_the_thread_goes_on(self, worker: Worker) -> None:
+    async def test_its_exception_is_raised_here_and_the_thread_goes_on(self, worker: WorkerThread) -> None:
         with pytest.raises(ZeroDivisionError):
             await worker.call(divmod, 1, 0)
         assert await worker.call(divmod, 1, 1) == (1, 0)
 
-    async def test_calls_run_in_order_and_never_two_at_once(self, worker: Worker) -> None:
+    async def test_calls_run_in_order_and_never_two_at_once(self, worker: WorkerThread) -> None:
         order: list[int] = []
         inside = threading.Lock()
 
@@ -82,7 +82,7 @@ class TestCall:
         await asyncio.gather(*(worker.call(enter, number) for number in range(200)))
         assert order == list(range(200))
 
-    async def test_cancelled_in_the_queue_it_never_runs(self, worker: Worker) -> None:
+    async def test_cancelled_in_the_queue_it_never_runs(self, worker: WorkerThread) -> None:
         gate, holding = held(worker)
         ran = threading.Event()
         waiting = asyncio.create_task(worker.call(ran.set))
@@ -99,10 +99,10 @@ class TestCall:
 class TestStream:
     """A blocking iterator, read from the event loop."""
 
-    async def test_items_come_in_order(self, worker: Worker) -> None:
+    async def test_items_come_in_order(self, worker: WorkerThread) -> None:
         assert [item async for item in worker.stream(numbers, 1000)] == list(range(1000))
 
-    async def test_items_come_as_soon_as_they_exist(self, worker: Worker) -> None:
+    async def test_items_come_as_soon_as_they_exist(self, worker: WorkerThread) -> None:
         gate = threading.Event()
 
         def slow() -> Iterator[str]:
@@ -116,7 +116,7 @@ class TestStream:
             gate.set()  # not before the first item was here
         assert items == ["first", "second"]
 
-    async def test_an_exception_follows_the_items_before_it(self, worker: Worker) -> None:
+    async def test_an_exception_follows_the_items_before_it(self, worker: WorkerThread) -> None:
         items = []
         with pytest.raises(ValueError, match="item 3 is bad"):
             async for item in worker.stream(Source(fails_at=3)):
@@ -124,14 +124,14 @@ class TestStream:
         assert items == [0, 1, 2]
         assert await worker.call(divmod, 1, 1) == (1, 0)
 
-    async def test_an_exception_before_the_iterator_exists(self, worker: Worker) -> None:
+    async def test_an_exception_before_the_iterator_exists(self, worker: WorkerThread) -> None:
         def refuse() -> Iterator[int]:
             raise OSError("no such voice")
 
         with pytest.raises(OSError, match="no such voice"):
             await anext(worker.stream(refuse))
 
-    async def test_leaving_early_closes_the_iterator_and_frees_the_thread(self, worker: Worker) -> None:
+    async def test_leaving_early_closes_the_iterator_and_frees_the_thread(self, worker: WorkerThread) -> None:
         source = Source()
         async with aclosing(worker.stream(source)) as stream:
             async for item in stream:
@@ -140,7 +140,7 @@ class TestStream:
         assert source.closed.is_set(), "closed means that the engine is free again"
         assert await worker.call(divmod, 1, 1) == (1, 0)
 
-    async def test_a_cancelled_reader_closes_the_iterator(self, worker: Worker) -> None:
+    async def test_a_cancelled_reader_closes_the_iterator(self, worker: WorkerThread) -> None:
         source = Source(tells_at=20)
 
         async def read() -> None:
@@ -156,7 +156,7 @@ class TestStream:
         assert source.closed.is_set()
 
     async def test_a_failure_on_the_way_out_does_not_hide_why_the_reader_left(
-        self, worker: Worker, caplog: pytest.LogCaptureFixture
+        self, worker: WorkerThread, caplog: pytest.LogCaptureFixture
     ) -> None:
         def stubborn() -> Iterator[int]:
             try:
@@ -173,7 +173,7 @@ class TestStream:
         assert record.exc_info and str(record.exc_info[1]) == "the engine coughs", "what nobody waits for is logged"
 
     async def test_what_the_reader_was_told_is_not_logged_as_well(
-        self, worker: Worker, caplog: pytest.LogCaptureFixture
+        self, worker: WorkerThread, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(ValueError, match="item 2 is bad"):
             async for _ in worker.stream(Source(fails_at=2)):
@@ -181,7 +181,7 @@ class TestStream:
         assert not caplog.records
 
     async def test_to_be_stopped_while_the_reader_leaves_is_no_failure(
-        self, worker: Worker, caplog: pytest.LogCaptureFixture
+        self, worker: WorkerThread, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with aclosing(worker.stream(Source())) as stream:
             await anext(stream)
@@ -190,7 +190,7 @@ class TestStream:
         await closing
         assert not caplog.records
 
-    async def test_closed_while_it_waits_for_the_thread_it_never_begins(self, worker: Worker) -> None:
+    async def test_closed_while_it_waits_for_the_thread_it_never_begins(self, worker: WorkerThread) -> None:
         gate, holding = held(worker)
         source = Source(fails_at=0)
         reader = asyncio.ensure_future(anext(worker.stream(source)))
@@ -207,7 +207,7 @@ class TestStream:
 class TestBackpressure:
     """A slow reader stops the thread; nothing piles up, and nothing deadlocks."""
 
-    async def test_the_thread_runs_only_so_far_ahead(self, worker: Worker) -> None:
+    async def test_the_thread_runs_only_so_far_ahead(self, worker: WorkerThread) -> None:
         source = Source()
         async with aclosing(worker.stream(source)) as stream:
             for expected in range(50):
@@ -216,7 +216,7 @@ class TestBackpressure:
                 # Four may wait, and a fifth is in the thread's hand.
                 assert source.made <= expected + 1 + 4 + 1
 
-    async def test_a_stopped_reader_stops_the_thread_and_close_wakes_it(self, worker: Worker) -> None:
+    async def test_a_stopped_reader_stops_the_thread_and_close_wakes_it(self, worker: WorkerThread) -> None:
         source = Source(tells_at=6)  # one is read, four wait, one is in the thread's hand
         stream = worker.stream(source)
         await anext(stream)
@@ -226,7 +226,7 @@ class TestBackpressure:
         await asyncio.wait_for(stream.aclose(), PATIENCE_S)
         assert source.closed.is_set()
 
-    async def test_a_slow_reader_still_gets_everything(self, worker: Worker) -> None:
+    async def test_a_slow_reader_still_gets_everything(self, worker: WorkerThread) -> None:
         items = []
         async for item in worker.stream(numbers, 40):
             items.append(item)
@@ -238,14 +238,14 @@ class TestClose:
     """After `close` there is no thread, and nobody waits for ever."""
 
     async def test_it_joins_the_thread(self) -> None:
-        worker = Worker("short-lived")
+        worker = WorkerThread("short-lived")
         thread = await worker.call(threading.current_thread)
         await worker.close()
         assert not thread.is_alive()
         await worker.close()
 
     async def test_later_calls_and_streams_are_refused(self) -> None:
-        worker = Worker("short-lived")
+        worker = WorkerThread("short-lived")
         await worker.close()
         with pytest.raises(EngineError, match="'short-lived' has been stopped"):
             await worker.call(int)
@@ -253,7 +253,7 @@ class TestClose:
             await anext(worker.stream(numbers, 3))
 
     async def test_the_running_call_ends_and_the_queued_are_refused(self) -> None:
-        worker = Worker("busy")
+        worker = WorkerThread("busy")
         gate, holding = held(worker)
         queued = asyncio.create_task(worker.call(int))
         reading = asyncio.ensure_future(anext(worker.stream(numbers, 3)))
@@ -268,7 +268,7 @@ class TestClose:
         await closing
 
     async def test_a_stream_whose_reader_sleeps_does_not_hold_it_up(self) -> None:
-        worker = Worker("abandoned", ahead=2)
+        worker = WorkerThread("abandoned", ahead=2)
         source = Source()
         stream = worker.stream(source)
         await anext(stream)
@@ -281,7 +281,7 @@ class TestClose:
 
 async def test_a_thousand_streams_leak_no_thread() -> None:
     before = threading.active_count()
-    worker = Worker("tireless", ahead=2)
+    worker = WorkerThread("tireless", ahead=2)
     for number in range(1000):
         source = Source(4)
         async with aclosing(worker.stream(source)) as stream:

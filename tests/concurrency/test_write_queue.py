@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from mythicd.concurrency.write_queue import MAX_NOTES, Notebook
+from mythicd.concurrency.write_queue import MAX_NOTES, WriteQueue
 from mythicd.errors import MythicError, StoreError
 
 
 async def test_notes_are_written_in_order_and_all_before_it_closes() -> None:
     written: list[int] = []
     told: list[MythicError] = []
-    notebook = Notebook("marla", told.append)
+    notebook = WriteQueue("marla", told.append)
 
     def note(number: int) -> None:
         async def write() -> None:
@@ -32,7 +32,7 @@ async def test_notes_are_written_in_order_and_all_before_it_closes() -> None:
 
 async def test_what_does_not_fit_is_told_and_not_waited_for() -> None:
     told: list[MythicError] = []
-    notebook = Notebook("marla", told.append)
+    notebook = WriteQueue("marla", told.append)
 
     async def write() -> None:
         pass

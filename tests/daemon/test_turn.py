@@ -12,7 +12,7 @@ import pytest
 
 from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
 from mythicd.audio.pcm import MIC_RATE, rms_dbfs
-from mythicd.client.daemon_client import DaemonClient, VoiceStream
+from mythicd.client.daemon_client import DaemonClient, ReceivedVoice
 from mythicd.config.world_files import load_world
 from mythicd.telemetry.timeline import Mark
 from mythicd.text.spoken_words import word_error_rate
@@ -32,7 +32,7 @@ def timeline_of(turn: list[m.ServerMessage]) -> m.TurnTimeline:
     return turn[-1]
 
 
-def voice_of(client: DaemonClient, turn: list[m.ServerMessage]) -> VoiceStream:
+def voice_of(client: DaemonClient, turn: list[m.ServerMessage]) -> ReceivedVoice:
     starts = [message for message in turn if isinstance(message, m.StreamStart)]
     assert len(starts) == 1
     return client.streams[starts[0].stream]

@@ -1,6 +1,6 @@
 """Turn-taking with the real daemon and the starter engines, over the real socket, at the pace of speech.
 
-The same scenes are played in virtual time, hundreds of times, in tests/test_turn_taking.py.
+The same scenes are played in virtual time, hundreds of times, in tests/character/test_turn_taking.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from bench.open_mic.microphone import Room, until
 from mythicd.audio.pcm import Clip
-from mythicd.client.daemon_client import DaemonClient, VoiceStream
+from mythicd.client.daemon_client import DaemonClient, ReceivedVoice
 from mythicd.text.spoken_words import word_error_rate
 from mythicd.wire import messages as m
 from tests.daemon.process import say
@@ -86,7 +86,7 @@ async def test_a_sign_of_listening_softens_her_and_no_more(client: DaemonClient)
     assert softened
 
 
-async def interrupt(client: DaemonClient, room: Room) -> tuple[m.TurnTimeline, VoiceStream]:
+async def interrupt(client: DaemonClient, room: Room) -> tuple[m.TurnTimeline, ReceivedVoice]:
     """Talk over her replies until one is cut off, three at the most; return its turn and its voice.
 
     How often the first attempt succeeds is measured elsewhere, in fifty rooms (tests/vad, tests/dialogue).

@@ -73,7 +73,7 @@ def questions(seed: int, count: int) -> list[str]:
     """Draw questions from what the starter recogniser expects, with the names of Lanternport."""
     chance = random.Random(seed)
     fillings = ngram_counts.fillings(WORLD.vocabulary())
-    lines = [line for _, text in WORDINGS.values() for line in text.strip().splitlines()]
+    lines = [line for _, phrases in WORDINGS.values() for line in phrases]
     drawn = []
     while len(drawn) < count:
         words: list[str] = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.dialogue.filler_policy import Murmurs, MurmurSettings
+from mythicd.dialogue.filler_policy import FillerPolicy, FillerSettings
 
 UNFINISHED = "i was at the market yesterday and the"
 FINISHED = "where is the market"
 
 
 def test_a_long_story_gets_a_sign_of_listening_at_a_pause() -> None:
-    murmurs = Murmurs()
+    murmurs = FillerPolicy()
     murmurs.begin()
     assert murmurs.partial(10.0, 3400.0, 250.0, UNFINISHED) is None, "not yet long"
     assert murmurs.partial(10.2, 3600.0, 0.0, UNFINISHED) is None, "no pause"
@@ -24,7 +24,7 @@ def test_a_long_story_gets_a_sign_of_listening_at_a_pause() -> None:
 
 
 def test_signs_of_listening_are_rare() -> None:
-    murmurs = Murmurs()
+    murmurs = FillerPolicy()
     murmurs.begin()
     said = [at for at in range(60) if murmurs.partial(float(at), 4000.0 + at * 1000, 250.0, UNFINISHED)]
     assert said == [0, 6]
@@ -34,7 +34,7 @@ def test_signs_of_listening_are_rare() -> None:
 
 
 def test_a_late_answer_is_announced() -> None:
-    murmurs = Murmurs()
+    murmurs = FillerPolicy()
     murmurs.begin()
     assert murmurs.late(10.2, 10.0, 10.8) is None, "soon enough"
     assert murmurs.late(10.2, 10.0, None) is None, "nobody knows"
@@ -51,7 +51,7 @@ def test_a_late_answer_is_announced() -> None:
 
 
 def test_who_was_cut_into_hears_no_hesitation() -> None:
-    murmurs = Murmurs()
+    murmurs = FillerPolicy()
     murmurs.begin()
     murmurs.rolled_back()
     assert murmurs.late(12.0, 10.0, None) is None
@@ -71,12 +71,12 @@ steps = st.one_of(
 
 @given(
     st.lists(st.tuples(st.floats(-0.5, 8.0), steps), max_size=60),
-    st.builds(MurmurSettings, every_s=st.floats(0.5, 10), most=st.integers(0, 3), every_turns=st.integers(1, 4)),
+    st.builds(FillerSettings, every_s=st.floats(0.5, 10), most=st.integers(0, 3), every_turns=st.integers(1, 4)),
 )
 def test_no_order_of_calls_breaks_a_limit(
-    calls: list[tuple[float, tuple[object, ...]]], limits: MurmurSettings
+    calls: list[tuple[float, tuple[object, ...]]], limits: FillerSettings
 ) -> None:
-    murmurs = Murmurs(limits)
+    murmurs = FillerPolicy(limits)
     now, turn, rolled_back = 100.0, 0, False
     signs: list[tuple[float, int]] = []
     hesitations: list[int] = []

@@ -97,7 +97,7 @@ def test_everything_else_is_refused_and_changes_nothing(state: State, event: Eve
 def test_a_spoken_turn() -> None:
     state, given = State.IDLE, []
     for event in (
-        *(Event.SPEECH_START, Event.SOFT_END, Event.SPEECH_RESUMED, Event.SOFT_END, Event.SPEECH_END),
+        *(Event.SPEECH_START, Event.SOFT_END, Event.SPEECH_RESUMED, Event.SOFT_END, Event.HARD_END),
         *(Event.VOICE, Event.REPLIED, Event.PLAYBACK_STOPPED),
     ):
         state, commands = advance(state, event)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.dialogue.summary import QUESTION, Exchange, Recap, weight
+from mythicd.dialogue.summary import QUESTION, Exchange, Summary, weight
 
 
 def exchange(words: str, answer: str = "Aye.", *deeds: str) -> Exchange:
@@ -19,12 +19,12 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def told(recap: Recap) -> str:
+def told(recap: Summary) -> str:
     return recap.messages[1].content if recap.messages else ""
 
 
 def test_it_reads_as_if_the_player_had_asked_for_it() -> None:
-    recap = Recap().fold(
+    recap = Summary().fold(
         [
             exchange("my name is Ann", "Well met, Ann."),
             exchange("can you show me the way to the market", "This way.", "show the player the way to the market"),
@@ -39,7 +39,7 @@ def test_it_reads_as_if_the_player_had_asked_for_it() -> None:
             "I did show you the way to the market.",
         ),
     ]
-    assert Recap().messages == ()
+    assert Summary().messages == ()
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ def test_it_reads_as_if_the_player_had_asked_for_it() -> None:
 )
 def test_what_a_player_expects_to_be_remembered_weighs_more(more: Exchange, less: Exchange) -> None:
     assert weight(more) > weight(less)
-    assert more.answer.rstrip(".") in told(Recap().fold([less, more, less]).within(30, words))
+    assert more.answer.rstrip(".") in told(Summary().fold([less, more, less]).within(30, words))
 
 
 def test_small_talk_is_not_retold() -> None:
-    recap = Recap().fold([exchange("hello"), exchange("good day to you", "And to you, friend.")])
+    recap = Summary().fold([exchange("hello"), exchange("good day to you", "And to you, friend.")])
     assert recap.within(1000, words).messages == ()
 
 
 def test_what_was_retold_often_makes_room_for_what_is_new() -> None:
-    recap = Recap().fold([exchange("my name is Ann", "Well met.")]).within(24, words)
+    recap = Summary().fold([exchange("my name is Ann", "Well met.")]).within(24, words)
     for number in range(12):
         asked = exchange(f"where is the house number {number}", "By the gate.")
         recap = recap.fold([asked]).within(24, words)
@@ -76,9 +76,9 @@ def test_what_was_retold_often_makes_room_for_what_is_new() -> None:
 
 def test_of_a_long_speech_the_sentence_that_tells_most_is_kept() -> None:
     long = "Well, well. Look who it is. My name is Cassia Thorn and I owe you forty crowns. Fine day it is, too."
-    assert "My name is Cassia Thorn and I owe you forty crowns" in told(Recap().fold([exchange(long)]))
+    assert "My name is Cassia Thorn and I owe you forty crowns" in told(Summary().fold([exchange(long)]))
     endless = exchange("where is " + "the very old house " * 50, "There.")
-    assert words(told(Recap().fold([endless]))) < 40
+    assert words(told(Summary().fold([endless]))) < 40
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=60)
@@ -86,7 +86,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_siz
 
 @given(st.lists(st.lists(st.tuples(TEXT, TEXT), max_size=6), max_size=6), st.integers(0, 120))
 def test_it_stays_within_its_room_and_makes_nothing_up(folds: list[list[tuple[str, str]]], room: int) -> None:
-    recap = Recap()
+    recap = Summary()
     for said in folds:
         recap = recap.fold([exchange(*one) for one in said]).within(room, len)
         assert sum(len(message.content) for message in recap.messages) <= room

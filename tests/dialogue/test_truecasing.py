@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.dialogue.truecasing import Names, Recaser, capitalised
+from mythicd.dialogue.truecasing import NameCasing, Truecaser, capitalised
 
 TEXTS = (
     "The Gilded Gull is open from sunset. Ask at the Gilded Gull, friend.",
@@ -16,11 +16,11 @@ TEXTS = (
     "Nobody but Marla and I know McDowell of Lanternport.",
     "I'd say it is Marla's.",
 )
-NAMES = Names(TEXTS, ("Old Tobin", "the Silver Maiden", "Pip's stall"))
+NAMES = NameCasing(TEXTS, ("Old Tobin", "the Silver Maiden", "Pip's stall"))
 
 
-def recased(text: str, names: Names = NAMES) -> str:
-    recaser = Recaser(names)
+def recased(text: str, names: NameCasing = NAMES) -> str:
+    recaser = Truecaser(names)
     return recaser.add(text) + recaser.finish()
 
 
@@ -68,13 +68,13 @@ def test_from_its_first_capital_on_the_model_is_left_alone() -> None:
 
 
 def test_a_word_that_only_begins_sentences_is_no_name() -> None:
-    assert recased("the guards, guards and wolves", Names(["Guards walk here. Wolves howl."])) == (
+    assert recased("the guards, guards and wolves", NameCasing(["Guards walk here. Wolves howl."])) == (
         "The guards, guards and wolves"
     )
 
 
 def test_only_the_unfinished_word_waits() -> None:
-    recaser = Recaser(NAMES)
+    recaser = Truecaser(NAMES)
     assert recaser.add("the gil") == "The "
     assert recaser.add("bert") == ""
     assert recaser.add(" gu") == "gilbert "
@@ -86,7 +86,7 @@ def test_only_the_unfinished_word_waits() -> None:
 
 
 def test_the_beginning_of_a_name_waits_for_its_next_word() -> None:
-    recaser = Recaser(NAMES)
+    recaser = Truecaser(NAMES)
     assert recaser.add("an old ") == "An "
     assert recaser.add("man, old ") == "old man, "
     assert recaser.add("tobin ") == "Old Tobin "
@@ -111,7 +111,7 @@ TEXT = st.one_of(
 def test_chunks_do_not_matter_and_length_is_kept(text: str, cuts: list[int]) -> None:
     whole = recased(text)
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    recaser = Recaser(NAMES)
+    recaser = Truecaser(NAMES)
     parts = [recaser.add(text[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
     assert "".join(parts) + recaser.finish() == whole
     assert len(whole) == len(text)
@@ -129,4 +129,4 @@ def test_recasing_twice_changes_nothing_at_the_start(text: str) -> None:
 
 @given(st.lists(st.text(max_size=40), max_size=4), st.lists(st.text(max_size=20), max_size=3), TEXT)
 def test_any_texts_can_be_learnt_from(texts: list[str], names: list[str], reply: str) -> None:
-    assert len(recased(reply.lower(), Names(texts, names))) == len(reply.lower())
+    assert len(recased(reply.lower(), NameCasing(texts, names))) == len(reply.lower())

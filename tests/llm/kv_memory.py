@@ -1,8 +1,9 @@
-"""What the ledger's tests stand on: a model of llama.cpp's memory that does what it is told, and its owners' lives."""
+"""What the allocator's tests stand on: a model of llama.cpp's memory that does what it is told, and its owners'
+lives."""
 
 from __future__ import annotations
 
-from mythicd.llm.llamacpp.kv.allocator import Ledger, Seat
+from mythicd.llm.llamacpp.kv.allocator import Allocation, KvAllocator
 from mythicd.llm.llamacpp.kv.operations import Discard, Load, Operation, Save, Share, Trim
 
 WORLD = list(range(100, 140))
@@ -49,51 +50,51 @@ class Memory:
         assert set(held) == set(range(len(held))), "no holes"
         return [held[at] for at in range(len(held))]
 
-    def agree(self, ledger: Ledger) -> None:
-        """Assert that the ledger and the memory say the same of every sequence and of what is parked."""
-        ledger.check()
-        held = ledger.sequences()
+    def agree(self, allocator: KvAllocator) -> None:
+        """Assert that the allocator and the memory say the same of every sequence and of what is parked."""
+        allocator.check()
+        held = allocator.state.sequences()
         for owner, (sequence, size) in held.items():
             assert len(self.tokens(sequence)) == size
             if not owner.startswith("(root"):
-                assert tuple(self.tokens(sequence)) == ledger.tokens(owner)
+                assert tuple(self.tokens(sequence)) == allocator.state.tokens(owner)
         taken = {sequence for sequence, _ in held.values()}
         assert all(not tokens for sequence, tokens in self.sequences.items() if sequence not in taken)
-        assert {owner: len(saved) for owner, saved in self.saved.items()} == ledger.parked
+        assert {owner: len(saved) for owner, saved in self.saved.items()} == allocator.parked
 
 
-def reply(ledger: Ledger, memory: Memory, owner: str, prompt: list[int], written: list[int]) -> Seat:
+def reply(allocator: KvAllocator, memory: Memory, owner: str, prompt: list[int], written: list[int]) -> Allocation:
     """A whole reply: admit, evaluate, write, release."""
-    seat = ledger.admit(owner, prompt, len(written))
+    seat = allocator.admit(owner, prompt, len(written))
     memory.apply(seat.operations)
     assert memory.tokens(seat.sequence) == prompt[: seat.kept]
     new = prompt[seat.kept :] + written
-    ledger.append(owner, new)
+    allocator.append(owner, new)
     memory.extend(seat.sequence, new)
-    ledger.release(owner, len(prompt) - 2, len(WORLD))
-    memory.agree(ledger)
+    allocator.release(owner, len(prompt) - 2, len(WORLD))
+    memory.agree(allocator)
     return seat
 
 
-def parked(ledger: Ledger, memory: Memory, owner: str, prompt: list[int]) -> None:
-    reply(ledger, memory, owner, [*prompt, 90, 91], [60])  # the last two are the turn
-    memory.apply(ledger.pin(owner, len(WORLD)))
-    memory.apply(ledger.park(owner))
-    memory.agree(ledger)
+def parked(allocator: KvAllocator, memory: Memory, owner: str, prompt: list[int]) -> None:
+    reply(allocator, memory, owner, [*prompt, 90, 91], [60])  # the last two are the turn
+    memory.apply(allocator.pin(owner, len(WORLD)))
+    memory.apply(allocator.park(owner))
+    memory.agree(allocator)
 
 
-def rest(ledger: Ledger, memory: Memory, owner: str, prompt: list[int], world: int = 0) -> None:
+def rest(allocator: KvAllocator, memory: Memory, owner: str, prompt: list[int], world: int = 0) -> None:
     """Somebody warmed up, who holds nothing but what is stable."""
-    seat = ledger.admit(owner, prompt, 0, logits=False)
+    seat = allocator.admit(owner, prompt, 0, logits=False)
     memory.apply(seat.operations)
-    ledger.append(owner, prompt[seat.kept :])
+    allocator.append(owner, prompt[seat.kept :])
     memory.extend(seat.sequence, prompt[seat.kept :])
-    memory.apply(ledger.pin(owner, world))
-    ledger.release(owner, len(prompt), world)
-    memory.agree(ledger)
+    memory.apply(allocator.pin(owner, world))
+    allocator.release(owner, len(prompt), world)
+    memory.agree(allocator)
 
 
-def tidy_up(ledger: Ledger, memory: Memory) -> None:
-    while operations := ledger.tidy():
+def tidy_up(allocator: KvAllocator, memory: Memory) -> None:
+    while operations := allocator.tidy():
         memory.apply(operations)
-        memory.agree(ledger)
+        memory.agree(allocator)

@@ -14,7 +14,7 @@ from mythicd.errors import ConfigError
 from mythicd.llm.reasoning import CLOSINGS, OPENINGS
 from mythicd.llm.reply_parser import MAX_CALL, BadCall, ReplyParser, ReplyPart
 from mythicd.llm.tool_grammar import CLOSE, OPEN, call_grammar, rest_of_opening
-from mythicd.llm.tool_schema import Misfit, Tool, fit, read_tool
+from mythicd.llm.tool_schema import SchemaMismatch, Tool, fit, read_tool
 
 WAYPOINT = ToolSpec(
     "set_waypoint",
@@ -161,7 +161,7 @@ def test_a_call_may_have_no_arguments(arguments: str) -> None:
 def test_what_is_no_number_does_not_pass_for_one(number: str) -> None:
     tool = read_tool(ToolSpec("pay", "", {"properties": {"price": {"type": "number"}}}))
     assert fit(tool.arguments, {"price": 1e300}) == {"price": 1e300}
-    with pytest.raises(Misfit, match="not a number"):
+    with pytest.raises(SchemaMismatch, match="not a number"):
         fit(tool.arguments, json.loads(f'{{"price": {number}}}'))
 
 
@@ -299,7 +299,7 @@ def test_a_schema_that_cannot_be_kept_is_refused_by_tool_and_place(
 def test_a_tool_without_arguments_needs_no_schema() -> None:
     tool = read_tool(ToolSpec("wave", "", {}))
     assert fit(tool.arguments, {}) == {}
-    with pytest.raises(Misfit):
+    with pytest.raises(SchemaMismatch):
         fit(tool.arguments, {"a": 1})
 
 

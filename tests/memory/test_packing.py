@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.config.settings import BudgetSettings
-from mythicd.memory.packing import Nearby, Surroundings, by_relevance, pack, within
+from mythicd.memory.packing import Nearby, Scene, by_relevance, pack, within
 from mythicd.memory.ranking import ScoredLine
 
 
@@ -21,7 +21,7 @@ def lines(*texts: str) -> list[ScoredLine]:
     return [ScoredLine(n, f"k{n}", text, 1.0 - n / 10, 1.0) for n, text in enumerate(texts)]
 
 
-HERE = Surroundings("market", "21:10", (Nearby("stall", 9), Nearby("guard", 5), Nearby("blue lantern", 40)))
+HERE = Scene("market", "21:10", (Nearby("stall", 9), Nearby("guard", 5), Nearby("blue lantern", 40)))
 
 
 def test_everything_fits() -> None:
@@ -73,7 +73,7 @@ def test_under_a_cap_scene_objects_go_first_then_lore_then_memories() -> None:
 
 
 def test_nothing_at_all() -> None:
-    packed = pack("", [], [], Surroundings(), BudgetSettings(), count)
+    packed = pack("", [], [], Scene(), BudgetSettings(), count)
     assert (packed.lore, packed.recent, dict(packed.scene), packed.tokens) == ((), (), {}, 0)
 
 
@@ -84,7 +84,7 @@ def test_nothing_at_all() -> None:
 )
 def test_no_section_is_over_its_budget(texts: list[str], names: list[str], budget: int) -> None:
     budgets = BudgetSettings(persona=budget, lore=budget, recent=budget, scene=budget)
-    packed = pack("", lines(*texts), lines(*texts), Surroundings("", "", [Nearby(n) for n in names]), budgets, count)
+    packed = pack("", lines(*texts), lines(*texts), Scene("", "", [Nearby(n) for n in names]), budgets, count)
     for section in (packed.lore, packed.recent):
         assert sum(count(f"- {line}") for line in section) <= budget
     assert not packed.scene or count(json.dumps(packed.scene)) <= budget

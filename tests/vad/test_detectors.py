@@ -13,7 +13,7 @@ from mythicd.engines.vad import VAD_FRAME, Vad
 from mythicd.errors import EngineError, EngineUnavailable
 from mythicd.native.espeakng import EspeakNg
 from mythicd.vad.endpointer import Endpoint, Endpointer, HardEnd, SoftEnd, SpeechStart
-from mythicd.vad.gated_silero import GateVad
+from mythicd.vad.gated_silero import GatedSileroVad
 from mythicd.vad.silero import SileroVad
 from mythicd.vad.webrtc import WebRtcVad
 
@@ -56,8 +56,8 @@ async def endpoints(vad: Vad, sound: Samples) -> list[Endpoint]:
 
 
 @pytest.fixture
-async def vad() -> GateVad:
-    gate = GateVad()
+async def vad() -> GatedSileroVad:
+    gate = GatedSileroVad()
     await gate.start()
     assert gate.degraded is None
     return gate
@@ -65,7 +65,7 @@ async def vad() -> GateVad:
 
 @pytest.mark.parametrize("voice", ["en-us", "en-us+m3", "en-us+f2", "en-gb+m7"])
 @pytest.mark.parametrize("rate", [140, 190])
-async def test_a_question_is_one_utterance(vad: GateVad, voice: str, rate: int) -> None:
+async def test_a_question_is_one_utterance(vad: GatedSileroVad, voice: str, rate: int) -> None:
     sound, begins, ends = in_a_room(say("Is the market open, and when does it close?", voice, rate))
     events = await endpoints(vad, sound)
     [start] = [event for event in events if isinstance(event, SpeechStart)]
@@ -79,7 +79,7 @@ async def test_a_question_is_one_utterance(vad: GateVad, voice: str, rate: int) 
 
 
 @pytest.mark.parametrize("word", ["Hello.", "When?", "No."])
-async def test_a_single_word_is_an_utterance(vad: GateVad, word: str) -> None:
+async def test_a_single_word_is_an_utterance(vad: GatedSileroVad, word: str) -> None:
     sound, begins, _ = in_a_room(say(word))
     events = await endpoints(vad, sound)
     assert [type(event) for event in events][0 :: len(events) - 1] == [SpeechStart, HardEnd]
@@ -87,22 +87,22 @@ async def test_a_single_word_is_an_utterance(vad: GateVad, word: str) -> None:
 
 
 @pytest.mark.parametrize("dbfs", [-60, -50, -40, -30])
-async def test_noise_is_never_speech(vad: GateVad, dbfs: float) -> None:
+async def test_noise_is_never_speech(vad: GatedSileroVad, dbfs: float) -> None:
     assert await endpoints(vad, noise(10 * SECOND, dbfs)) == []
 
 
-async def test_noise_that_sets_in_is_no_speech(vad: GateVad) -> None:
+async def test_noise_that_sets_in_is_no_speech(vad: GatedSileroVad) -> None:
     assert await endpoints(vad, np.concatenate([noise(3 * SECOND, -65), noise(5 * SECOND, -35)])) == []
 
 
 @pytest.mark.parametrize(
     "sound", [tones(440), tones(50, level=3000), tones(440, 554, 659), np.zeros(4 * SECOND, "<i2")]
 )
-async def test_hum_tones_and_silence_are_no_speech(vad: GateVad, sound: Samples) -> None:
+async def test_hum_tones_and_silence_are_no_speech(vad: GatedSileroVad, sound: Samples) -> None:
     assert await endpoints(vad, sound) == []
 
 
-async def test_music_like_tones_are_no_speech_though_webrtc_thinks_so(vad: GateVad) -> None:
+async def test_music_like_tones_are_no_speech_though_webrtc_thinks_so(vad: GatedSileroVad) -> None:
     rng = np.random.default_rng(3)
     melody = 8000 * np.sin(
         2 * np.pi * np.repeat(rng.choice([220, 262, 330, 392, 440], 40), 2000) * np.arange(80_000) / SECOND
@@ -115,7 +115,7 @@ async def test_music_like_tones_are_no_speech_though_webrtc_thinks_so(vad: GateV
 
 
 @pytest.mark.parametrize("snr_db", [20, 10])
-async def test_speech_in_noise_is_found(vad: GateVad, snr_db: float) -> None:
+async def test_speech_in_noise_is_found(vad: GatedSileroVad, snr_db: float) -> None:
     speech = say("Where can I find the old harbour master?", "en-us+f2")
     level = 10 * np.log10(np.mean(speech.astype(float) ** 2) / 32768**2)
     sound, begins, ends = in_a_room(speech, level - snr_db)
@@ -127,21 +127,21 @@ async def test_speech_in_noise_is_found(vad: GateVad, snr_db: float) -> None:
     assert abs(ends_found[0].last_voiced - ends) < 0.25 * SECOND
 
 
-async def test_faint_speech_is_found(vad: GateVad) -> None:
+async def test_faint_speech_is_found(vad: GatedSileroVad) -> None:
     sound, *_ = in_a_room(say("Is the market open, and when does it close?", level=0.05), -70)
     events = await endpoints(vad, sound)
     assert isinstance(events[0], SpeechStart)
 
 
-async def test_two_questions_are_two_utterances(vad: GateVad) -> None:
+async def test_two_questions_are_two_utterances(vad: GatedSileroVad) -> None:
     first, *_ = in_a_room(say("Where is the market?"))
     second, *_ = in_a_room(say("And who is Tom?", "en-us+m3"))
     events = await endpoints(vad, np.concatenate([first, second]))
     assert sum(isinstance(event, HardEnd) for event in events) == 2
 
 
-@pytest.mark.parametrize("make", [WebRtcVad, SileroVad, GateVad])
-async def test_how_the_audio_arrives_does_not_matter(make: type[WebRtcVad | SileroVad | GateVad]) -> None:
+@pytest.mark.parametrize("make", [WebRtcVad, SileroVad, GatedSileroVad])
+async def test_how_the_audio_arrives_does_not_matter(make: type[WebRtcVad | SileroVad | GatedSileroVad]) -> None:
     vad = make()
     await vad.start()
     pcm = in_a_room(say("Hello there."))[0].tobytes()
@@ -155,7 +155,7 @@ async def test_how_the_audio_arrives_does_not_matter(make: type[WebRtcVad | Sile
     await vad.stop()
 
 
-async def test_streams_do_not_disturb_each_other(vad: GateVad) -> None:
+async def test_streams_do_not_disturb_each_other(vad: GatedSileroVad) -> None:
     pcm = in_a_room(say("Hello there."))[0].tobytes()
     alone = vad.open().push(pcm)
     one, other = vad.open(), vad.open()
@@ -171,7 +171,7 @@ async def test_streams_do_not_disturb_each_other(vad: GateVad) -> None:
 
 async def test_without_silero_webrtc_works_alone_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    vad = GateVad()
+    vad = GatedSileroVad()
     await vad.start()
     assert vad.degraded is not None
     assert "pip install onnxruntime" in vad.degraded
@@ -181,7 +181,7 @@ async def test_without_silero_webrtc_works_alone_and_says_so(monkeypatch: pytest
 
 async def test_without_webrtc_silero_works_alone_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "webrtcvad", None)
-    vad = GateVad()
+    vad = GatedSileroVad()
     await vad.start()
     assert vad.degraded is not None
     assert "webrtcvad-wheels" in vad.degraded
@@ -193,10 +193,10 @@ async def test_without_both_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "webrtcvad", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EngineUnavailable, match="pip install webrtcvad-wheels onnxruntime"):
-        await GateVad().start()
+        await GatedSileroVad().start()
 
 
-@pytest.mark.parametrize("make", [WebRtcVad, SileroVad, GateVad])
-def test_a_detector_must_be_started(make: type[WebRtcVad | SileroVad | GateVad]) -> None:
+@pytest.mark.parametrize("make", [WebRtcVad, SileroVad, GatedSileroVad])
+def test_a_detector_must_be_started(make: type[WebRtcVad | SileroVad | GatedSileroVad]) -> None:
     with pytest.raises(EngineError, match="start"):
         make().open()

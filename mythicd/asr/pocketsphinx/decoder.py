@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mythicd.asr.pocketsphinx.confidence import HeardWord, confidence
-from mythicd.asr.pocketsphinx.model_cache import WorldModel, build
+from mythicd.asr.pocketsphinx.model_cache import WorldLanguageModel, build
 from mythicd.audio.pcm import MIC_RATE, SAMPLE_BYTES, Reframer, to_array
 from mythicd.engines.asr import Recognition, Vocabulary
 from mythicd.errors import AudioError, EngineError, EngineUnavailable, ModelError
@@ -78,10 +78,10 @@ class Recogniser:
     def __init__(self) -> None:
         """Find the acoustic model. Raises EngineUnavailable without the package, ModelError without its model."""
         _acoustic_model()
-        self._model: WorldModel | None = None
-        self._idle: list[tuple[WorldModel, Any]] = []
+        self._model: WorldLanguageModel | None = None
+        self._idle: list[tuple[WorldLanguageModel, Any]] = []
         """Decoders that wait for an utterance, with the model each was loaded for."""
-        self._open: dict[int, tuple[WorldModel, Any, Utterance]] = {}
+        self._open: dict[int, tuple[WorldLanguageModel, Any, DecodedUtterance]] = {}
 
     def learn(self, vocabulary: Vocabulary, folder: Path) -> None:
         """Expect these words from now on. Models are kept in the folder. Raises ModelError."""
@@ -97,7 +97,7 @@ class Recogniser:
             model, decoder = self._model, _load(self._model)
         else:
             raise EngineError("The recogniser has no language model.", remedy="Teach it a vocabulary first.")
-        self._open[number] = model, decoder, Utterance(decoder)
+        self._open[number] = model, decoder, DecodedUtterance(decoder)
 
     def push(self, number: int, pcm: bytes) -> str:
         """Take audio of an utterance; return the hypothesis so far. Raises AudioError; the utterance then goes on."""
@@ -125,12 +125,12 @@ class Recogniser:
         finally:
             self._give_back(model, decoder)
 
-    def _give_back(self, model: WorldModel, decoder: Any) -> None:
+    def _give_back(self, model: WorldLanguageModel, decoder: Any) -> None:
         if model == self._model:
             self._idle.append((model, decoder))
 
 
-class Utterance:
+class DecodedUtterance:
     """One utterance on its way through a decoder of its own."""
 
     def __init__(self, decoder: Any) -> None:
@@ -298,7 +298,7 @@ def _acoustic_model() -> tuple[Path, Path]:
     return acoustic, dictionary
 
 
-def _load(model: WorldModel) -> Any:
+def _load(model: WorldLanguageModel) -> Any:
     """Load a decoder with its searches, which share the acoustic model and the dictionary."""
     package = _package()
     acoustic, _ = _acoustic_model()

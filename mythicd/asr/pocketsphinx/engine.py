@@ -15,9 +15,9 @@ from typing import Final
 
 from mythicd.asr.pocketsphinx.decoder import Recogniser
 from mythicd.audio.pcm import to_array
-from mythicd.concurrency.child_process import Child
+from mythicd.concurrency.child_process import ChildProcess
 from mythicd.engines.asr import Recognition, Vocabulary
-from mythicd.errors import Busy, EngineError
+from mythicd.errors import BusyError, EngineError
 
 LATE_S: Final = 20.0
 """A process that takes longer to let go of an utterance is taken for hung, and ended."""
@@ -30,7 +30,7 @@ class PocketSphinxAsr:
         """`cache_dir` keeps language models from one start to the next; without it they are temporary."""
         self._cache_dir = cache_dir
         self._max_streams = max_streams
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._vocabulary = Vocabulary()
         self._open = 0
@@ -63,7 +63,7 @@ class PocketSphinxAsr:
         """Begin an utterance. Raises Busy when `max_streams` are open."""
         self._running()
         if self._open >= self._max_streams:
-            raise Busy(
+            raise BusyError(
                 f"All {self._max_streams} recognisers are listening.", remedy="Finish or abandon an utterance first."
             )
         try:
@@ -97,9 +97,9 @@ class PocketSphinxAsr:
             raise
         return stream
 
-    async def _begin(self) -> Child:
+    async def _begin(self) -> ChildProcess:
         """Start a process with the words that are known."""
-        child = Child("asr-pocketsphinx", Recogniser)
+        child = ChildProcess("asr-pocketsphinx", Recogniser)
         try:
             await child.start()
             await child.call("learn", self._vocabulary, self._folder())
@@ -108,7 +108,7 @@ class PocketSphinxAsr:
             raise
         return child
 
-    async def _mended(self) -> Child:
+    async def _mended(self) -> ChildProcess:
         """Return the process, or another one where it has died. What was being heard by the dead one stays lost."""
         async with self._mending:
             child = self._running()
@@ -126,7 +126,7 @@ class PocketSphinxAsr:
     def _closed(self) -> None:
         self._open -= 1
 
-    def _running(self) -> Child:
+    def _running(self) -> ChildProcess:
         if self._child is None:
             raise EngineError("The recogniser is not running.", remedy="Call start() first.")
         return self._child
@@ -135,7 +135,7 @@ class PocketSphinxAsr:
 class PocketSphinxStream:
     """One utterance on its way through a decoder of its own."""
 
-    def __init__(self, child: Child, number: int, closed: Callable[[], None]) -> None:
+    def __init__(self, child: ChildProcess, number: int, closed: Callable[[], None]) -> None:
         self._child = child
         self._number: int | None = number
         self._closed = closed

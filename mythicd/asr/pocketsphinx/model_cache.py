@@ -30,7 +30,7 @@ _KEPT_MODELS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class WorldModel:
+class WorldLanguageModel:
     """Two language models, of the world and of short reactions, and their dictionary on disk."""
 
     directory: Path
@@ -48,7 +48,7 @@ class WorldModel:
         return self.directory / "world.dict"
 
 
-def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldModel:
+def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldLanguageModel:
     """Build the world's model in a directory under `root`, or find it there.
 
     `dictionary` is the CMU dictionary that belongs to the acoustic model. Raises ModelError when it cannot be read or
@@ -62,7 +62,7 @@ def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldModel:
     key = hashlib.sha256(_FORMAT + repr((WORDINGS, REACTIONS, vocabulary, espeak is not None)).encode()).hexdigest()[
         :32
     ]
-    model = WorldModel(root / key)
+    model = WorldLanguageModel(root / key)
     if all(path.is_file() for path in (model.arpa, model.reactions, model.dictionary)):
         os.utime(model.directory)
         return model

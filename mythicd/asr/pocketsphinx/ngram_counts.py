@@ -68,7 +68,7 @@ def triples(vocabulary: Vocabulary) -> dict[Triple, float]:
 def reactions() -> dict[Triple, float]:
     """Return the weight of every triple of words in short reactions."""
     counts: defaultdict[Triple, float] = defaultdict(float)
-    for line in REACTIONS.strip().splitlines():
+    for line in REACTIONS:
         for way in expand(line.strip()):
             _count(counts, way, 1.0)
     return dict(counts)
@@ -97,8 +97,8 @@ def _templates() -> _Templates:
     openings = [tuple(opening.split()) for opening in OPENINGS]
     endings = [tuple(ending.split()) for ending in ENDINGS]
     turn = 0
-    for section, (importance, text) in WORDINGS.items():
-        for line in text.strip().splitlines():
+    for section, (importance, phrases) in WORDINGS.items():
+        for line in phrases:
             ways = expand(line)
             ways = ways[:: -(-len(ways) // _MOST_WAYS)]
             share = importance * len(ways) ** 0.5 / len(ways)

@@ -1,7 +1,7 @@
-"""The microphone that speaks to one character, from its opening to its closing, and what goes wrong in between.
+"""Microphone input: the lifetime of the microphone that speaks to one character, and its timeouts.
 
-Whoever might never answer has a bound here: a microphone that falls silent in the middle of an utterance, and a
-recogniser that takes too long for one step. What fails costs one utterance; an open microphone listens on.
+Two things that may never answer are bounded here: a microphone that falls silent within an utterance, and a recogniser
+that takes too long for one step. A failure costs one utterance; an open microphone stays open.
 """
 
 from __future__ import annotations
@@ -9,171 +9,142 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Protocol
 
-from mythicd.aec.canceller import EchoCanceller
-from mythicd.audio.gap_fill import Continuity
+from mythicd.audio.gap_fill import GapFill
 from mythicd.audio.pcm import MIC_RATE, SAMPLE_BYTES
-from mythicd.character.environment import Rooms
-from mythicd.character.hear.speech_input import Ear, HeardEvent
+from mythicd.character.environment import CharacterContext
+from mythicd.character.hear.current_speech import ASR_PATIENCE_S, CurrentSpeech, asr_timeout
+from mythicd.character.hear.speech_input import SpeechEvent, SpeechInput
 from mythicd.character.mailbox import MicFrame
-from mythicd.config.settings import TurnSettings
-from mythicd.engines.asr import Recognition
-from mythicd.errors import EngineError
 from mythicd.wire import messages as m
 
 log = logging.getLogger(__name__)
 
 MIC_PATIENCE_S = 1.5
-"""How long a microphone may send nothing in the middle of an utterance before that is taken as its end."""
-HEARING_PATIENCE_S = 20.0
-"""How long a recogniser may take for one step."""
+"""How long a microphone may send nothing within an utterance before that ends the utterance."""
 PIECE_BYTES = 6400
-"""Longer frames of a microphone are heard in pieces of 0.2 s, so that nobody else waits for a whole speech."""
+"""Longer frames are processed in pieces of 0.2 s, so that one long frame does not delay other characters."""
+
+
+class SpeechSink(Protocol):
+    """What takes the events of a microphone (character.hear.turn_taking.TurnTaking)."""
+
+    @property
+    def is_hearing(self) -> bool:
+        """Whether the player is being heard."""
+
+    def heard(self, event: SpeechEvent) -> None:
+        """Take an event of the utterance."""
+
+    def lost(self) -> None:
+        """The utterance came to nothing, or its microphone is gone."""
+
+    def failed(self, error: BaseException) -> None:
+        """Something went wrong with the microphone or the recogniser."""
 
 
 @dataclass(slots=True)
-class Microphone:
-    """A microphone, and what hears it."""
+class MicStream:
+    """An open microphone."""
 
     start: m.MicStart
-    ear: Ear
-    continuity: Continuity
+    speech: SpeechInput
+    gaps: GapFill
     heard_s: float
-    """When the last of its audio was heard, on the monotonic clock."""
+    """When its last audio was processed, on the monotonic clock."""
 
 
-class Hearing:
-    """One character's hearing: one player, one microphone."""
+class MicrophoneInput:
+    """One character's microphone: one player, one stream at a time."""
 
-    def __init__(
-        self,
-        npc_id: str,
-        rooms: Rooms,
-        *,
-        clock: Callable[[], float],
-        echo: EchoCanceller | None,
-        is_hearing: Callable[[], bool],
-        on_event: Callable[[HeardEvent], None],
-        on_lost: Callable[[], None],
-        on_error: Callable[[BaseException], None],
-    ) -> None:
-        """`echo` takes out what the player's loudspeaker plays. `is_hearing` tells whether the player is being heard;
-        `on_lost` is called when that came to nothing."""
-        self._npc_id = npc_id
-        self._rooms = rooms
-        self._clock = clock
-        self._echo = echo
-        self._is_hearing = is_hearing
-        self._on_event = on_event
-        self._on_lost = on_lost
-        self._on_error = on_error
-        self._mic: Microphone | None = None
+    def __init__(self, context: CharacterContext, current: CurrentSpeech, sink: SpeechSink) -> None:
+        self._context = context
+        self._current = current
+        self._sink = sink
+        self._mic: MicStream | None = None
 
     @property
     def deadline_s(self) -> float | None:
-        """When `look_at_clock` has something to do, on the monotonic clock."""
-        if self._mic is None or not self._is_hearing():
+        """When `check_deadline` has something to do, on the monotonic clock."""
+        if self._mic is None or not self._sink.is_hearing:
             return None
         return self._mic.heard_s + MIC_PATIENCE_S
 
-    @property
-    def voiced_ms(self) -> float:
-        """How long the utterance under way has lasted, from its first voiced sample to its last."""
-        return 0.0 if self._mic is None else self._mic.ear.voiced_ms
-
-    @property
-    def pause_ms(self) -> float:
-        """How long the pause under way has lasted; 0 while there is none."""
-        return 0.0 if self._mic is None else self._mic.ear.pause_ms
-
-    async def guess(self) -> Recognition:
-        """Return what was said, should it end here. Raises what the recogniser raises, and EngineError when it is
-        late."""
-        if self._mic is None:
-            return Recognition("", 0.0)
-        try:
-            async with asyncio.timeout(HEARING_PATIENCE_S):
-                return await self._mic.ear.guess()
-        except TimeoutError:
-            raise _late() from None
-
-    def wait(self, ms: float) -> None:
-        """Let the pause that is under way end the utterance when it has lasted so long."""
-        if self._mic is not None:
-            self._mic.ear.wait(ms)
-
-    async def open(self, start: m.MicStart, settings: TurnSettings) -> None:
-        """A microphone opens; the one before is let go."""
+    async def open(self, start: m.MicStart) -> None:
+        """Open a microphone; the one before is closed."""
         await self.close()
-        now = self._clock()
-        ear = Ear(self._rooms.vad, self._rooms.asr, settings, start.mode, now, self._echo)
-        self._mic = Microphone(start, ear, Continuity(start.stream), now)
+        context, now = self._context, self._context.clock()
+        engines, turn, echo = context.engines, context.settings.turn, context.environment.echo
+        speech = SpeechInput(engines.vad, engines.asr, turn, start.mode, now, echo)
+        self._set(MicStream(start, speech, GapFill(start.stream), now))
 
     async def release(self, stream: int) -> None:
-        """The player lets go of a microphone: what was said until now is the utterance."""
+        """Close a microphone in order: what was said until now is the utterance."""
         if self._mic is not None and self._mic.start.stream == stream:
-            await self._listen(self._mic.ear.release(self._clock()))
+            await self._pass_on(self._mic.speech.release(self._context.clock()))
             await self.close()
 
     async def close(self) -> None:
-        """Let go of the microphone; what it was in the middle of is lost."""
-        mic, self._mic = self._mic, None
+        """Close the microphone; an utterance under way is lost."""
+        mic = self._mic
+        self._set(None)
         self._lose()
         if mic is not None:
             with contextlib.suppress(Exception):  # it may be closed because its recogniser failed
-                await mic.ear.abandon()
+                await mic.speech.abandon()
 
-    async def hear(self, frame: MicFrame) -> None:
+    async def receive(self, frame: MicFrame) -> None:
         """Take a microphone's audio; that of another stream is ignored."""
         if self._mic is None or self._mic.start.stream != frame.stream:
             return
-        continuity = self._mic.continuity
-        before = continuity.offset
-        pcm, arrived_s, troubles = continuity.add(frame.sample, frame.pcm, frame.arrived_s)
-        if continuity.offset != before:
-            self._mic.ear.seek(continuity.next - len(pcm) // SAMPLE_BYTES)
+        gaps = self._mic.gaps
+        before = gaps.offset
+        pcm, arrived_s, troubles = gaps.add(frame.sample, frame.pcm, frame.arrived_s)
+        if gaps.offset != before:
+            self._mic.speech.seek(gaps.next - len(pcm) // SAMPLE_BYTES)
         for trouble in troubles:
-            self._on_error(trouble)
+            self._sink.failed(trouble)
         for at in range(0, len(pcm), PIECE_BYTES):
             if self._mic is None or self._mic.start.stream != frame.stream:
                 return
             piece = pcm[at : at + PIECE_BYTES]
             later = len(pcm) - at - len(piece)
-            await self._listen(self._mic.ear.hear(piece, arrived_s - later / SAMPLE_BYTES / MIC_RATE))
+            await self._pass_on(self._mic.speech.add(piece, arrived_s - later / SAMPLE_BYTES / MIC_RATE))
             if self._mic is not None:
-                self._mic.heard_s = self._clock()
+                self._mic.heard_s = self._context.clock()
 
-    async def look_at_clock(self) -> None:
+    async def check_deadline(self) -> None:
         """End the utterance of a microphone that has fallen silent."""
         deadline = self.deadline_s
-        if self._mic is not None and deadline is not None and self._clock() >= deadline:
-            log.warning("%s: the microphone fell silent in the middle of an utterance", self._npc_id)
-            await self._listen(self._mic.ear.release(self._clock()))
+        if self._mic is not None and deadline is not None and self._context.clock() >= deadline:
+            log.warning("%s: the microphone fell silent within an utterance", self._context.npc_id)
+            await self._pass_on(self._mic.speech.release(self._context.clock()))
             self._lose()
 
-    def _lose(self) -> None:
-        if self._is_hearing():
-            self._on_lost()
+    def _set(self, mic: MicStream | None) -> None:
+        self._mic = mic
+        self._current.input = None if mic is None else mic.speech
 
-    async def _listen(self, events: AsyncGenerator[HeardEvent, None]) -> None:
-        """Take what the ear hears. If it fails, the utterance is lost and told; an open microphone listens on."""
+    def _lose(self) -> None:
+        if self._sink.is_hearing:
+            self._sink.lost()
+
+    async def _pass_on(self, events: AsyncGenerator[SpeechEvent, None]) -> None:
+        """Pass events to the sink. On failure the utterance is lost and reported; an open microphone stays open."""
         try:
-            async with asyncio.timeout(HEARING_PATIENCE_S), contextlib.aclosing(events):
+            async with asyncio.timeout(ASR_PATIENCE_S), contextlib.aclosing(events):
                 async for event in events:
-                    self._on_event(event)
+                    self._sink.heard(event)
             return
         except TimeoutError:
-            self._on_error(_late())
+            self._sink.failed(asr_timeout())
         except Exception as error:
-            self._on_error(error)
-        mic, was_hearing = self._mic, self._is_hearing()
+            self._sink.failed(error)
+        mic, was_hearing = self._mic, self._sink.is_hearing
         await self.close()
-        # What fails without a word having been spoken would fail for every frame: then it stays closed.
+        # A failure before any speech would come again with every frame: then the microphone stays closed.
         if mic is not None and mic.start.mode == "open" and was_hearing:
-            self._mic = mic
-
-
-def _late() -> EngineError:
-    return EngineError(f"The recogniser did not answer within {HEARING_PATIENCE_S:.0f} s.", remedy="Try again.")
+            self._set(mic)

@@ -1,14 +1,10 @@
-"""One microphone stream on its way from PCM to words: voice activity, endpoint, recogniser.
+"""Speech input: one microphone stream from PCM to words, by voice activity detection, endpointing and recognition.
 
-With an open microphone the recogniser runs only while somebody speaks, beginning a little earlier (pre-roll), so that
-no first consonant is lost. With push-to-talk the key itself says who speaks and until when: everything is recognised,
-and the release ends the turn at once; voice activity then only tells when the player speaks and pauses.
-
-At a pause (the soft end) the recogniser can be asked what the words are should the utterance end there (`guess`). Until
-the player goes on it is given nothing more than the pause up to then: more silence changes no words, and so what was
-guessed is final at the hard end, without another look.
-
-Endpointing counts samples, so a replay is exact; the timeline's marks are on the monotonic clock (timeline.MicClock).
+With an open microphone the recogniser runs only during speech, from a little before it (pre-roll), so that no first
+consonant is lost. With push-to-talk everything is recognised and the release of the key ends the turn; voice activity
+then only tells speech from pauses. At a soft end the recogniser can be asked for the words as if the utterance ended
+there (`guess`). It gets no more audio until the player goes on: silence changes no words, so the guess is final at the
+hard end. Endpointing counts samples, so a replay is exact; marks are on the monotonic clock (audio/mic_clock.py).
 """
 
 from __future__ import annotations
@@ -30,17 +26,12 @@ from mythicd.telemetry.timeline import Mark, Timeline
 from mythicd.vad.endpointer import Endpointer, EndpointSettings, HardEnd, SoftEnd, SpeechResumed, SpeechStart
 
 MAX_HELD_S = 60
-"""How long one press of a push-to-talk key is listened to: a key that lies under a book must not fill a recogniser."""
+"""Longest utterance of one press of a push-to-talk key: a bound for a key that is stuck."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechBegan:
-    """The player began to speak."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechPaused:
-    """The player has fallen silent, and may be done: `Ear.guess` tells what was said."""
+class UtteranceSoftEnd:
+    """The player has fallen silent and may be done: `SpeechInput.guess` tells what was said."""
 
     timeline: Timeline
     """speech_start, speech_end and soft_end are set."""
@@ -49,13 +40,8 @@ class SpeechPaused:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechWentOn:
-    """The player was not done."""
-
-
-@dataclass(frozen=True, slots=True)
-class UtteranceEnded:
-    """The player's turn is over."""
+class UtteranceHardEnd:
+    """The utterance is over."""
 
     recognition: Recognition
     timeline: Timeline
@@ -69,7 +55,8 @@ class UtteranceEnded:
         return self.voiced_ms > 0
 
 
-HeardEvent = SpeechBegan | Partial | SpeechPaused | SpeechWentOn | UtteranceEnded
+SpeechEvent = SpeechStart | Partial | UtteranceSoftEnd | SpeechResumed | UtteranceHardEnd
+"""What becomes of a microphone's audio. Start and resumption are the endpointer's own events."""
 
 
 @dataclass(slots=True)
@@ -81,8 +68,8 @@ class _Utterance:
     soft_end: int | None = None
 
 
-class Ear:
-    """The hearing of one character for one microphone stream."""
+class SpeechInput:
+    """What one character hears of one microphone stream."""
 
     def __init__(
         self,
@@ -140,7 +127,7 @@ class Ear:
     def seek(self, sample: int) -> None:
         """What is heard next has this sample index at the client."""
         if self._echo is not None:
-            self._echo.loudspeaker.seek(sample - self._frames.left)
+            self._echo.far_end.seek(sample - self._frames.left)
 
     async def guess(self) -> Recognition:
         """Return what was said, should it end here. May be asked while audio comes in. Raises EngineError."""
@@ -153,12 +140,12 @@ class Ear:
             await self._stream.push(silence)
         return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)
 
-    def wait(self, ms: float) -> None:
+    def end_after(self, ms: float) -> None:
         """Let this pause end the utterance when it has lasted so long; the next one is another."""
         if self._withheld is not None:
             self._endpointer.wait_ms = max(ms, self._soft_ms)
 
-    async def hear(self, pcm: bytes, arrived_s: float) -> AsyncGenerator[HeardEvent, None]:
+    async def add(self, pcm: bytes, arrived_s: float) -> AsyncGenerator[SpeechEvent, None]:
         """Take audio as it arrives; yield what becomes of it, as soon as it is known. Raises EngineError.
 
         That somebody speaks is told before the recogniser is asked: a character falls silent without waiting for it.
@@ -183,7 +170,7 @@ class Ear:
                         if not self._held:
                             waiting[:0] = self._recent
                             self._recent.clear()
-                            yield SpeechBegan()
+                            yield event
                     case SoftEnd():
                         said = self._utterance
                         said.last_voiced, said.soft_end = event.last_voiced, event.sample
@@ -191,13 +178,15 @@ class Ear:
                             yield partial
                         waiting, self._withheld = [], []
                         if not self._deaf:
-                            yield SpeechPaused(self._timeline(said, self._when(event.sample, arrived_s)), self._words)
+                            yield UtteranceSoftEnd(
+                                self._timeline(said, self._when(event.sample, arrived_s)), self._words
+                            )
                     case SpeechResumed():
                         self._utterance.soft_end = None
                         waiting[:0] = self._withheld or []
                         self._withheld = None
                         if not self._deaf:
-                            yield SpeechWentOn()
+                            yield event
                     case HardEnd():
                         # With push-to-talk only an utterance that is too long ends before the key is released.
                         self._utterance.last_voiced = event.last_voiced
@@ -220,7 +209,7 @@ class Ear:
             self._over = True
             yield await self._end(arrived_s)
 
-    async def release(self, now_s: float) -> AsyncGenerator[HeardEvent, None]:
+    async def release(self, now_s: float) -> AsyncGenerator[SpeechEvent, None]:
         """The microphone closes. Yield what was said until now; nothing when nothing was under way."""
         if self._over:
             return
@@ -241,7 +230,7 @@ class Ear:
                 yield partial
             if self._utterance.first_voiced is not None:  # work on the answer may begin beside the recogniser's
                 self._withheld = []
-                yield SpeechPaused(self._timeline(self._utterance, now_s), self._words)
+                yield UtteranceSoftEnd(self._timeline(self._utterance, now_s), self._words)
         yield await self._end(now_s)
 
     async def abandon(self) -> None:
@@ -264,7 +253,7 @@ class Ear:
         self._words = self._words if partial is None else partial.text
         return partial
 
-    async def _end(self, hard_s: float) -> UtteranceEnded:
+    async def _end(self, hard_s: float) -> UtteranceHardEnd:
         """Finish the utterance, and be ready for the next one of this stream."""
         said, self._utterance = self._utterance, _Utterance()
         stream, self._stream = self._stream, None
@@ -283,7 +272,7 @@ class Ear:
         timeline.mark(Mark.HARD_END, hard_s)
         first, last = said.first_voiced, said.last_voiced
         voiced_ms = 0.0 if first is None else max(1.0, ((last or first) - first) * 1000 / MIC_RATE)
-        return UtteranceEnded(recognition, timeline, voiced_ms)
+        return UtteranceHardEnd(recognition, timeline, voiced_ms)
 
     def _timeline(self, said: _Utterance, now_s: float) -> Timeline:
         """Return the marks of an utterance as it stands."""

@@ -1,47 +1,44 @@
-"""What is heard of the player, and what it means for the dialogue: the only place where sound becomes an event.
+"""Turn-taking: what the player's speech means for the dialogue. The only place where sound becomes a dialogue event.
 
-ear: somebody speaks     the floor is free            -> SpeechStart
-                         she speaks                   -> she is softened, and what it is gets judged (Interruption)
-                         the answer is not out yet    -> the player goes on: one turn, words joined
-ear: a pause             the words look finished      -> a short wait, and an answer is prepared
-                         they do not                  -> a long one
-                         she speaks                   -> what was said is judged, and the wait is long
-ear: over                                             -> the words are final
+SpeechStart   the floor is free            -> SpeechStart
+              the character speaks         -> its voice is ducked, and the speech is judged (dialogue/barge_in.py)
+              the reply is not audible yet -> the player goes on: one turn, words joined
+soft end      the words look complete      -> a short wait, and a response is prepared
+              they do not                  -> a long one
+              the character speaks         -> the speech is judged, and the wait is long
+hard end                                   -> the words are final
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from mythicd.asr.transcript import Partial
-from mythicd.character.environment import Surroundings
-from mythicd.character.hear.microphone import Hearing
-from mythicd.character.hear.speech_input import HeardEvent, SpeechBegan, SpeechPaused, SpeechWentOn, UtteranceEnded
-from mythicd.character.think.prefetch import LookAhead
+from mythicd.character.environment import CharacterContext
+from mythicd.character.hear.current_speech import CurrentSpeech
+from mythicd.character.hear.speech_input import SpeechEvent, UtteranceHardEnd, UtteranceSoftEnd
+from mythicd.character.speak.tool_dispatch import ToolDispatch
+from mythicd.character.think.prefetch import Prefetch
 from mythicd.character.turn import Turn
-from mythicd.concurrency.background_task import SideWork
-from mythicd.dialogue.barge_in import Interruption, Verdict
-from mythicd.dialogue.end_of_turn import completeness
+from mythicd.concurrency.background_task import BackgroundTask
+from mythicd.dialogue.barge_in import BargeIn, Verdict
 from mythicd.dialogue.state import Event, State
-from mythicd.telemetry.counters import TurnFigures
 from mythicd.telemetry.timeline import Mark
+from mythicd.vad.endpointer import SpeechResumed, SpeechStart
 from mythicd.wire import messages as m
 
 PLAYERS_OWN = frozenset((State.LISTENING, State.PAUSING, State.DUCKED, State.BARGE_IN))
 """States in which the player is being heard."""
 
-
 ASK_AFTER_S = 0.08
-"""How much longer a pause of the voice over a character's must last before it is judged. "Mm-hm" is told from noise by
-the silence behind it: with the soft end's 60 ms alone none of 8 was, with 40 ms more 5, with 80 ms 7."""
+"""How much longer than the soft end a pause over the character's voice must last before it is judged. "Mm-hm" is told
+from noise by the silence after it: with the soft end's 60 ms alone none of 8 was, with 40 ms more 5, with 80 ms 7."""
 
 
 class Dialogue(Protocol):
-    """Where the dialogue stands (npc.Character)."""
+    """Where the dialogue stands (character.character.Character)."""
 
-    npc_id: str
     state: State
 
     @property
@@ -49,182 +46,181 @@ class Dialogue(Protocol):
         """The turn that is being heard or answered."""
 
     def happen(self, event: Event) -> None:
-        """Advance the state, and do what that asks for."""
-
-    def has_acted(self, turn: Turn) -> bool:
-        """Whether a tool call of this turn is with the game."""
+        """Advance the state, and carry out its commands."""
 
 
-class Listening:
-    """One character's understanding of what it hears."""
+class TurnTaking:
+    """One character's turn-taking. Implements `SpeechSink`."""
 
     def __init__(
         self,
+        context: CharacterContext,
         dialogue: Dialogue,
-        hearing: Hearing,
-        ahead: LookAhead,
-        figures: TurnFigures,
-        stage: Surroundings,
-        *,
-        send: Callable[[m.ServerMessage], None],
-        clock: Callable[[], float],
+        current: CurrentSpeech,
+        prefetch: Prefetch,
+        tools: ToolDispatch,
     ) -> None:
+        self._context = context
         self._dialogue = dialogue
-        self._hearing = hearing
-        self._ahead = ahead
-        self._figures = figures
-        self._stage = stage
-        self._send = send
-        self._clock = clock
-        self._interruption: Interruption | None = None
-        """What is known of the utterance over the character's voice, to its end."""
-        self._asking = SideWork(f"{dialogue.npc_id} asks what was said")
+        self._current = current
+        self._prefetch = prefetch
+        self._tools = tools
+        self._barge_in: BargeIn | None = None
+        """The evidence about speech over the character's voice, until that speech ends."""
+        self._asking = BackgroundTask(f"{context.npc_id} barge-in recognition")
+
+    # --- the microphone's events (SpeechSink) ------------------------------------------------------------------------
 
     @property
     def is_hearing(self) -> bool:
         """Whether the player is being heard."""
         return self._dialogue.state in PLAYERS_OWN
 
-    def take_floor(self) -> None:
-        """The player presses the key."""
-        self._believe_voice()
-        self._dialogue.happen(Event.FLOOR_TAKEN)
-
-    def hear(self, event: HeardEvent) -> None:
-        """Take what the ear tells."""
+    def heard(self, event: SpeechEvent) -> None:
+        """Take an event of the utterance."""
         turn = self._dialogue.turn
         match event:
-            case SpeechBegan():
-                self._interruption = None
+            case SpeechStart():
+                self._barge_in = None
                 self._begin()
-            case SpeechWentOn() if not self.is_hearing:
-                self._begin()  # a voice that seemed to be over, and was let go
+            case SpeechResumed() if not self.is_hearing:
+                self._begin()  # speech that seemed to be over, and was dropped
             case Partial() if turn is not None and self.is_hearing:
                 words = Partial(turn.with_before(event.text), turn.with_before(event.stable), event.at_s)
-                npc_id = self._dialogue.npc_id
-                self._send(m.ASRPartial(npc_id=npc_id, turn_id=turn.turn_id, text=words.text, stable=words.stable))
+                self._context.outlet.send(
+                    m.ASRPartial(
+                        npc_id=self._context.npc_id, turn_id=turn.turn_id, text=words.text, stable=words.stable
+                    )
+                )
                 turn.words = words.text
-                self._ahead.hear(words)
-            case SpeechPaused() if turn is not None and self.is_hearing:
+                self._prefetch.add_partial(words)
+            case UtteranceSoftEnd() if turn is not None and self.is_hearing:
                 if self._dialogue.state is State.DUCKED:
-                    self._asking.instead(self._ask)
+                    self._asking.replace(self._ask)
                 else:
-                    self.wait_for_more(turn.with_before(event.words))
+                    self._current.end_after_words(turn.with_before(event.words))
                     self._dialogue.happen(Event.SOFT_END)
-            case SpeechWentOn() if self._dialogue.state is not State.DUCKED:
+            case SpeechResumed() if self._dialogue.state is not State.DUCKED:
                 self._dialogue.happen(Event.SPEECH_RESUMED)
-            case UtteranceEnded() if turn is not None and self.is_hearing:
+            case UtteranceHardEnd() if turn is not None and self.is_hearing:
                 self._end(turn, event)
 
-    def weigh(self) -> None:
-        """See whether the voice over the character's has lasted long enough, or said enough, to be meant."""
-        turn = self._dialogue.turn
-        if self._interruption is not None and turn is not None and self._dialogue.state is State.DUCKED:
-            self._judge(self._interruption.hear(self._hearing.voiced_ms, turn.words))
-
-    def lose(self) -> None:
-        """What seemed to be speech was none, or its microphone is gone; words that were final once stay so."""
+    def lost(self) -> None:
+        """What seemed to be speech was not, or its microphone is gone; words that were final once stay final."""
         turn = self._dialogue.turn
         if turn is not None and turn.before and self._dialogue.state in (State.LISTENING, State.PAUSING):
             turn.words = turn.before
-            self._dialogue.happen(Event.SPEECH_END)
+            self._dialogue.happen(Event.HARD_END)
         else:
             self._dialogue.happen(Event.SPEECH_LOST)
 
-    def wait_for_more(self, words: str) -> None:
-        """Let the pause that is under way end the turn the sooner, the more finished the words look."""
-        turn, looks = self._stage.settings.turn, completeness(words, beginnings=self._stage.name_beginnings)
-        self._hearing.wait(looks.wait_ms(least_ms=turn.wait_ms, most_ms=turn.max_wait_ms))
+    def failed(self, error: BaseException) -> None:
+        """Report a failure of the microphone or the recogniser."""
+        turn = self._dialogue.turn
+        self._context.report(error, turn.turn_id if turn is not None else "")
 
-    def follow(self, state: State) -> None:
-        """Take note of where the dialogue has got."""
-        if state is State.DUCKED and self._interruption is None:
-            self._interruption = Interruption()
-        elif state is State.IDLE and self._interruption is not None:
-            # She has said all, and what was said over her is judged: what comes now is no part of it.
-            self._hearing.wait(self._stage.settings.turn.wait_ms)
+    # --- the character's calls ---------------------------------------------------------------------------------------
+
+    def take_floor(self) -> None:
+        """The player presses the push-to-talk key."""
+        self._acknowledge_voice()
+        self._dialogue.happen(Event.FLOOR_TAKEN)
+
+    def judge_duration(self) -> None:
+        """Judge speech over the character's voice by its length and its words so far."""
+        turn = self._dialogue.turn
+        if self._barge_in is not None and turn is not None and self._dialogue.state is State.DUCKED:
+            self._apply(self._barge_in.add(self._current.voiced_ms, turn.words))
+
+    def on_state(self, state: State) -> None:
+        """Take note of the dialogue's new state."""
+        if state is State.DUCKED and self._barge_in is None:
+            self._barge_in = BargeIn()
+        elif state is State.IDLE and self._barge_in is not None:
+            # Playback ended and the overlap is decided: what comes now does not belong to it.
+            self._current.end_after(self._context.settings.turn.wait_ms)
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop asking the recogniser."""
         await self._asking.stop()
 
     # --- within ------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """The open microphone hears a voice."""
-        self._believe_voice()
+        """The open microphone hears speech."""
+        self._acknowledge_voice()
         turn = self._dialogue.turn
         if (
             self._dialogue.state is State.THINKING
             and turn is not None
-            and (turn.source == "text" or self._dialogue.has_acted(turn))
+            and (turn.source == "text" or self._tools.deeds(turn.turn_id))
         ):
-            # What was typed is no half of a sentence, and what is done is done.
+            # Typed words are a whole turn, and a tool call that was sent can't be taken back.
             self._dialogue.happen(Event.FLOOR_TAKEN)
         else:
             self._dialogue.happen(Event.SPEECH_START)
 
-    def _believe_voice(self) -> None:
-        """A first sound may have left, and the word of it be on its way here."""
+    def _acknowledge_voice(self) -> None:
+        """Take note of a first sound that has left, although its report is still in the mailbox."""
         turn = self._dialogue.turn
-        if self._dialogue.state is State.THINKING and turn is not None and turn.reply is not None:
-            if turn.reply.audible:
+        if self._dialogue.state is State.THINKING and turn is not None and turn.output is not None:
+            if turn.output.audible:
                 self._dialogue.happen(Event.VOICE)
 
     async def _ask(self) -> None:
-        """The voice over the character's has paused: what did it say?"""
+        """The speech over the character's voice has paused: ask the recogniser what it said, and judge it."""
         await asyncio.sleep(ASK_AFTER_S)
-        if not self._hearing.pause_ms:
+        if not self._current.pause_ms:
             return  # it was a stop within a word
-        voiced_ms = self._hearing.voiced_ms  # of this pause: by the time its words are known the utterance may be over
-        heard = await self._hearing.guess()
-        if self._interruption is None:
+        voiced_ms = self._current.voiced_ms  # of this pause: the utterance may be over before its words are known
+        heard = await self._current.guess()
+        if self._barge_in is None:
             return
-        if not self._hearing.pause_ms:
-            # The voice went on meanwhile: nothing has ended, but a command is one. Had it paused again, this would have
-            # given way to that pause's question.
-            self._judge(self._interruption.hear(voiced_ms, heard.text))
+        if not self._current.pause_ms:
+            # Speech went on meanwhile, so nothing has ended; but a command is one already. (Had it paused again, a
+            # newer question would have replaced this one.)
+            self._apply(self._barge_in.add(voiced_ms, heard.text))
             return
         if self._dialogue.state is State.DUCKED:
-            self._judge(self._interruption.end(voiced_ms, heard.text, heard.confidence))
-        # Who is being heard is not kept waiting. Behind a sign of listening the ear waits as long as it ever does: what
-        # comes within that ("okay … stop") belongs to it, and both words are recognised together.
+            self._apply(self._barge_in.end(voiced_ms, heard.text, heard.confidence))
+        # After an interruption the player is answered soon. After a backchannel the wait stays long: what comes within
+        # it ("okay … stop") belongs to it, and both words are recognised together.
         if self.is_hearing and (turn := self._dialogue.turn) is not None:
-            self.wait_for_more(turn.with_before(heard.text))
+            self._current.end_after_words(turn.with_before(heard.text))
 
-    def _judge(self, verdict: Verdict) -> None:
+    def _apply(self, verdict: Verdict) -> None:
         if self._dialogue.state is not State.DUCKED or verdict is Verdict.UNDECIDED:
             return
         if verdict is Verdict.INTERRUPTION:
-            self._figures.interruptions += 1
+            self._context.engines.counters.interruptions += 1
             self._dialogue.happen(Event.INTERRUPTED)
         else:
-            self._figures.backchannels += 1
+            self._context.engines.counters.backchannels += 1
             self._dialogue.happen(Event.SPEECH_LOST)
 
-    def _end(self, turn: Turn, event: UtteranceEnded) -> None:
+    def _end(self, turn: Turn, event: UtteranceHardEnd) -> None:
         heard = event.recognition
-        interruption, self._interruption = self._interruption, None
-        if interruption is not None and self._dialogue.state is State.DUCKED:
-            self._judge(interruption.end(event.voiced_ms, heard.text, heard.confidence))
+        barge_in, self._barge_in = self._barge_in, None
+        if barge_in is not None and self._dialogue.state is State.DUCKED:
+            self._apply(barge_in.end(event.voiced_ms, heard.text, heard.confidence))
             if not self.is_hearing:
                 return
         if not event.voiced and not heard.text:
-            self.lose()
+            self.lost()
             return
         turn.timeline = event.timeline
         if heard.text or not turn.before:
             turn.words, turn.confidence = turn.with_before(heard.text), heard.confidence
-        else:  # a cough: what was said before it still wants its answer
+        else:  # a cough: the words before it still want a reply
             turn.words = turn.before
-        turn.timeline.mark(Mark.ASR_FINAL, self._clock())
-        self._send(
+        turn.timeline.mark(Mark.ASR_FINAL, self._context.clock())
+        self._context.outlet.send(
             m.ASRFinal(
-                npc_id=self._dialogue.npc_id,
+                npc_id=self._context.npc_id,
                 turn_id=turn.turn_id,
                 text=turn.words,
                 lang=heard.lang,
                 confidence=turn.confidence,
             )
         )
-        self._dialogue.happen(Event.SPEECH_END)
+        self._dialogue.happen(Event.HARD_END)

@@ -1,14 +1,11 @@
-"""One reply on its way from written words to sound, while it is still being written.
+"""Speech output: one reply from written words to audio, while it is still being written.
 
-    words -> phrases -> guardrails -> what is spoken of them -> voice -> visemes and frames -> client
+    words -> phrases -> guardrails -> speakable text -> voice -> visemes and frames -> client
 
-Three tasks share the work and end together: one writes (the model; the character brings it), one speaks (phrase after
-phrase, no further ahead of the listener than the queue allows), one sends (frames, at the pace of the playback). What
-the client acknowledged as played is the only truth about what was heard; how far it has probably got since then is
-used for pacing and for nothing else.
-
-A reply may be begun before it counts (commit_gate.py). Until then it makes about a second of its voice and lets nothing
-out; from the commit on it goes on as if it had begun that moment, with its first sound ready.
+Three tasks share the work and end together: one writes (the model), one speaks (phrase after phrase, no further ahead
+of the listener than the queue allows), one sends (frames, at the pace of playback). What the client acknowledged as
+played is the only truth about what was heard. Before the commit (commit_gate.py) about a second of voice is made and
+nothing is sent; from the commit on it goes on with its first sound ready.
 """
 
 from __future__ import annotations
@@ -17,14 +14,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from mythicd.audio.pcm import samples_of
-from mythicd.character.speak.commit_gate import Commitment
-from mythicd.character.speak.voice_stream import Outlet, VoiceStream
+from mythicd.character.environment import CharacterContext
+from mythicd.character.speak.commit_gate import CommitGate
+from mythicd.character.speak.playhead import PlayheadEstimate
+from mythicd.character.speak.voice_stream import VoiceStream
 from mythicd.dialogue.guardrails import Guardrails
-from mythicd.dialogue.truecasing import Names, Recaser
-from mythicd.engines.tts import Tts, VoiceChunk, VoiceSpec
+from mythicd.dialogue.truecasing import Truecaser
+from mythicd.engines.tts import VoiceChunk
 from mythicd.telemetry.timeline import Mark, Timeline
 from mythicd.tts.phrase_buffer import Phrase, PhraseBuffer
 from mythicd.tts.speakable_text import spoken
@@ -55,69 +54,64 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Act:
+class _CallPlace:
     """A call's place among the pieces of text."""
 
     call_id: str
 
 
-class Reply:
+class OutputListener(Protocol):
+    """Whose reply it is (character.turn.Response)."""
+
+    turn_id: str
+    gate: CommitGate
+    timeline: Timeline
+
+    def voice_started(self) -> None:
+        """The first frame has left."""
+
+    def progressed(self) -> None:
+        """A tool call has got its place in the audio, or more was heard than was acknowledged: one may be due."""
+
+
+class SpeechOutput:
     """One reply: its words, its voice stream, and how much of it was heard."""
 
-    def __init__(
-        self,
-        npc_id: str,
-        turn_id: str,
-        stream: int,
-        *,
-        tts: Tts,
-        voice: VoiceSpec,
-        outlet: Outlet,
-        commitment: Commitment,
-        guard: Guardrails,
-        names: Names,
-        timeline: Timeline,
-        clock: Callable[[], float],
-        on_voice: Callable[[], None],
-        on_anchor: Callable[[], None],
-    ) -> None:
-        """`on_voice` is called when the first frame leaves, `on_anchor` when a call has got its place in the audio."""
-        self.stream = stream
+    def __init__(self, context: CharacterContext, listener: OutputListener, guard: Guardrails) -> None:
+        """`guard` approves the phrases."""
+        rate = context.engines.tts.sample_rate
+        self.stream = context.routes.open_stream(context.npc_id)
         self.text = ""
         """The words approved for speech, so far."""
-        self._npc_id = npc_id
-        self._turn_id = turn_id
-        self._tts = tts
-        self._voice = voice
-        self._outlet = outlet
-        self._commitment = commitment
+        self._npc_id = context.npc_id
+        self._turn_id = listener.turn_id
+        self._tts = context.engines.tts
+        self._voice = context.voice
+        self._outlet = context.outlet
+        self._clock = context.clock
+        self._listener = listener
+        self._gate = listener.gate
+        self._timeline = listener.timeline
         self._guard = guard
-        self._recaser = Recaser(names)
-        self._timeline = timeline
-        self._clock = clock
-        self._on_voice = on_voice
-        self._on_anchor = on_anchor
-        self._queue = SpeechQueue(tts.sample_rate)
-        self._pieces: asyncio.Queue[str | _Act | None] = asyncio.Queue(MAX_PIECES)
+        self._truecaser = Truecaser(context.world.names)
+        self._queue = SpeechQueue(rate)
+        self._pieces: asyncio.Queue[str | _CallPlace | None] = asyncio.Queue(MAX_PIECES)
         self._captions: list[m.LLMStreamDelta] = []
         self._anchors: list[Anchor] = []
         self._acted = False
         self._spoken = False
         self._changed = asyncio.Event()
         self._silent = asyncio.Event()
-        self._out = VoiceStream(outlet, stream, npc_id=npc_id, turn_id=turn_id, sample_rate=tts.sample_rate)
+        self._out = VoiceStream(
+            context.outlet, self.stream, npc_id=self._npc_id, turn_id=self._turn_id, sample_rate=rate
+        )
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._is_cut = False
-        self._acknowledged = 0
-        self._is_acknowledged = False
-        # Where the playback probably is, for pacing: it runs on from the last acknowledgement, and stands when dry.
-        self._position = 0.0
-        self._position_s = 0.0
-        self._dry_s = 0.0
-        self.moved_s = clock()
-        """When it last got any further, on the monotonic clock."""
+        self._playhead = PlayheadEstimate(rate)
+        self.moved_s = self._clock()
+        """When it last made progress, on the monotonic clock."""
 
-    # --- what the character puts in ----------------------------------------------------------------------------------
+    # --- what the generator and the character put in -----------------------------------------------------------------
 
     @property
     def audible(self) -> bool:
@@ -134,14 +128,14 @@ class Reply:
         self._move()
         await self._pieces.put(text)
 
-    async def act(self, call_id: str) -> None:
+    async def place_call(self, call_id: str) -> None:
         """Put a tool call behind the words written so far."""
         self._acted = True
         self._move()
-        await self._pieces.put(_Act(call_id))
+        await self._pieces.put(_CallPlace(call_id))
 
     def allow(self, seconds: float) -> None:
-        """Nothing is amiss when nothing moves for this long: the game is being asked."""
+        """Expect no progress for this long: the game is being asked for a tool's result."""
         self.moved_s = max(self.moved_s, self._clock() + seconds)
 
     async def run(self, write: Callable[[], Awaitable[None]]) -> None:
@@ -153,16 +147,16 @@ class Reply:
             self._tasks = (writing, speaking, sending)
         while self._out.sent and not self._silent.is_set():
             # A client that says when it is silent is worth waiting for; one that does not must not hold the character.
-            wait_s = self._over_s() + SILENCE_GRACE_S - self._clock()
+            wait_s = self._ends_s() + SILENCE_GRACE_S - self._clock()
             if wait_s <= 0:
-                self._believe()
+                self._assume_heard()
                 break
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._silent.wait()
 
     def cut(self, reason: Literal["barge_in", "cancelled", "error"]) -> None:
-        """Cut it off: from this moment nothing more of it leaves, whatever its tasks were about to do."""
+        """Cut it off: nothing more of it is sent from now on."""
         for task in self._tasks:
             task.cancel()
         if self.audible and not self._is_cut:
@@ -171,9 +165,9 @@ class Reply:
             self._outlet.send(m.Cutoff(stream=self.stream, reason=reason))
 
     def hesitate(self, said: str, sound: Sequence[VoiceChunk]) -> bool:
-        """Sound this while the first words are still on their way; tell whether there was a place for it.
+        """Play this filler while the first words are still being made; return whether there was a place for it.
 
-        It is no part of the reply: nobody is told that it was said.
+        It is not part of the reply, and counts as neither said nor heard.
         """
         if self.text or self._queue.first_murmur is not None or self._spoken or self._is_cut:
             return False
@@ -202,15 +196,11 @@ class Reply:
         self.played(0, now_s)
 
     def played(self, samples: int, now_s: float) -> None:
-        """The client has played this much. It can neither un-play anything nor play what was never sent."""
-        self._acknowledged = max(self._acknowledged, min(samples, self._out.sent))
-        self._is_acknowledged = True
+        """The client has played this much."""
+        self._playhead.acknowledge(samples, self._out.sent, now_s)
         audible = self._queue.first_audible
         if audible is not None and samples > audible:  # behind a hesitation, when the sound got there
             self._timeline.mark(Mark.FIRST_AUDIBLE, now_s - (samples - audible) / self._tts.sample_rate)
-        if self._acknowledged < self._out.sent or self._position < self._out.sent:
-            self._dry_s = now_s
-        self._position, self._position_s = float(self._acknowledged), now_s
         self._move()
         self._changed.set()
 
@@ -224,7 +214,7 @@ class Reply:
 
     def due(self) -> list[str]:
         """Return the ids of calls whose words have been heard by now, each once; none before the reply counts."""
-        if not self._commitment.is_committed:
+        if not self._gate.is_committed:
             return []
         ready = [anchor for anchor in self._anchors if self._is_heard(anchor.offset)]
         self._anchors = [anchor for anchor in self._anchors if anchor not in ready]
@@ -233,7 +223,7 @@ class Reply:
     @property
     def heard(self) -> str:
         """What was heard of the reply: all of it, or its front with a dash at the last word."""
-        characters = len(self.text) if self._is_whole() else self._queue.heard(self._acknowledged)
+        characters = len(self.text) if self._is_whole() else self._queue.heard(self._playhead.acknowledged)
         front = self.text[:characters].rstrip()
         if not front or front == self.text.rstrip():
             return front
@@ -251,9 +241,9 @@ class Reply:
         async for piece in self._arriving(buffer):
             now = self._clock()
             if isinstance(piece, str):
-                phrases = buffer.add(self._recaser.add(piece), now)
-            elif isinstance(piece, _Act):
-                phrases = [*buffer.add(self._recaser.finish(), now), *buffer.finish()]
+                phrases = buffer.add(self._truecaser.add(piece), now)
+            elif isinstance(piece, _CallPlace):
+                phrases = [*buffer.add(self._truecaser.finish(), now), *buffer.finish()]
             else:
                 phrases = buffer.flush_due(now)
             for phrase in phrases:
@@ -263,10 +253,10 @@ class Reply:
                 self._timeline.mark(Mark.LLM_DONE, self._clock())
                 writing.cancel()
                 break
-            if isinstance(piece, _Act):
+            if isinstance(piece, _CallPlace):
                 self._anchors.append(Anchor(piece.call_id, len(self.text)))
-                self._on_anchor()
-        for phrase in [*buffer.add(self._recaser.finish(), self._clock()), *buffer.finish()]:
+                self._listener.progressed()
+        for phrase in [*buffer.add(self._truecaser.finish(), self._clock()), *buffer.finish()]:
             await self._say_approved(phrase.text)
         for line in self._guard.finish(acted=self._acted):
             await self._say(line.text)
@@ -274,7 +264,7 @@ class Reply:
         self._spoken = True
         self._changed.set()
 
-    async def _arriving(self, buffer: PhraseBuffer) -> AsyncIterator[str | _Act | None]:
+    async def _arriving(self, buffer: PhraseBuffer) -> AsyncIterator[str | _CallPlace | None]:
         """Yield pieces as they come, and None when a phrase has waited long enough; end with the reply."""
         while True:
             due = buffer.deadline
@@ -302,7 +292,7 @@ class Reply:
         if self._out.sent:
             self._send_captions()
         if self._queue.left(0) >= samples_of(PREPARED_MS, self._tts.sample_rate):
-            await self._commitment.until_committed()
+            await self._gate.until_committed()
         while not self._queue.hungry(self._played_by_now()):
             await self._change(SEND_TICK_S)
         said = spoken(phrase.text)
@@ -318,7 +308,7 @@ class Reply:
         self._changed.set()
 
     async def _send(self) -> None:
-        await self._commitment.until_committed()
+        await self._gate.until_committed()
         self._move()
         while True:
             for frame in self._queue.take(self._played_by_now()):
@@ -329,11 +319,11 @@ class Reply:
                     self._timeline.mark(Mark.FIRST_AUDIO_SENT, self._clock())
                 if is_first:
                     self._send_captions()
-                    self._on_voice()
+                    self._listener.voice_started()
             if self._spoken and self._queue.drained:
                 break
-            if self._anchors and self._over_s() + SILENCE_GRACE_S <= self._clock():
-                self._believe()
+            if self._anchors and self._ends_s() + SILENCE_GRACE_S <= self._clock():
+                self._assume_heard()
             await self._change(None if self._queue.drained and not self._anchors else SEND_TICK_S)
         self._out.end()
 
@@ -358,31 +348,24 @@ class Reply:
         self.moved_s = max(self.moved_s, self._clock())
 
     def _played_by_now(self) -> int:
-        """Return how far the playback has probably got; for pacing only."""
-        now, rate = self._clock(), self._tts.sample_rate
-        if self._position < self._out.sent:
-            self._dry_s = self._position_s + (self._out.sent - self._position) / rate
-            self._position = min(float(self._out.sent), self._position + (now - self._position_s) * rate)
-        self._position_s = now
-        return int(self._position)
+        """Return how far playback has probably got; for pacing only."""
+        return self._playhead.position(self._out.sent, self._clock())
 
-    def _over_s(self) -> float:
+    def _ends_s(self) -> float:
         """Return when all that was sent has probably been played, on the monotonic clock."""
-        self._played_by_now()
-        return self._dry_s
+        return self._playhead.ends_s(self._out.sent, self._clock())
 
-    def _believe(self) -> None:
-        """Take what was sent as heard, where the client never says anything of its playback."""
-        if not self._is_acknowledged and self._acknowledged < self._out.sent:
-            self._acknowledged = self._out.sent
-            self._on_anchor()
+    def _assume_heard(self) -> None:
+        """Take what was sent as heard, from a client that never reports playback."""
+        if self._playhead.assume_all(self._out.sent):
+            self._listener.progressed()
 
     def _is_heard(self, offset: int) -> bool:
         at = self._queue.sample_of(offset)
         if at is None:
             return False
-        return at <= self._acknowledged or (self._is_whole() and offset >= len(self.text))
+        return at <= self._playhead.acknowledged or (self._is_whole() and offset >= len(self.text))
 
     def _is_whole(self) -> bool:
         """Whether the reply is finished and every sample of it was played."""
-        return self._spoken and self._queue.drained and self._acknowledged >= self._out.sent
+        return self._spoken and self._queue.drained and self._playhead.acknowledged >= self._out.sent

@@ -1,4 +1,4 @@
-"""One character's tool calls on their way to the game: named, resolved, sent when heard, acknowledged, written down."""
+"""Tool dispatch: one character's tool calls are resolved, sent when their words were heard, acknowledged and logged."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mythicd.character.routing import Intercom
-from mythicd.config.world_files import Thing, ToolDefinition
+from mythicd.character.environment import CharacterContext
+from mythicd.config.world_files import ToolDefinition
 from mythicd.dialogue.tool_arguments import resolve
 from mythicd.dialogue.tool_calls import Call, CallLedger
 from mythicd.errors import ToolTimeout
@@ -15,34 +15,30 @@ from mythicd.memory.records import ToolRecord
 from mythicd.wire import messages as m
 
 
-class Actions:
+class ToolDispatch:
     """The calls of one character."""
 
     def __init__(
         self,
-        npc_id: str,
+        context: CharacterContext,
         prefix: str,
-        *,
-        send: Callable[[m.ServerMessage], None],
         record: Callable[[ToolRecord], None],
-        intercom: Intercom,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
     ) -> None:
-        """`prefix` makes call ids unique among characters and starts of the daemon."""
-        self._npc_id = npc_id
+        """`prefix` makes call ids unique among characters and starts of the daemon; `record` logs a call."""
+        self._context = context
         self._ledger = CallLedger(prefix)
-        self._send_message = send
         self._record = record
-        self._intercom = intercom
-        self._clock = clock
-        self._wall = wall
         self._awaited: dict[str, asyncio.Future[Call]] = {}
 
     @property
     def next_deadline(self) -> float | None:
-        """When `look_at_clock` has something to do, on the monotonic clock."""
+        """When `check_deadlines` has something to do, on the monotonic clock."""
         return self._ledger.next_deadline()
+
+    @property
+    def awaited(self) -> int:
+        """Calls whose result a reply waits for."""
+        return len(self._awaited)
 
     def open(
         self,
@@ -50,14 +46,13 @@ class Actions:
         name: str,
         arguments: Mapping[str, Any],
         tools: Mapping[str, ToolDefinition],
-        things: Mapping[str, Mapping[str, Thing]],
-        player_id: str,
     ) -> Call:
-        """Enter what the model asked for; it is sent later. Raises ToolRejected."""
-        resolved = resolve(name, arguments, tools, things, player_id)
+        """Enter what the model asked for, of the tools that it was offered; it is sent later. Raises ToolRejected."""
+        player_id = self._context.environment.scope.player
+        resolved = resolve(name, arguments, tools, self._context.world.things, player_id)
         tool = tools[resolved.name]
         call = self._ledger.open(turn_id, resolved, timeout_ms=tool.timeout_ms)
-        self._intercom.open_call(call.call_id, self._npc_id)
+        self._context.routes.open_call(call.call_id, self._context.npc_id)
         if tool.needs_result:
             self._awaited[call.call_id] = asyncio.get_running_loop().create_future()
         return call
@@ -67,7 +62,7 @@ class Actions:
         call = self._ledger.get(call_id)
         if call is not None:
             self._send(call)
-            self._note(call, "sent")
+            self._log(call, "sent")
 
     async def result(self, call: Call) -> Call:
         """Wait for the answer to a call whose tool `needs_result`; it may be a failure or a time-out."""
@@ -80,17 +75,17 @@ class Actions:
         """Take the game's answer; a second one changes nothing."""
         call = self._ledger.ack(ack.call_id, ok=ack.status == "ok", message=ack.message, result=ack.result)
         if call is not None:
-            self._note(call, ack.status)
+            self._log(call, ack.status)
             self._answer(call)
 
     def cancel(self, turn_id: str) -> None:
-        """Let go of a turn's calls whose words were never heard."""
+        """Cancel a turn's calls whose words were never heard."""
         for call in self._ledger.cancel(turn_id):
             self._awaited.pop(call.call_id, None)
-            self._note(call, "cancelled")
+            self._log(call, "cancelled")
 
     def undo(self, turn_id: str) -> None:
-        """Let go of the calls of an answer that never counted: they leave no trace."""
+        """Cancel the calls of a response that was never committed: they are not logged."""
         for call in self._ledger.cancel(turn_id):
             self._awaited.pop(call.call_id, None)
 
@@ -103,34 +98,30 @@ class Actions:
         """A line for each failure since the last turn."""
         return self._ledger.untold_failures
 
-    def told(self, failures: tuple[str, ...]) -> None:
+    def mark_told(self, failures: tuple[str, ...]) -> None:
         """These lines stood in a prompt that was answered: they are not told again."""
         self._ledger.told(failures)
 
-    def look_at_clock(self) -> list[tuple[Call, ToolTimeout]]:
-        """Send again what was not answered; return the calls whose time is up."""
-        resend, given_up = self._ledger.due(self._clock())
+    def check_deadlines(self) -> None:
+        """Send again what was not acknowledged; give up calls whose time is over, and tell the client."""
+        resend, given_up = self._ledger.due(self._context.clock())
         for call in resend:
             self._send(call)
         for call in given_up:
-            self._note(call, "timeout")
+            self._log(call, "timeout")
             self._answer(call)
-        return [
-            (
-                call,
-                ToolTimeout(
-                    f"The game did not acknowledge {call.resolved.name} within {call.timeout:.1f} s.",
-                    remedy="Answer every ToolCall with an Ack.",
-                ),
+        for call in given_up:
+            error = ToolTimeout(
+                f"The game did not acknowledge {call.resolved.name} within {call.timeout:.1f} s.",
+                remedy="Answer every ToolCall with an Ack.",
             )
-            for call in given_up
-        ]
+            self._context.send_error(error, call.turn_id, call.call_id)
 
     def _send(self, call: Call) -> None:
-        self._ledger.sent(call.call_id, self._clock())
-        self._send_message(
+        self._ledger.sent(call.call_id, self._context.clock())
+        self._context.outlet.send(
             m.ToolCall(
-                npc_id=self._npc_id,
+                npc_id=self._context.npc_id,
                 turn_id=call.turn_id,
                 call_id=call.call_id,
                 name=call.resolved.name,
@@ -143,12 +134,12 @@ class Actions:
         if waiting is not None and not waiting.done():
             waiting.set_result(call)
 
-    def _note(self, call: Call, status: Any) -> None:
-        now = self._wall()
+    def _log(self, call: Call, status: Any) -> None:
+        now = self._context.wall()
         self._record(
             ToolRecord(
                 call.call_id,
-                self._npc_id,
+                self._context.npc_id,
                 call.turn_id,
                 call.resolved.name,
                 call.resolved.arguments,

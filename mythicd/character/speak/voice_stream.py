@@ -1,28 +1,13 @@
-"""One voice stream on its way to the client: its opening, its frames with the visemes before the sound, its end."""
+"""An outgoing voice stream: its start, its frames with visemes before the sound they belong to, its end."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
-from mythicd.tts.speech_queue import Frame
+from mythicd.character.environment import Outlet
+from mythicd.tts.speech_queue import SpeechFrame
 from mythicd.wire import frames
 from mythicd.wire import messages as m
-
-
-class Outlet(Protocol):
-    """Where messages and frames for the client go. Never blocks."""
-
-    def send(self, message: m.ServerMessage) -> None:
-        """Queue a message."""
-
-    def send_frame(self, frame: frames.Frame) -> None:
-        """Queue a binary frame."""
-
-    def drop_media(self, stream: int) -> None:
-        """Forget the frames of a stream that have not left yet."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Let the messages that are queued leave, then close the connection with this WebSocket close code."""
 
 
 class VoiceStream:
@@ -48,7 +33,7 @@ class VoiceStream:
         self._kind = kind
         self._sequence = {frames.FrameType.TTS_PCM: 0, frames.FrameType.VISEME: 0}
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: SpeechFrame) -> None:
         """Send a frame; the first one opens the stream."""
         if not self.sent:
             self._outlet.send(

@@ -1,27 +1,28 @@
-"""What comes to a character's mind when it is spoken to: intent -> memory -> the sections of this turn's prompt.
+"""The prompt context of a turn: intent, memory search, packing.
 
-It is asked twice or more for each turn: while the player still speaks, so that the model can read ahead, and for the
-final words. What of the earlier has been read stays in the prompt, and what later words call for comes behind it
-(`Found.joined`): a prompt whose front stays is evaluated once.
+It is built twice or more for each turn: while the player still speaks, so that the model can evaluate it ahead, and for
+the final words. What the model has evaluated stays in the prompt, and what later words call for comes after it
+(`TurnContext.joined`): a prompt whose beginning stays is evaluated once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TypeVar
 
-from mythicd.character.environment import Rooms, Surroundings, estimate_tokens
+from mythicd.character.environment import CharacterContext
+from mythicd.character.speak.tool_dispatch import ToolDispatch
 from mythicd.config.world_files import ToolDefinition
 from mythicd.dialogue import intent as intents
 from mythicd.dialogue import prompt
 from mythicd.dialogue.history import History
 from mythicd.errors import MythicError
-from mythicd.memory.packing import Nearby, pack
-from mythicd.memory.packing import Surroundings as Around
+from mythicd.memory.packing import Nearby, Scene, pack
 from mythicd.memory.query import build_query
 from mythicd.memory.ranking import ScoredLine
+from mythicd.text.token_estimate import estimate_tokens
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ for them any more: three or four sentences. Of these a language model must find 
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TurnContext:
     """What was found for some words."""
 
     sections: prompt.Sections
@@ -49,7 +50,7 @@ class Found:
         """Whether anything was found that not every turn has."""
         return bool(self.sections.lore or self.sections.recent)
 
-    def joined(self, later: Found, spare: int = SPARE_TOKENS) -> Found:
+    def joined(self, later: TurnContext, spare: int = SPARE_TOKENS) -> TurnContext:
         """Return what later words call for, behind what of this has been read, which then need not be read again.
 
         What was not read yet, and is not called for any more, goes. Where later words call for nothing, nothing stays:
@@ -67,71 +68,61 @@ class Found:
         sections = prompt.Sections(
             lore, recent, mine.scene if mine.scene.keys() >= theirs.scene.keys() else theirs.scene
         )
-        return Found(mine if sections == mine else sections, later.tools, later.failures, later.edition)
+        return TurnContext(mine if sections == mine else sections, later.tools, later.failures, later.edition)
 
 
-class Recollection:
-    """The memory of one character, as its turns use it. Nothing is written here."""
+class ContextBuilder:
+    """Searches one character's memory for its turns. It writes nothing."""
 
-    def __init__(
-        self,
-        npc_id: str,
-        stage: Surroundings,
-        rooms: Rooms,
-        history: History,
-        *,
-        failures: Callable[[], tuple[str, ...]],
-        wall: Callable[[], float],
-    ) -> None:
-        """`failures` returns a line for each tool call whose failure was not told yet."""
-        self._npc_id = npc_id
-        self._stage = stage
-        self._rooms = rooms
+    def __init__(self, context: CharacterContext, history: History, tools: ToolDispatch) -> None:
+        self._context = context
         self._history = history
-        self._failures = failures
-        self._wall = wall
+        self._tools = tools
 
     async def embed(self, words: str) -> None:
-        """Have the vector of these words ready for `search`."""
-        if self._rooms.vectors is not None:
-            await self._rooms.vectors.of(build_query(words, previous=self._history.last_words).text)
+        """Embed these words ahead of `search`."""
+        vectors = self._context.engines.vectors
+        if vectors is not None:
+            await vectors.of(build_query(words, previous=self._history.last_words).text)
 
-    async def search(self, words: str, turn_id: str, *, missed: Callable[[MythicError], None] | None = None) -> Found:
+    async def search(self, words: str, turn_id: str, *, errors: list[MythicError] | None = None) -> TurnContext:
         """Search memory for what the player said, and pack what fits.
 
-        Where a part of memory fails, `missed` is told and the rest is searched; without `missed` it is raised.
+        Where a part of memory fails, its error is added to `errors` and the rest is searched; without `errors` it is
+        raised.
         """
-        stage, rag, edition = self._stage, self._stage.settings.rag, self._stage.edition
+        context, environment, world = self._context, self._context.environment, self._context.world
+        rag, edition = context.settings.rag, world.edition
         intent = intents.classify(words)
         channels = intents.channels(intent)
-        zone = stage.zone(self._npc_id)
+        zone = environment.zone(context.npc_id)
         query = build_query(words, previous=self._history.last_words, intent=intent, scene_tags=(zone,))
-        vectors, store = self._rooms.vectors, self._rooms.store
-        vector = await _or_else(None, vectors.of(query.text), missed) if vectors is not None else None
+        vectors, store = context.engines.vectors, context.engines.store
+        vector = await _or_else(None, vectors.of(query.text), errors) if vectors is not None else None
         lore: list[ScoredLine] = []
         if channels.lore:
-            lore = await _or_else([], store.search_lore(stage.scope, (zone,), query, vector, rag), missed)
+            lore = await _or_else([], store.search_lore(environment.scope, (zone,), query, vector, rag), errors)
         recent: list[ScoredLine] = []
         if channels.recent:
             skip = (turn_id, *self._history.turn_ids)
             searched = store.search_utterances(
-                stage.scope, self._npc_id, query, vector, rag, now=self._wall(), skip_turns=skip
+                environment.scope, context.npc_id, query, vector, rag, now=context.wall(), skip_turns=skip
             )
-            recent = await _or_else([], searched, missed)
-        packed = pack(words, lore, recent, self._around(zone, channels.scene), rag.budgets, estimate_tokens)
-        failures = self._failures()
+            recent = await _or_else([], searched, errors)
+        packed = pack(words, lore, recent, self._scene(zone, channels.scene), rag.budgets, estimate_tokens)
+        failures = self._tools.untold_failures
         sections = prompt.Sections(packed.lore, (*failures, *packed.recent), packed.scene)
-        tools = {tool.name: tool for tool in intents.tools_for(intent, stage.tools)}
-        return Found(sections, tools, failures, edition)
+        tools = {tool.name: tool for tool in intents.tools_for(intent, world.tools)}
+        return TurnContext(sections, tools, failures, edition)
 
-    def _around(self, zone: str, wanted: bool) -> Around:
+    def _scene(self, zone: str, wanted: bool) -> Scene:
         """Return what is around the character, as the prompt's scene is made of it."""
-        scene = self._stage.scene(self._npc_id) if wanted else None
+        scene = self._context.environment.scene(self._context.npc_id) if wanted else None
         place = zone.replace("_", " ")
         if scene is None:
-            return Around(zone=place)
+            return Scene(zone=place)
         nearby = [Nearby(thing.name or thing.id.replace("_", " "), thing.dist) for thing in scene.objects]
-        return Around(zone=place, time=scene.time, nearby=nearby)
+        return Scene(zone=place, time=scene.time, nearby=nearby)
 
 
 def _joined(lines: tuple[str, ...], asked: tuple[str, ...], read: tuple[str, ...], spare: int) -> tuple[str, ...]:
@@ -151,12 +142,12 @@ def _joined(lines: tuple[str, ...], asked: tuple[str, ...], read: tuple[str, ...
     return (*kept, *rest, *(line for line in asked if line not in kept and line not in rest))
 
 
-async def _or_else(otherwise: T, answer: Awaitable[T], missed: Callable[[MythicError], None] | None) -> T:
-    """Wait for an answer of memory; where it fails, tell `missed` and go on without."""
+async def _or_else(otherwise: T, answer: Awaitable[T], errors: list[MythicError] | None) -> T:
+    """Wait for an answer of memory; where it fails, add its error to `errors` and go on without."""
     try:
         return await answer
     except MythicError as error:
-        if missed is None:
+        if errors is None:
             raise
-        missed(error)
+        errors.append(error)
         return otherwise

@@ -1,7 +1,7 @@
 """llama.cpp, by its C API: a model, a context with many sequences, and batches for it.
 
-Everything here is synchronous and belongs to one thread, that of the pump (engine_thread.py). The Python around each
-native call is kept small: batches are filled through NumPy arrays that llama.cpp reads in place.
+Everything here is synchronous and belongs to one thread, that of the engine thread (engine_thread.py). The Python
+around each native call is kept small: batches are filled through NumPy arrays that llama.cpp reads in place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mythicd.errors import EngineError, ModelError
 from mythicd.llm.llamacpp.lora import load_adapter
 from mythicd.llm.llamacpp.options import LlamaOptions
-from mythicd.llm.llamacpp.tokenizer import Vocabulary
+from mythicd.llm.llamacpp.tokenizer import Tokenizer
 from mythicd.native import llamacpp
 
 SMALL_MODEL = 300_000_000
@@ -50,7 +50,7 @@ class Model:
         try:
             if not library.llama_model_has_decoder(self._model) or library.llama_model_has_encoder(self._model):
                 raise ModelError(f"{path} is not a language model that writes text.", remedy="Use a decoder model.")
-            self.vocabulary = Vocabulary(library, self._model)
+            self.vocabulary = Tokenizer(library, self._model)
             self.trained_context: int = library.llama_model_n_ctx_train(self._model)
             self.parameters: int = library.llama_model_n_params(self._model)
             template = library.llama_model_chat_template(self._model, None)
@@ -112,7 +112,7 @@ class BatchPart:
 
 
 class NoCell(EngineError):
-    """llama.cpp found no free cell for a token, which the ledger should have prevented."""
+    """llama.cpp found no free cell for a token, which the allocator should have prevented."""
 
     code = "NO_KV_CELL"
 

@@ -9,7 +9,7 @@ from typing import Literal
 from mythicd.engines.llm import InlineCall, Sampling, TextDelta
 from mythicd.llm.llamacpp.context import Context
 from mythicd.llm.llamacpp.sampler import Sampler
-from mythicd.llm.llamacpp.tokenizer import Vocabulary
+from mythicd.llm.llamacpp.tokenizer import Tokenizer
 from mythicd.llm.reply_parser import BadCall, ReplyParser
 from mythicd.llm.tool_grammar import call_grammar
 from mythicd.llm.tool_schema import Tool
@@ -17,12 +17,12 @@ from mythicd.llm.tool_schema import Tool
 logger = logging.getLogger(__name__)
 
 
-class Writer:
-    """Writes one reply. Belongs to the pump's thread; to be closed."""
+class Decoding:
+    """Writes one reply. Belongs to the engine thread; to be closed."""
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        vocabulary: Tokenizer,
         tools: Sequence[Tool],
         sampling: Sampling,
         most: int,

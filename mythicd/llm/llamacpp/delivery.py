@@ -1,9 +1,9 @@
-"""What brings the pump's deliveries to the event loops, so that the pump never waits for one.
+"""What brings the engine thread's deliveries to the event loops, so that the engine thread never waits for one.
 
 Waking an event loop writes to a socket, and while that is done the interpreter's lock is free: the loop takes it and
-works through all it was given before the pump gets it back. With four streams that cost two milliseconds in each step
-of 25. So the pump only puts its deliveries into a queue, which does not let go of the lock, and goes on to the next
-step; this thread gets the lock when llama.cpp is at work.
+works through all it was given before the engine thread gets it back. With four streams that cost two milliseconds in
+each step of 25. So the engine thread only puts its deliveries into a queue, which does not let go of the lock, and goes
+on to the next step; this thread gets the lock when llama.cpp is at work.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from mythicd.llm.llamacpp.requests import Delivery, Mailbox
+from mythicd.llm.llamacpp.requests import ReplyItem, ReplyQueue
 
-Outbox = Sequence[tuple[Mailbox, Sequence[Delivery]]]
+Outbox = Sequence[tuple[ReplyQueue, Sequence[ReplyItem]]]
 
 
-class Post(threading.Thread):
+class Delivery(threading.Thread):
     """Delivers until `close`, in order: one wake-up of each event loop for each outbox, and there is one loop."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Post(threading.Thread):
         self._outboxes: queue.SimpleQueue[Outbox | None] = queue.SimpleQueue()
 
     def send(self, outbox: Outbox) -> None:
-        """Have these delivered. Called by the pump; does not wait."""
+        """Have these delivered. Called by the engine thread; does not wait."""
         self._outboxes.put(outbox)
 
     def close(self) -> None:
@@ -38,15 +38,15 @@ class Post(threading.Thread):
     def run(self) -> None:
         """Deliver."""
         while (outbox := self._outboxes.get()) is not None:
-            for loop in {mailbox.loop for mailbox, _ in outbox}:
-                mine = [(mailbox, events) for mailbox, events in outbox if mailbox.loop is loop]
+            for loop in {replies.loop for replies, _ in outbox}:
+                mine = [(replies, events) for replies, events in outbox if replies.loop is loop]
                 try:
                     loop.call_soon_threadsafe(_put_all, mine)
                 except RuntimeError:  # the loop is closed: nobody reads these any more
-                    for mailbox, _ in mine:
-                        mailbox.lost = True
+                    for replies, _ in mine:
+                        replies.lost = True
 
 
 def _put_all(outbox: Outbox) -> None:
-    for mailbox, events in outbox:
-        mailbox.put(events)
+    for replies, events in outbox:
+        replies.put(events)

@@ -1,6 +1,7 @@
 """The language model as the rest of the house sees it: the `Llm` Protocol over one llama.cpp model in this process.
 
-This side of the pump is all asyncio and does nothing but hand over and wait; see engine_thread.py for the other side.
+This side of the engine thread is all asyncio and does nothing but hand over and wait; see engine_thread.py for the
+other side.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from mythicd.engines.llm import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt, Reading
-from mythicd.errors import Busy, ConfigError, EngineError
-from mythicd.llm.llamacpp.engine_thread import Pump
-from mythicd.llm.llamacpp.kv.allocator import ROOTS
+from mythicd.errors import BusyError, ConfigError, EngineError
+from mythicd.llm.llamacpp.engine_thread import EngineThread
+from mythicd.llm.llamacpp.kv.state import ROOTS
 from mythicd.llm.llamacpp.options import LlamaOptions
-from mythicd.llm.llamacpp.requests import Forget, Job, Mailbox, Order, Park, Refocus, Rollback
+from mythicd.llm.llamacpp.requests import Forget, Order, Park, Refocus, ReplyQueue, Request, Rollback
 from mythicd.llm.llamacpp.scheduler import Work
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.telemetry.counters import LlmCounters
 
 
 class LlamaLlm:
@@ -29,12 +30,12 @@ class LlamaLlm:
 
     def __init__(self, model: Path, options: LlamaOptions | None = None) -> None:
         """`model` is a GGUF file; nothing is read before `start`. Raises ConfigError for options that clash."""
-        self.figures = LlmFigures()
+        self.counters = LlmCounters()
         self.abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
         """Known for certain once it has started: what a model's memory cannot take back is not prepared."""
         self._path = model
         self._options = LlamaOptions() if options is None else options
-        self._pump: Pump | None = None
+        self._thread: EngineThread | None = None
         self._turning = asyncio.Lock()
         """Held while it is being started or stopped."""
         limits = self._options.limits
@@ -55,11 +56,11 @@ class LlamaLlm:
     async def start(self) -> None:
         """Load the model and warm it up. Raises EngineUnavailable or ModelError."""
         async with self._turning:
-            if self._pump is None:
-                self._pump = await self._load()
-                self.abilities = replace(self.abilities, prepares=self._pump.trims)
+            if self._thread is None:
+                self._thread = await self._load()
+                self.abilities = replace(self.abilities, prepares=self._thread.trims)
 
-    async def _load(self) -> Pump:
+    async def _load(self) -> EngineThread:
         loop = asyncio.get_running_loop()
         started: asyncio.Future[None] = loop.create_future()
 
@@ -74,15 +75,15 @@ class LlamaLlm:
         def ready(error: Exception | None) -> None:
             loop.call_soon_threadsafe(settle, error)
 
-        pump = Pump(self._path, self._options, self.figures, ready)
-        pump.start()
+        thread = EngineThread(self._path, self._options, self.counters, ready)
+        thread.start()
         try:
             await started
         except BaseException:
-            pump.stop()
-            await asyncio.shield(asyncio.to_thread(pump.join))
+            thread.stop()
+            await asyncio.shield(asyncio.to_thread(thread.join))
             raise
-        return pump
+        return thread
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
         """Make this prompt's system part and history ready in the KV cache, so that the next turn starts warm.
@@ -108,7 +109,7 @@ class LlamaLlm:
         Close the reply first; while it is being written, nothing is taken back. Nor is it where the model's memory
         cannot be trimmed: there, what no later prompt goes on from is evaluated anew.
         """
-        await self._order(Rollback(npc_id, Mailbox()))
+        await self._order(Rollback(npc_id, ReplyQueue()))
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Write one reply: PrefillDone, then TextDelta and InlineCall, then Finished.
@@ -118,63 +119,63 @@ class LlamaLlm:
         cannot be made into a grammar; ModelError for an adapter that does not fit the model; EngineError when
         evaluation fails. Whatever is raised, no other character is concerned.
         """
-        pump = self._running()
+        thread = self._running()
         limits = self._options.limits
         # One that may be little ahead goes on with the first event that is read, and else once half of them are.
-        mailbox = Mailbox(min(limits.most_ahead(request.ahead_tokens) - 1, limits.burst_tokens), pump.nudge)
-        job = Job.reply(request, mailbox, time.monotonic())
-        pump.submit(job)
+        replies = ReplyQueue(min(limits.most_ahead(request.ahead_tokens) - 1, limits.burst_tokens), thread.nudge)
+        queued = Request.reply(request, replies, time.monotonic())
+        thread.submit(queued)
         try:
             while True:
-                event = await mailbox.get()
+                event = await replies.get()
                 if event is None:
                     return
                 yield event
                 if isinstance(event, Finished):
                     return
         finally:
-            job.cancelled = True
-            pump.nudge()  # it may sleep, having stopped this stream since nobody read it
+            queued.cancelled = True
+            thread.nudge()  # it may sleep, having stopped this stream since nobody read it
 
     def focus(self, npc_id: str, focus: Focus) -> None:
         """Tell how much this character matters from now on: to the scheduler, and when the KV cache runs short."""
-        if self._pump is not None:
+        if self._thread is not None:
             try:
-                self._pump.submit(Refocus(npc_id, focus))
-            except (Busy, EngineError):
-                pass  # the pump is overwhelmed, and who matters is told again when it changes; or it has ended
+                self._thread.submit(Refocus(npc_id, focus))
+            except (BusyError, EngineError):
+                pass  # the engine thread is overwhelmed, and who matters is told again when it changes; or it has ended
 
     async def park(self, npc_id: str) -> None:
         """Move what the KV cache holds for this character to host memory; it comes back when it is wanted."""
-        await self._order(Park(npc_id, Mailbox()))
+        await self._order(Park(npc_id, ReplyQueue()))
 
     async def forget(self, npc_id: str) -> None:
         """Give back everything that is held for this character; a reply it is writing fails with EngineError."""
-        await self._order(Forget(npc_id, Mailbox()))
+        await self._order(Forget(npc_id, ReplyQueue()))
 
     async def stop(self) -> None:
         """Free the model. Replies being written fail with EngineError, within a few milliseconds."""
         async with self._turning:
-            pump, self._pump = self._pump, None
-            if pump is not None:
-                pump.stop()
-                await asyncio.shield(asyncio.to_thread(pump.join))
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                thread.stop()
+                await asyncio.shield(asyncio.to_thread(thread.join))
 
     async def _do_ahead(self, npc_id: str, prompt: Prompt, work: Work, reading: Reading | None = None) -> None:
-        job = Job(npc_id, prompt, Mailbox(), work, time.monotonic(), reading=reading)
+        queued = Request(npc_id, prompt, ReplyQueue(), work, time.monotonic(), reading=reading)
         try:
-            self._running().submit(job)
-            await job.mailbox.get()
-        except Busy:
+            self._running().submit(queued)
+            await queued.replies.get()
+        except BusyError:
             pass
         finally:
-            job.cancelled = True
+            queued.cancelled = True
 
     async def _order(self, order: Order) -> None:
         self._running().submit(order)
-        await order.mailbox.get()
+        await order.replies.get()
 
-    def _running(self) -> Pump:
-        if self._pump is None:
+    def _running(self) -> EngineThread:
+        if self._thread is None:
             raise EngineError("The language model is not running.", remedy="Start it first.")
-        return self._pump
+        return self._thread

@@ -1,4 +1,4 @@
-"""From a prompt to the tokens that the ledger compares and the model evaluates.
+"""From a prompt to the tokens that the allocator compares and the model evaluates.
 
 The text is cut at control tokens only, so the tokens are exactly those of the whole text; but the groups that did not
 change since the last turn (the system message, the history) are found in a cache instead of being tokenised again.
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from mythicd.engines.llm import Prompt
 from mythicd.llm.llamacpp.chat_template import ChatTemplate, Part, Segment
-from mythicd.llm.llamacpp.kv.allocator import common_prefix
+from mythicd.llm.llamacpp.kv.state import common_prefix
 from mythicd.llm.reasoning import ends_in_thought
 
 REMEMBERED = 256
@@ -55,7 +55,7 @@ class PromptTokens:
     def opened(self, prompt: Prompt) -> Tokenised:
         """Return the tokens of a turn that is still being spoken. Raises ModelError.
 
-        The last of them may come out otherwise when more follows: the ledger compares, and trims what changed.
+        The last of them may come out otherwise when more follows: the allocator compares, and trims what changed.
         """
         return self._tokens(self._template.render_open(prompt))
 

@@ -1,8 +1,9 @@
-"""What the event loop and the pump's thread hand each other: jobs and orders one way, mailboxes the other."""
+"""What the event loop and the engine thread hand each other: requests and orders one way, reply queues the other."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,40 +11,43 @@ from dataclasses import dataclass, field
 from math import isnan
 
 from mythicd.engines.llm import Focus, LlmEvent, LlmRequest, Prompt, Reading, Sampling
-from mythicd.errors import ConfigError
-from mythicd.llm.llamacpp.decoding import Writer
+from mythicd.errors import ConfigError, EngineError, MythicError
+from mythicd.llm.llamacpp.decoding import Decoding
 from mythicd.llm.llamacpp.prompt_tokens import Tokenised
 from mythicd.llm.llamacpp.scheduler import Work
 from mythicd.llm.tool_schema import Tool, read_tool
 
-Delivery = LlmEvent | Exception | None
-"""What comes to a mailbox: an event, what went wrong, or None when no more will come."""
+log = logging.getLogger(__name__)
+
+ReplyItem = LlmEvent | Exception | None
+"""What comes to a reply queue: an event, what went wrong, or None when no more will come."""
 
 
-class Mailbox:
-    """What the pump has for one reader, in order. Filled and read on the event loop; holds at most one reply."""
+class ReplyQueue:
+    """What the engine thread has for one reader, in order. Filled and read on the event loop; holds at most one
+    reply."""
 
     def __init__(self, low: int = 0, on_low: Callable[[], None] = lambda: None) -> None:
-        """`on_low` is called when reading leaves `low` deliveries or fewer and the pump has set `held`."""
+        """`on_low` is called when reading leaves `low` deliveries or fewer and the engine thread has set `held`."""
         self.loop = asyncio.get_running_loop()
         self.taken = 0
-        """Deliveries read so far; the pump compares it with what it has handed over."""
+        """Deliveries read so far; the engine thread compares it with what it has handed over."""
         self.held = False
-        """Whether the pump waits for this reader. It looks at `taken` again after setting this, and the reader looks
-        at this after counting: one of the two always sees the other."""
+        """Whether the engine thread waits for this reader. It looks at `taken` again after setting this, and the reader
+        looks at this after counting: one of the two always sees the other."""
         self.lost = False
         """Whether the event loop was closed: nobody will ever read this."""
         self._low, self._on_low = low, on_low
-        self._events: deque[Delivery] = deque()
+        self._events: deque[ReplyItem] = deque()
         self._arrived = asyncio.Event()
 
-    def put(self, events: Sequence[Delivery]) -> None:
+    def put(self, events: Sequence[ReplyItem]) -> None:
         """Add deliveries."""
         self._events.extend(events)
         self._arrived.set()
 
     async def get(self) -> LlmEvent | None:
-        """Return the next event, or None at the end; raise what the pump met with."""
+        """Return the next event, or None at the end; raise what the engine thread met with."""
         while not self._events:
             self._arrived.clear()
             await self._arrived.wait()
@@ -58,15 +62,16 @@ class Mailbox:
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """One reply to be written, or one prompt to be evaluated ahead. Made on the event loop, then the pump's."""
+class Request:
+    """One reply to be written, or one prompt to be evaluated ahead. Made on the event loop, then the engine
+    thread's."""
 
     npc_id: str
     prompt: Prompt
-    mailbox: Mailbox
+    replies: ReplyQueue
     work: Work
     arrived_s: float
-    """When it was asked for, on the pump's clock."""
+    """When it was asked for, on the engine thread's clock."""
     patience_s: float = 0.0
     """Of a reply: how long its first token may take."""
     ahead_tokens: int = 0
@@ -76,9 +81,9 @@ class Job:
     reading: Reading | None = None
     """Of a prompt that is evaluated ahead: where to tell how far it is."""
     cancelled: bool = False
-    """Set by anybody, at any time; the pump drops the job before its next step."""
+    """Set by anybody, at any time; the engine thread drops the request before its next step."""
 
-    # What follows is the pump's own.
+    # What follows is the engine thread's own.
     number: int = 0
     sequence: int = 0
     parts: Tokenised | None = None
@@ -92,13 +97,13 @@ class Job:
     lacks_cells: bool = False
     """Of a reply that waits: whether it is for cells of the KV cache, or a sequence, that others hold."""
     delivered: int = 0
-    """What was handed over to the mailbox."""
-    writer: Writer | None = None
+    """What was handed over to the reply queue."""
+    writer: Decoding | None = None
     """Of a reply; what is done ahead writes nothing."""
 
     @classmethod
-    def reply(cls, request: LlmRequest, mailbox: Mailbox, now: float) -> Job:
-        """Make the job of writing a reply. Raises ConfigError for what cannot be used: a tool, or a number."""
+    def reply(cls, request: LlmRequest, replies: ReplyQueue, now: float) -> Request:
+        """Make the request of writing a reply. Raises ConfigError for what cannot be used: a tool, or a number."""
         if request.sampling.max_tokens < 1 or request.sampling.repeat_penalty <= 0:
             raise ConfigError(
                 f"The sampling of {request.npc_id} cannot be used: {request.sampling}.",
@@ -114,7 +119,7 @@ class Job:
         return cls(
             request.npc_id,
             request.prompt,
-            mailbox,
+            replies,
             "reply",
             now,
             request.patience_s,
@@ -150,7 +155,7 @@ class Rollback:
     """Take back what this character's turn has put in the KV cache."""
 
     npc_id: str
-    mailbox: Mailbox
+    replies: ReplyQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ class Park:
     """Move what the KV cache holds for a character to host memory."""
 
     npc_id: str
-    mailbox: Mailbox
+    replies: ReplyQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,7 @@ class Forget:
     """Give back everything that is held for a character."""
 
     npc_id: str
-    mailbox: Mailbox
+    replies: ReplyQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,5 +188,23 @@ class Nudge:
 
 
 Order = Rollback | Park | Forget
-"""What is answered with an empty mailbox when it is done."""
-Command = Job | Order | Refocus | Nudge
+"""What is answered with an empty reply queue when it is done."""
+Command = Request | Order | Refocus | Nudge
+
+
+def fresh_error(error: Exception) -> MythicError:
+    """Return a new error for one reader; an unexpected one is logged with its traceback."""
+    if isinstance(error, MythicError):
+        return type(error)(error.what, remedy=error.remedy)
+    log.error("The language model met with an unexpected error.", exc_info=error)
+    return EngineError(f"The language model met with an unexpected error: {error!r}.")
+
+
+def stopped_error() -> EngineError:
+    """Return the error of a request to an engine that was stopped."""
+    return EngineError("The language model has been stopped.")
+
+
+def taken_out_error(npc_id: str) -> EngineError:
+    """Return the error of a reply whose character was forgotten."""
+    return EngineError(f"{npc_id} was taken out of the language model while it was writing.")

@@ -21,7 +21,7 @@ import numpy as np
 from mythicd.engines.llm import Sampling
 from mythicd.errors import EngineError
 from mythicd.llm.llamacpp.context import Context
-from mythicd.llm.llamacpp.tokenizer import Vocabulary
+from mythicd.llm.llamacpp.tokenizer import Tokenizer
 from mythicd.native import llamacpp
 
 PENALTY_WINDOW = 64
@@ -35,9 +35,9 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 
 
 class Sampler:
-    """Chooses the tokens of one reply. Belongs to the pump's thread; to be closed."""
+    """Chooses the tokens of one reply. Belongs to the engine thread; to be closed."""
 
-    def __init__(self, vocabulary: Vocabulary, sampling: Sampling, banned: Iterable[int] = ()) -> None:
+    def __init__(self, vocabulary: Tokenizer, sampling: Sampling, banned: Iterable[int] = ()) -> None:
         library = self._library = llamacpp.backend()
         self._vocabulary = vocabulary
         self._banned = frozenset(banned)

@@ -40,7 +40,7 @@ from math import inf
 from typing import Literal
 
 from mythicd.engines.llm import Focus
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 from mythicd.llm.llamacpp.step_times import StepTimes
 
 Work = Literal["reply", "prepare", "warm-up"]
@@ -193,7 +193,7 @@ class Scheduler:
         """Raise Busy where one more reply would be too many, or would leave voices without words."""
         replies = [stream for stream in self._streams.values() if stream.work == "reply"]
         if len(replies) >= self._limits.streams:
-            raise Busy(
+            raise BusyError(
                 f"The language model is writing {len(replies)} replies already.", remedy="Try again when one has ended."
             )
         widths: dict[str | None, int] = {adapter: 1}
@@ -201,7 +201,7 @@ class Scheduler:
             widths[stream.adapter] = widths.get(stream.adapter, 0) + 1
         round_s = sum(self.times.decode_s(width) for width in widths.values())
         if replies and round_s * self._limits.voice_rate > 1:
-            raise Busy(
+            raise BusyError(
                 f"The language model would write {1 / round_s:.1f} tokens a second for each of {len(replies) + 1}"
                 f" voices, which need {self._limits.voice_rate:.1f}.",
                 remedy="Try again when one has ended, or use a smaller model.",

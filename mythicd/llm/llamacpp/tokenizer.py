@@ -14,7 +14,7 @@ _USER_DEFINED = 1 << 4
 """LLAMA_TOKEN_ATTR_USER_DEFINED: a text that is one token wherever it stands."""
 
 
-class Vocabulary:
+class Tokenizer:
     """A model's tokens."""
 
     def __init__(self, library: Any, model: Any) -> None:

@@ -21,16 +21,16 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from mythicd.engines.llm import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt, Reading
-from mythicd.errors import Busy, ConfigError, EngineError, MythicError
-from mythicd.llm.openai_api.http import Connection, Stream, stopped
+from mythicd.errors import BusyError, ConfigError, EngineError, MythicError
+from mythicd.llm.openai_api.http import HttpConnection, HttpStream, stopped
 from mythicd.llm.openai_api.models import ServedModel
 from mythicd.llm.openai_api.options import OpenAiOptions
 from mythicd.llm.openai_api.request import DIALECTS, Dialect, request_body
-from mythicd.llm.openai_api.response import ServerReply
-from mythicd.llm.openai_api.slots import Places
+from mythicd.llm.openai_api.response import ResponseParser
+from mythicd.llm.openai_api.slots import Slots
 from mythicd.llm.reply_parser import BadCall
 from mythicd.llm.tool_schema import read_tool
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.telemetry.counters import LlmCounters
 
 logger = logging.getLogger(__name__)
 
@@ -61,16 +61,16 @@ class OpenAiLlm:
 
     def __init__(self, options: OpenAiOptions, environment: Mapping[str, str] | None = None) -> None:
         """`environment` holds the API key, and is not read before `start`; the process's own if None."""
-        self.figures = LlmFigures()
+        self.counters = LlmCounters()
         self._options = options
         self._environment = os.environ if environment is None else environment
         self._focus: dict[str, Focus] = {}
-        self._connection: Connection | None = None
+        self._connection: HttpConnection | None = None
         self._starting = asyncio.Lock()
-        self._opening: Connection | None = None
+        self._opening: HttpConnection | None = None
         """The connection of a `start` that is on its way."""
         self._stops = 0
-        self._places = Places(options.max_speakers, self._importance, self.figures)
+        self._places = Slots(options.max_speakers, self._importance, self.counters)
         self._model = ServedModel("", "")
         self._dialect = Dialect()
         self._thinks_first = False
@@ -115,7 +115,7 @@ class OpenAiLlm:
         with self._counted():
             _check_sampling(request)
             tools = [read_tool(spec) for spec in request.tools]
-            reply = ServerReply(tools, request.sampling.stop, thinking=self._thinks_first)
+            reply = ResponseParser(tools, request.sampling.stop, thinking=self._thinks_first)
             try:
                 async with self._stream(request, asked) as stream:
                     answering = False
@@ -124,7 +124,7 @@ class OpenAiLlm:
                         parts = reply.add(chunk)
                         if reply.answering and not answering:
                             answering = True
-                            self.figures.ttft.observe(now() - asked)
+                            self.counters.ttft.observe(now() - asked)
                         for part in parts:
                             yield part
                         silence.note()
@@ -170,7 +170,7 @@ class OpenAiLlm:
 
     async def _connect(self) -> None:
         stops = self._stops
-        connection = self._opening = Connection.open(self._options, self._environment)
+        connection = self._opening = HttpConnection.open(self._options, self._environment)
         try:
             self._model = await connection.find_model()
             if self._stops != stops:
@@ -180,7 +180,7 @@ class OpenAiLlm:
             raise
         finally:
             self._opening = None
-        self._places = Places(self._options.max_speakers, self._importance, self.figures)
+        self._places = Slots(self._options.max_speakers, self._importance, self.counters)
         self._connection = connection
         self._dialect = DIALECTS.get(self._model.server, Dialect())
         penalty = self._dialect.penalty
@@ -188,17 +188,17 @@ class OpenAiLlm:
         logger.info("Language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
 
     @asynccontextmanager
-    async def _stream(self, request: LlmRequest, asked: float) -> AsyncGenerator[Stream, None]:
+    async def _stream(self, request: LlmRequest, asked: float) -> AsyncGenerator[HttpStream, None]:
         """Send the request when it has a place, which is free again in the end."""
         connection = self._connection
         if connection is None:
             raise stopped()
         deadline = asked + request.patience_s
         if self._thinks_aloud:
-            request = replace(request, sampling=replace(request.sampling, stop=()))  # `ServerReply` heeds them
+            request = replace(request, sampling=replace(request.sampling, stop=()))  # `ResponseParser` heeds them
         body = request_body(request, self._model.name, self._dialect, self._options.extra)
         async with self._places.take(request.npc_id, deadline):
-            self.figures.queue_wait.observe(asyncio.get_running_loop().time() - asked)
+            self.counters.queue_wait.observe(asyncio.get_running_loop().time() - asked)
             try:
                 stream = await connection.begin(body, deadline)
             except TimeoutError:
@@ -213,23 +213,23 @@ class OpenAiLlm:
         """Count how a reply ends."""
         try:
             yield
-        except Busy:
-            self.figures.refused += 1
+        except BusyError:
+            self.counters.refused += 1
             raise
         except MythicError:
-            self.figures.failed += 1
+            self.counters.failed += 1
             raise
         except (GeneratorExit, asyncio.CancelledError):
-            self.figures.cancelled += 1
+            self.counters.cancelled += 1
             raise
-        self.figures.replies += 1
+        self.counters.replies += 1
 
-    def _add_up(self, reply: ServerReply) -> None:
-        self.figures.tokens_written += reply.written
-        self.figures.tokens_reused += reply.usage.cached_tokens
-        self.figures.tokens_new += reply.usage.prompt_tokens - reply.usage.cached_tokens
+    def _add_up(self, reply: ResponseParser) -> None:
+        self.counters.tokens_written += reply.written
+        self.counters.tokens_reused += reply.usage.cached_tokens
+        self.counters.tokens_new += reply.usage.prompt_tokens - reply.usage.cached_tokens
 
-    def _learn(self, reply: ServerReply) -> None:
+    def _learn(self, reply: ResponseParser) -> None:
         """Remember where the model's words begin, which a server that does not know how it thinks does not tell."""
         self._thinks_aloud = self._thinks_aloud or reply.thought_aloud
         if reply.spoke_at_once:
@@ -253,7 +253,7 @@ class OpenAiLlm:
 class _Silence:
     """How long the server may be silent; that depends on how far the reply is."""
 
-    def __init__(self, reply: ServerReply, patience_ends: float) -> None:
+    def __init__(self, reply: ResponseParser, patience_ends: float) -> None:
         """All times are the event loop's."""
         self._reply = reply
         self._chunks = 0
@@ -271,7 +271,7 @@ class _Silence:
             self._chunks, self.ends = reply.chunks, now + STALL_S
 
 
-async def _read(stream: Stream, reply: ServerReply, silence: _Silence) -> bytes:
+async def _read(stream: HttpStream, reply: ResponseParser, silence: _Silence) -> bytes:
     """Return what comes next; nothing at the end, or when what would come behind the end of the reply is lost."""
     try:
         return await stream.read(silence.ends)
@@ -288,9 +288,9 @@ async def _read(stream: Stream, reply: ServerReply, silence: _Silence) -> bytes:
         ) from None
 
 
-def _too_slow(why: str) -> Busy:
+def _too_slow(why: str) -> BusyError:
     thinks = f" {_LESS_THOUGHT}" if "thinking" in why else ""
-    return Busy(f"The language model's server {why} in time.", remedy=f"Try again in a moment.{thinks}")
+    return BusyError(f"The language model's server {why} in time.", remedy=f"Try again in a moment.{thinks}")
 
 
 def _check_sampling(request: LlmRequest) -> None:

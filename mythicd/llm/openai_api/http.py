@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from mythicd.errors import Busy, ConfigError, EngineError, EngineUnavailable
+from mythicd.errors import BusyError, ConfigError, EngineError, EngineUnavailable
 from mythicd.llm.openai_api.http_errors import refusal, retry_after
 from mythicd.llm.openai_api.models import ServedModel, choose_model
 from mythicd.llm.openai_api.options import OpenAiOptions
@@ -34,7 +34,7 @@ MAX_ANSWER = 8 << 20
 """Bytes that are read of an answer which is no stream: some sellers list thousands of models."""
 
 
-class Connection:
+class HttpConnection:
     """The way to one server. All its methods belong to one event loop."""
 
     def __init__(self, options: OpenAiOptions, session: aiohttp.ClientSession) -> None:
@@ -42,7 +42,7 @@ class Connection:
         self._session = session
 
     @classmethod
-    def open(cls, options: OpenAiOptions, environment: Mapping[str, str]) -> Connection:
+    def open(cls, options: OpenAiOptions, environment: Mapping[str, str]) -> HttpConnection:
         """Make ready; nothing is sent yet. Raises ConfigError when the API key is missing."""
         session = aiohttp.ClientSession(
             # Who compresses a stream on the way holds it back.
@@ -71,9 +71,9 @@ class Connection:
         if status == 200:
             return choose_model(answer, self._options.model)
         error = refusal(status, answer)
-        raise self._not_ready(error.what) if isinstance(error, Busy) else error
+        raise self._not_ready(error.what) if isinstance(error, BusyError) else error
 
-    async def begin(self, body: Mapping[str, Any], deadline: float) -> Stream:
+    async def begin(self, body: Mapping[str, Any], deadline: float) -> HttpStream:
         """Ask for a reply, and return its stream, which is to be closed.
 
         A server that has no room and says when to ask again (`Retry-After`) is asked again, if that is before
@@ -84,14 +84,14 @@ class Connection:
         while True:
             response, answer = await self._post(body, deadline)
             if answer is None:
-                return Stream(self, response)
+                return HttpStream(self, response)
             if response.status == 200:
                 raise EngineError(
                     f"The language model's server answers with {response.content_type}, not with a stream.",
                     remedy="See whether llm.server.url leads to an OpenAI-compatible server that can stream.",
                 )
             error = refusal(response.status, answer)
-            wait = retry_after(response.headers) if isinstance(error, Busy) else None
+            wait = retry_after(response.headers) if isinstance(error, BusyError) else None
             if wait is None or now() + wait >= deadline:
                 raise error
             await asyncio.sleep(max(wait, SOONEST_RETRY_S))
@@ -145,10 +145,10 @@ class Connection:
         )
 
 
-class Stream:
+class HttpStream:
     """A reply on its way."""
 
-    def __init__(self, connection: Connection, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, connection: HttpConnection, response: aiohttp.ClientResponse) -> None:
         self._connection = connection
         self._response = response
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mythicd.errors import Busy, ConfigError, EngineError, MythicError
+from mythicd.errors import BusyError, ConfigError, EngineError, MythicError
 
 MAX_WORDS = 240
 """Characters of a server's complaint that are passed on: some repeat the whole request."""
@@ -57,7 +57,7 @@ def refusal(status: int, answer: bytes | Any) -> MythicError:
             remedy="Add credit with whoever runs it, or name another key in llm.server.api_key_env.",
         )
     if status in (429, 503, 529):
-        return Busy(f"The language model's server has no room now {why}.", remedy="Try again in a moment.")
+        return BusyError(f"The language model's server has no room now {why}.", remedy="Try again in a moment.")
     if status in (400, 413, 422, 500) and _TOO_LONG.search(f"{kind} {said}"):
         return ConfigError(
             f"The prompt is longer than the language model's server takes {why}.",

@@ -25,7 +25,7 @@ from typing import Literal
 from mythicd.engines.llm import InlineCall, PrefillDone, TextDelta
 from mythicd.errors import EngineError, MythicError
 from mythicd.llm.openai_api.http_errors import broken_off
-from mythicd.llm.openai_api.sse import CallDelta, Delta, Events, Usage, read_chunk
+from mythicd.llm.openai_api.sse import CallDelta, Delta, EventStreamParser, Usage, read_chunk
 from mythicd.llm.reply_parser import MAX_CALL, BadCall, ReplyParser, decode, read_call
 from mythicd.llm.tool_schema import Tool
 
@@ -78,7 +78,7 @@ def _text(piece: CallDelta) -> str:
         return "[["  # which is no JSON: nobody means anything nested so deep
 
 
-class ServerReply:
+class ResponseParser:
     """Takes apart one reply."""
 
     def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
@@ -87,7 +87,7 @@ class ServerReply:
         With `thinking` it is taken to begin inside a thought. If it is whole and that has not ended, it was none.
         """
         self._tools = {tool.name: tool for tool in tools}
-        self._events = Events()
+        self._events = EventStreamParser()
         self._parser = ReplyParser(tools, stop, thinking=thinking)
         self._behind: list[InlineCall | BadCall] = []
         """Calls that stood among the words."""

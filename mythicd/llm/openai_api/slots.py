@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from mythicd.errors import Busy, EngineError
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.errors import BusyError, EngineError
+from mythicd.telemetry.counters import LlmCounters
 
 
 @dataclass(eq=False, slots=True)
@@ -22,15 +22,15 @@ class _Waiting:
     """True: it has one. False: there will be none any more."""
 
 
-class Places:
+class Slots:
     """A number of places, and those who wait for one, of whom none waits longer than its patience."""
 
-    def __init__(self, most: int, importance: Callable[[str], int], figures: LlmFigures) -> None:
+    def __init__(self, most: int, importance: Callable[[str], int], counters: LlmCounters) -> None:
         """`importance` tells of a character how much it matters just now; more goes first."""
         self._free = most
         self._most = most
         self._importance = importance
-        self._figures = figures
+        self._counters = counters
         self._waiting: list[_Waiting] = []
         self._closed = False
 
@@ -38,11 +38,11 @@ class Places:
     async def take(self, npc_id: str, deadline: float) -> AsyncGenerator[None, None]:
         """Hold a place; `deadline` is in the event loop's time. Raises Busy then, EngineError when closed."""
         await self._wait(npc_id, deadline)
-        self._figures.writing += 1
+        self._counters.writing += 1
         try:
             yield
         finally:
-            self._figures.writing -= 1
+            self._counters.writing -= 1
             self._give_back()
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Places:
             return
         me = _Waiting(npc_id, asyncio.get_running_loop().create_future())
         self._waiting.append(me)
-        self._figures.waiting += 1
+        self._counters.waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
                 given = await me.place
@@ -71,13 +71,13 @@ class Places:
             elif me.place.done() and not me.place.cancelled() and me.place.result():
                 self._give_back()  # it came in the same moment
             if isinstance(error, TimeoutError):
-                raise Busy(
+                raise BusyError(
                     f"All {self._most} places at the language model's server were taken for too long.",
                     remedy="Raise scheduler.max_speakers if the server can do more at once, or scheduler.patience_s.",
                 ) from None
             raise
         finally:
-            self._figures.waiting -= 1
+            self._counters.waiting -= 1
         if not given:
             raise _stopped()
 

@@ -61,7 +61,7 @@ class Delta(msgspec.Struct):
         return told or bool(self.reasoning_content or self.reasoning)
 
 
-class Choice(msgspec.Struct):
+class StreamChoice(msgspec.Struct):
     """One of the replies, of which only one is asked for."""
 
     delta: Delta | None = None
@@ -109,7 +109,7 @@ class Progress(msgspec.Struct):
 class Chunk(msgspec.Struct):
     """One event of the stream."""
 
-    choices: list[Choice] | None = None
+    choices: list[StreamChoice] | None = None
     told_usage: Any = msgspec.field(default=None, name="usage")
     prompt_progress: Progress | None = None
     """In the first ones, before the choices."""
@@ -135,7 +135,7 @@ def read_chunk(event: bytes) -> Chunk | None:
         ) from None
 
 
-class Events:
+class EventStreamParser:
     """Takes apart a stream of server-sent events."""
 
     def __init__(self) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mythicd.llm.llamacpp.kv.cells import Cells, Held
+from mythicd.llm.llamacpp.kv.cells import CellCount, SequenceTokens
 
 
 def test_what_grows_takes_free_cells_and_what_is_cut_gives_them_back() -> None:
-    cells, held = Cells(8), Held(0, "marla")
+    cells, held = CellCount(8), SequenceTokens(0, "marla")
     cells.grow(held, [5, 6, 7])
     assert (held.tokens, cells.free) == ([5, 6, 7], 5)
     held.stable, held.seed = 3, 2
@@ -19,7 +19,7 @@ def test_what_grows_takes_free_cells_and_what_is_cut_gives_them_back() -> None:
 
 
 def test_shared_cells_count_once_and_are_free_when_nobody_has_them() -> None:
-    cells, root, held = Cells(8), Held(0, "(root)"), Held(1, "marla")
+    cells, root, held = CellCount(8), SequenceTokens(0, "(root)"), SequenceTokens(1, "marla")
     cells.grow(root, [1, 2, 3, 4])
     cells.share(root, held, 0, 2)
     cells.share(root, held, 2, 3)
@@ -37,7 +37,7 @@ def test_shared_cells_count_once_and_are_free_when_nobody_has_them() -> None:
 
 
 def test_a_sequence_that_is_not_in_the_books_is_found() -> None:
-    cells, held = Cells(4), Held(0, "marla")
+    cells, held = CellCount(4), SequenceTokens(0, "marla")
     cells.grow(held, [1])
     cells.check([held])
     with pytest.raises(AssertionError):
@@ -45,7 +45,7 @@ def test_a_sequence_that_is_not_in_the_books_is_found() -> None:
 
 
 def test_what_a_sequence_is_owed_is_what_it_was_promised_and_has_not() -> None:
-    cells, held = Cells(4), Held(0, "marla")
+    cells, held = CellCount(4), SequenceTokens(0, "marla")
     assert held.owed == 0
     held.promised = 3
     cells.grow(held, [1])

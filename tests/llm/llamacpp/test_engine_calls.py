@@ -22,10 +22,10 @@ from asking import (
 from mythicd.engines.llm import Finished, InlineCall, Sampling, TextDelta, ToolSpec
 from mythicd.errors import EngineError
 from mythicd.llm.llamacpp.context import Model
-from mythicd.llm.llamacpp.decoding import Writer
+from mythicd.llm.llamacpp.decoding import Decoding
 from mythicd.llm.llamacpp.options import LlamaOptions
 from mythicd.llm.llamacpp.sampler import Sampler
-from mythicd.llm.llamacpp.tokenizer import Vocabulary
+from mythicd.llm.llamacpp.tokenizer import Tokenizer
 from mythicd.llm.tool_grammar import call_grammar
 from mythicd.llm.tool_schema import fit, read_tool
 
@@ -104,21 +104,21 @@ async def test_a_model_whose_template_opens_a_thought_is_silent_until_it_has_end
     assert "thought for all its 12 tokens" in caplog.text and "llm.max_tokens" in caplog.text
 
 
-def test_a_thought_of_the_models_own_is_not_spoken(vocabulary: Vocabulary, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_thought_of_the_models_own_is_not_spoken(vocabulary: Tokenizer, caplog: pytest.LogCaptureFixture) -> None:
     plain = Sampling(temperature=0, repeat_penalty=1)
     for text, said in (("<think>Hm. <tool_call>{ </think>\n\nAye.", "Aye."), ("<think>Hm. Ale? What", "")):
         tokens = vocabulary.tokenise(text)
-        writer = Writer(vocabulary, [read_tool(WAVE)], plain, len(tokens), ())
+        writer = Decoding(vocabulary, [read_tool(WAVE)], plain, len(tokens), ())
         parts = [part for token in tokens for part in writer.write(Wish(vocabulary.size, token), 0)]  # type: ignore[arg-type]
         writer.close()
         assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == said and writer.over == "length"
         assert ("said nothing" in caplog.text) is (not said)
 
 
-def test_a_reply_that_ends_in_the_thought_its_template_opened_has_answered_at_once(vocabulary: Vocabulary) -> None:
+def test_a_reply_that_ends_in_the_thought_its_template_opened_has_answered_at_once(vocabulary: Tokenizer) -> None:
     plain = Sampling(temperature=0, repeat_penalty=1)
     tokens = [*vocabulary.tokenise("Aye."), min(vocabulary.ends)]
-    writer = Writer(vocabulary, [], plain, len(tokens) + 1, (), thinking=True)
+    writer = Decoding(vocabulary, [], plain, len(tokens) + 1, (), thinking=True)
     parts = [part for token in tokens for part in writer.write(Wish(vocabulary.size, token), 0)]  # type: ignore[arg-type]
     writer.close()
     assert "".join(part.text for part in parts if isinstance(part, TextDelta)) == "Aye." and writer.over == "stop"
@@ -137,7 +137,7 @@ class Wish:
 
 
 @pytest.fixture(scope="module")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]:
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokenizer]:
     specials = (*tiny_gguf.SPECIALS, "<|1|>")
     path = tiny_gguf.write(tmp_path_factory.mktemp("models") / "v.gguf", tiny_gguf.Tiny(specials=specials))
     model = Model(path, LlamaOptions())
@@ -145,7 +145,7 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]
     model.close()
 
 
-def admits(vocabulary: Vocabulary, grammar: str, text: str) -> bool:
+def admits(vocabulary: Tokenizer, grammar: str, text: str) -> bool:
     """Tell whether the grammar admits this text, letter by letter, and an end behind it."""
     sampler = Sampler(vocabulary, Sampling())
     sampler.constrain(grammar)
@@ -192,7 +192,7 @@ ANY = read_tool(
         '{"b": "x", "c": true, "d": [1.5, -2e3], "e": true}',
     ],
 )
-def test_the_grammar_admits_what_fits(vocabulary: Vocabulary, arguments: str) -> None:
+def test_the_grammar_admits_what_fits(vocabulary: Tokenizer, arguments: str) -> None:
     grammar = call_grammar([ANY])
     assert grammar is not None
     assert fit(ANY.arguments, json.loads(arguments))
@@ -218,7 +218,7 @@ def test_the_grammar_admits_what_fits(vocabulary: Vocabulary, arguments: str) ->
         '{"name": "try"}',
     ],
 )
-def test_the_grammar_admits_nothing_else(vocabulary: Vocabulary, call: str) -> None:
+def test_the_grammar_admits_nothing_else(vocabulary: Tokenizer, call: str) -> None:
     grammar = call_grammar([ANY])
     assert grammar is not None
     assert not admits(vocabulary, grammar, f"{call}</tool_call>")
@@ -234,7 +234,7 @@ def test_the_grammar_admits_nothing_else(vocabulary: Vocabulary, call: str) -> N
         ({"type": "object", "properties": {"a": {"type": "string", "maxLength": 300}}, "required": ["a"]}, 40),
     ],
 )
-def test_long_lists_of_long_strings_compile(vocabulary: Vocabulary, items: dict[str, Any], most: int) -> None:
+def test_long_lists_of_long_strings_compile(vocabulary: Tokenizer, items: dict[str, Any], most: int) -> None:
     properties = {"a": {"type": "array", "items": items, "maxItems": most}}
     grammar = call_grammar([read_tool(ToolSpec("try", "", {"properties": properties, "required": ["a"]}))])
     assert grammar is not None
@@ -244,7 +244,7 @@ def test_long_lists_of_long_strings_compile(vocabulary: Vocabulary, items: dict[
     assert not admits(vocabulary, grammar, f'{{"name": "try", "arguments": {{"a": [{one} {one}]}}}}</tool_call>')
 
 
-def test_in_a_call_one_silent_token_passes_but_never_two_nor_a_banned_one(vocabulary: Vocabulary) -> None:
+def test_in_a_call_one_silent_token_passes_but_never_two_nor_a_banned_one(vocabulary: Tokenizer) -> None:
     grammar = call_grammar([ANY])
     assert grammar is not None
     opener, silent, [brace] = vocabulary.control["<|im_start|>"], vocabulary.control["<|1|>"], vocabulary.tokenise("{")
@@ -255,7 +255,7 @@ def test_in_a_call_one_silent_token_passes_but_never_two_nor_a_banned_one(vocabu
     sampler.close()
 
 
-def test_a_vocabulary_that_cannot_write_the_call_is_an_error_not_the_end(vocabulary: Vocabulary) -> None:
+def test_a_vocabulary_that_cannot_write_the_call_is_an_error_not_the_end(vocabulary: Tokenizer) -> None:
     sampler = Sampler(vocabulary, Sampling(), range(vocabulary.size))
     sampler.constrain('root ::= "x"')
     with pytest.raises(EngineError, match="fits the grammar"):

@@ -18,8 +18,8 @@ from asking import (
     ODO,
     Start,
     ask,
+    engine_thread,
     finished,
-    pump,
     read,
     request,
     settle,
@@ -30,7 +30,7 @@ from asking import (
 )
 
 from mythicd.engines.llm import Focus, PrefillDone, Prompt, TextDelta
-from mythicd.errors import Busy, ConfigError, EngineError
+from mythicd.errors import BusyError, ConfigError, EngineError
 from mythicd.llm.llamacpp.context import Context
 from mythicd.llm.llamacpp.engine import LlamaLlm
 from mythicd.llm.llamacpp.scheduler import Batch, Limits
@@ -58,15 +58,15 @@ async def test_closing_a_reply_while_its_prompt_is_evaluated_keeps_what_was_done
     engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_least=4))
     prompt = ask(MARLA, "why? " * 200)
     task = asyncio.ensure_future(read(engine, request("marla", prompt)))
-    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await settle(engine)
-    done = len(pump(engine)._ledger.tokens("marla"))
+    done = len(engine_thread(engine)._allocator.state.tokens("marla"))
     events = await read(engine, request("marla", prompt))
     assert 0 < done < finished(events).prompt_tokens
-    assert engine.figures.tokens_new == finished(events).prompt_tokens, "each was evaluated once, and counted once"
+    assert engine.counters.tokens_new == finished(events).prompt_tokens, "each was evaluated once, and counted once"
     assert finished(events).evaluated_tokens == finished(events).prompt_tokens - done
 
 
@@ -84,7 +84,7 @@ async def test_two_hundred_cancels_leak_no_cell(start: Start) -> None:
                 left -= 1
                 if left < 0:
                     break
-        except Busy:
+        except BusyError:
             pass
         finally:
             await reply.aclose()
@@ -94,9 +94,9 @@ async def test_two_hundred_cancels_leak_no_cell(start: Start) -> None:
     await settle(engine)
 
     # And the cache can still be filled to its last cell.
-    inside = pump(engine)
+    inside = engine_thread(engine)
     fixed = len(inside._admission.prompts.whole(Prompt("", "", (), (user(""),))).tokens)
-    size = inside._ledger.cells
+    size = inside._allocator.cells
     events = await read(engine, request("last", Prompt("", "", (), (user("z" * (size - 1 - fixed)),)),
                                         replace(GREEDY, max_tokens=50)))  # fmt: skip
     assert finished(events).prompt_tokens == size - 1
@@ -127,25 +127,25 @@ async def test_closing_a_reply_that_nobody_read_lets_the_next_one_in_at_once(sta
     engine = await start(**ONE)
     stuck = await stick(engine)
     waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"), patience_s=5.0)))
-    await until(lambda: engine.figures.waiting == 1)
+    await until(lambda: engine.counters.waiting == 1)
     await stuck.aclose()
     async with asyncio.timeout(3):
         assert finished(await waiting)
-    assert engine.figures.queue_wait.total < 3
+    assert engine.counters.queue_wait.total < 3
 
 
 async def test_a_reply_that_may_be_little_ahead_waits_for_its_reader_and_goes_on_at_once(start: Start) -> None:
     engine = await start(n_ctx=4096, limits=Limits(burst_tokens=48))
     reply = engine.generate(replace(request("marla", ask(MARLA, "hello"), ENDLESS), ahead_tokens=4))
     assert isinstance(await anext(reply), PrefillDone)
-    (job,) = pump(engine)._jobs.values()
+    (queued,) = engine_thread(engine)._requests.values()
 
     async def stops() -> int:
         """Wait until it is held back; return how far ahead of its reader it is by then, and stays."""
-        await until(lambda: job.mailbox.held and job.delivered - job.mailbox.taken >= 4)
-        ahead = job.delivered - job.mailbox.taken
+        await until(lambda: queued.replies.held and queued.delivered - queued.replies.taken >= 4)
+        ahead = queued.delivered - queued.replies.taken
         assert finished(await read(engine, request("odo", ask(ODO, "hello")))), "nobody else is"
-        assert job.delivered - job.mailbox.taken == ahead
+        assert queued.delivered - queued.replies.taken == ahead
         return ahead
 
     for _ in range(6):
@@ -170,7 +170,7 @@ async def test_a_reply_may_wait_for_ever(start: Start, patience_s: float) -> Non
     engine = await start(**ONE)
     stuck = await stick(engine)
     waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"), patience_s=patience_s)))
-    await until(lambda: engine.figures.waiting == 1)
+    await until(lambda: engine.counters.waiting == 1)
     await asyncio.sleep(0.05)
     await stuck.aclose()
     assert finished(await waiting)
@@ -180,14 +180,14 @@ async def test_who_goes_away_is_not_counted_as_being_there(start: Start) -> None
     engine = await start(**ONE)
     stuck = await stick(engine)
     waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"))))
-    await until(lambda: engine.figures.waiting == 1)
+    await until(lambda: engine.counters.waiting == 1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await until(lambda: engine.figures.waiting == 0)
-    assert engine.figures.writing == 1
+    await until(lambda: engine.counters.waiting == 0)
+    assert engine.counters.writing == 1
     await stuck.aclose()
-    await until(lambda: engine.figures.writing == 0)
-    assert engine.figures.cancelled == 2
+    await until(lambda: engine.counters.writing == 0)
+    assert engine.counters.cancelled == 2
 
 
 async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,8 +201,8 @@ async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monk
                 began.append(name)
 
     waiting = asyncio.ensure_future(reading("odo"))
-    await until(lambda: engine.figures.waiting == 1)
-    inside, here, on = pump(engine), threading.Event(), threading.Event()
+    await until(lambda: engine.counters.waiting == 1)
+    inside, here, on = engine_thread(engine), threading.Event(), threading.Event()
     step = inside._step
 
     def stepping() -> bool:
@@ -225,16 +225,16 @@ async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monk
 async def test_the_room_of_one_whose_time_is_up_is_the_next_ones_at_once(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside one that nobody reads: the pump has nothing else to do, and must not fall asleep over it."""
+    """Beside one that nobody reads: the engine thread has nothing else to do, and must not fall asleep over it."""
     engine = await start(n_ctx=4096, limits=Limits(streams=2, burst_tokens=8, chunk=1, chunk_least=1))
     stuck = await stick(engine)
     long = ask(ODO, "why? " * 250)
     late = asyncio.ensure_future(read(engine, request("odo", long, patience_s=0.1)))
-    await until(lambda: len(pump(engine)._jobs) == 2)
+    await until(lambda: len(engine_thread(engine)._requests) == 2)
     waiting = asyncio.ensure_future(read(engine, request("wren", ask(MARLA, "hello"), patience_s=20.0)))
     with monkeypatch.context() as alone:
-        alone.setattr(pump(engine), "nudge", lambda: None)  # it is to see by itself
-        with pytest.raises(Busy):
+        alone.setattr(engine_thread(engine), "nudge", lambda: None)  # it is to see by itself
+        with pytest.raises(BusyError):
             await late
         async with asyncio.timeout(5):
             assert finished(await waiting)
@@ -245,17 +245,17 @@ async def test_whose_time_is_up_is_told_before_the_next_step_and_not_after_it(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = await start(n_ctx=4096, limits=Limits(chunk=1, chunk_least=1))
-    inside, told, in_time = pump(engine), threading.Event(), list[bool]()
+    inside, told, in_time = engine_thread(engine), threading.Event(), list[bool]()
     run = inside._run
 
     def running(batch: Batch) -> None:
-        if inside._figures.refused and not in_time:
+        if inside._counters.refused and not in_time:
             in_time.append(told.wait(2))
         run(batch)
 
     monkeypatch.setattr(inside, "_run", running)
     other = asyncio.ensure_future(read(engine, request("marla", ask(MARLA, "why? " * 250))))
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         await read(engine, request("odo", ask(ODO, "why? " * 250), patience_s=0.05))
     told.set()
     assert finished(await other)
@@ -267,11 +267,13 @@ async def test_what_is_done_ahead_goes_on_while_a_reply_waits_for_another_to_end
     stuck = await stick(engine, "wren")
     prompt = replace(ask(MARLA, "hello"), character=LONG)
     warming = asyncio.ensure_future(engine.attend("marla", prompt))
-    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
-    with pytest.raises(Busy):
+    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
+    with pytest.raises(BusyError):
         await read(engine, request("odo", ask(ODO, "hello"), patience_s=0.05))
     await warming
-    assert pump(engine)._ledger.holds("marla", pump(engine)._admission.prompts.front(prompt).tokens, parked=True)
+    assert engine_thread(engine)._allocator.state.holds(
+        "marla", engine_thread(engine)._admission.prompts.front(prompt).tokens, parked=True
+    )
     await stuck.aclose()
 
 
@@ -279,9 +281,11 @@ async def test_what_is_prepared_takes_over_from_a_warm_up(start: Start) -> None:
     engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_least=4))
     prompt = replace(ask(MARLA, "hello"), character=LONG)
     warming = asyncio.ensure_future(engine.attend("marla", prompt))
-    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
     await engine.prepare("marla", prompt)
-    assert pump(engine)._ledger.holds("marla", pump(engine)._admission.prompts.opened(prompt).tokens)
+    assert engine_thread(engine)._allocator.state.holds(
+        "marla", engine_thread(engine)._admission.prompts.opened(prompt).tokens
+    )
     await warming
     await settle(engine)
 
@@ -296,10 +300,10 @@ async def test_what_cannot_be_parked_is_evaluated_anew(
     def failing(sequence: int) -> None:
         raise failure
 
-    monkeypatch.setattr(pump(engine)._context, "save", failing)
+    monkeypatch.setattr(engine_thread(engine)._context, "save", failing)
     await engine.park("marla")
     await settle(engine)
-    assert engine.figures.out_of_memory == 1 and engine.figures.parked == 0
+    assert engine.counters.out_of_memory == 1 and engine.counters.parked == 0
     assert words(await read(engine, request("marla", ask(MARLA, "hello")))) == before
     await settle(engine)
 
@@ -310,14 +314,14 @@ async def test_a_thread_that_ends_by_accident_leaves_nobody_waiting(
     engine = await start(**ONE)
     stuck = await stick(engine)
     waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"))))
-    await until(lambda: engine.figures.waiting == 1)
+    await until(lambda: engine.counters.waiting == 1)
 
     def broken(*_: object) -> None:
         raise RuntimeError("broken")
 
-    inside = pump(engine)
+    inside = engine_thread(engine)
     monkeypatch.setattr(inside._scheduler, "next_batch", broken)
-    monkeypatch.setattr(inside._ledger, "release", broken)
+    monkeypatch.setattr(inside._allocator, "release", broken)
     with pytest.raises(EngineError):
         await engine.attend("wren", ask(ODO, "hello"))
     with pytest.raises(EngineError):
@@ -325,8 +329,8 @@ async def test_a_thread_that_ends_by_accident_leaves_nobody_waiting(
     with pytest.raises(EngineError):
         async for _ in stuck:
             pass
-    assert "broken" in caplog.text and engine.figures.failed == 2
-    assert (engine.figures.waiting, engine.figures.writing) == (0, 0)
+    assert "broken" in caplog.text and engine.counters.failed == 2
+    assert (engine.counters.waiting, engine.counters.writing) == (0, 0)
     engine.focus("odo", Focus())
     with pytest.raises(EngineError):
         await engine.forget("odo")

@@ -20,7 +20,7 @@ from asking import (
     ODO,
     Start,
     ask,
-    pump,
+    engine_thread,
     read,
     request,
     settle,
@@ -29,7 +29,7 @@ from asking import (
 )
 
 from mythicd.engines.llm import Finished, Sampling, ToolSpec
-from mythicd.errors import Busy, ConfigError, EngineError, ModelError
+from mythicd.errors import BusyError, ConfigError, EngineError, ModelError
 from mythicd.llm.llamacpp.engine import LlamaLlm
 from mythicd.llm.llamacpp.options import LlamaOptions
 from mythicd.llm.llamacpp.scheduler import Limits
@@ -40,11 +40,11 @@ pytestmark = pytest.mark.engine
 async def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_lost(start: Start) -> None:
     engine = await start(n_ctx=512)
     await read(engine, request("marla", ask(MARLA, "hello")))
-    before = pump(engine)._ledger.sequences()
+    before = engine_thread(engine)._allocator.state.sequences()
     with pytest.raises(ConfigError, match=r"prompt of marla has \d+ tokens; tiny.gguf takes 512") as caught:
         await read(engine, request("marla", ask(MARLA, "why? " * 300)))
     assert "n_ctx" in caught.value.remedy
-    assert pump(engine)._ledger.sequences() == before
+    assert engine_thread(engine)._allocator.state.sequences() == before
     with pytest.raises(ConfigError):
         await engine.attend("marla", ask("x" * 600, "hello"))
     await settle(engine)
@@ -54,8 +54,8 @@ async def test_one_reply_too_many_is_busy_and_the_others_go_on(start: Start) -> 
     engine = await start(n_ctx=2048, limits=Limits(streams=2, chunk=8, waiting=0))
     long = replace(GREEDY, max_tokens=200)
     others = [asyncio.ensure_future(read(engine, request(name, ask(MARLA, "hi"), long))) for name in ("a", "b")]
-    await until(lambda: len(pump(engine)._jobs) == 2)
-    with pytest.raises(Busy):
+    await until(lambda: len(engine_thread(engine)._requests) == 2)
+    with pytest.raises(BusyError):
         await read(engine, request("c", ask(MARLA, "hi")))
     for events in await asyncio.gather(*others):
         assert isinstance(events[-1], Finished)
@@ -66,7 +66,7 @@ async def test_with_a_single_sequence_characters_take_turns(start: Start) -> Non
     engine = await start(n_seq_max=1, limits=Limits(waiting=0))
     reply = engine.generate(request("marla", ask(MARLA, "hi"), replace(GREEDY, max_tokens=400)))
     await anext(reply)
-    with pytest.raises(Busy, match="sequence"):
+    with pytest.raises(BusyError, match="sequence"):
         await read(engine, request("odo", ask(ODO, "hi")))
     await reply.aclose()
     assert isinstance((await read(engine, request("odo", ask(ODO, "hi"))))[-1], Finished)
@@ -78,7 +78,7 @@ async def test_a_character_that_speaks_is_not_warmed_up_nor_asked_twice(start: S
     reply = engine.generate(request("marla", ask(MARLA, "hi"), replace(GREEDY, max_tokens=400)))
     await anext(reply)
     await engine.attend("marla", ask(MARLA, "hi"))
-    with pytest.raises(Busy, match="marla"):
+    with pytest.raises(BusyError, match="marla"):
         await read(engine, request("marla", ask(MARLA, "hi")))
     await reply.aclose()
     assert await read(engine, request("marla", ask(MARLA, "hi")))
@@ -92,7 +92,7 @@ async def test_forgetting_a_character_that_speaks_fails_its_reply(start: Start) 
     with pytest.raises(EngineError, match="marla was taken out"):
         async for _ in reply:
             pass
-    assert "marla" not in pump(engine)._ledger.sequences()
+    assert "marla" not in engine_thread(engine)._allocator.state.sequences()
     await settle(engine)
 
 
@@ -119,7 +119,7 @@ async def test_what_fails_in_a_step_fails_its_streams_and_nothing_else(
 ) -> None:
     engine = await start()
     expected = words(await read(engine, request("marla", ask(MARLA, "hi"))))
-    inside = pump(engine)
+    inside = engine_thread(engine)
     real, calls = inside._context.evaluate, iter((1, 2, 3))  # type: ignore[union-attr]
 
     def failing(parts: Any) -> list[int]:
@@ -144,10 +144,10 @@ async def test_it_can_be_stopped_twice_and_started_again(start: Start) -> None:
     with pytest.raises(EngineError, match="not running"):
         await read(engine, request("marla", ask(MARLA, "hi")))
     await engine.start()
-    assert (engine.figures.parks, engine.figures.parked, engine.figures.cells_used) == (1, 0, 0)
+    assert (engine.counters.parks, engine.counters.parked, engine.counters.cells_used) == (1, 0, 0)
     assert words(await read(engine, request("marla", ask(MARLA, "hi")))) == first
     await engine.park("marla")
-    assert engine.figures.parks == 2, "nothing is ever reset"
+    assert engine.counters.parks == 2, "nothing is ever reset"
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ except ModelError as error:
 async def test_a_model_without_a_template_speaks_chatml(start: Start, tmp_path: Path) -> None:
     engine = await start(tiny_gguf.write(tmp_path / "plain.gguf", tiny_gguf.Tiny(template=None)))
     assert (
-        pump(engine)._admission.prompts.whole(ask(MARLA, "hi")).tokens[0]
-        == pump(engine)._model.vocabulary.control["<|im_start|>"]
+        engine_thread(engine)._admission.prompts.whole(ask(MARLA, "hi")).tokens[0]
+        == engine_thread(engine)._model.vocabulary.control["<|im_start|>"]
     )
     assert words(await read(engine, request("marla", ask(MARLA, "hi"))))

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_gguf
-from asking import ENDLESS, WORLD, Start, finished, pump, read, request, said, settle, until, user, words
+from asking import ENDLESS, WORLD, Start, engine_thread, finished, read, request, said, settle, until, user, words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mythicd.engines.llm import ChatMessage, Focus, LlmRequest, Prompt, Sampling
-from mythicd.errors import Busy, ConfigError, ModelError
+from mythicd.errors import BusyError, ConfigError, ModelError
 from mythicd.llm.llamacpp.engine import LlamaLlm
-from mythicd.llm.llamacpp.requests import Job
+from mythicd.llm.llamacpp.requests import Request
 from mythicd.llm.llamacpp.scheduler import Limits
 
 pytestmark = pytest.mark.engine
@@ -45,15 +45,15 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def listen(engine: LlamaLlm) -> dict[str, list[NDArray[np.float32]]]:
     """Have the logits of each reply's first token written down, by character."""
-    inside = pump(engine)
+    inside = engine_thread(engine)
     heard: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     real = inside._write
 
-    def writing(job: Job, writer: Any, row: int, now: float) -> None:
+    def writing(request: Request, writer: Any, row: int, now: float) -> None:
         assert inside._context is not None
         if not writer.written:
-            heard[job.npc_id].append(inside._context.logits(row).copy())
-        real(job, writer, row, now)
+            heard[request.npc_id].append(inside._context.logits(row).copy())
+        real(request, writer, row, now)
 
     inside._write = writing  # type: ignore[method-assign]
     return heard
@@ -81,7 +81,7 @@ class Talk:
 async def test_an_evening_of_sixty_turns(start: Start, adapters: tuple[str, str]) -> None:
     """Eight characters come and go in a cache that holds four; two adapters; the words are known as they are spoken."""
     engine = await start(n_ctx=2048, n_seq_max=4, limits=Limits(chunk=64))
-    prompts = pump(engine)._admission.prompts
+    prompts = engine_thread(engine)._admission.prompts
     logits = listen(engine)
     dice = random.Random(20)
     talks = {name: Talk(name, (None, None, *adapters)[number % 4]) for number, name in enumerate(NAMES)}
@@ -106,25 +106,25 @@ async def test_an_evening_of_sixty_turns(start: Start, adapters: tuple[str, str]
                 await engine.prepare(name, talk.turn(" ".join(spoken[:heard]), lore))
         if turn % 7 == 6:  # it was nothing
             await settle(engine)
-            before = pump(engine)._ledger.tokens(name)
+            before = engine_thread(engine)._allocator.state.tokens(name)
             await engine.prepare(name, talk.turn("never mind", lore))
             await engine.rollback(name)
             await settle(engine)
-            after = pump(engine)._ledger.tokens(name)
+            after = engine_thread(engine)._allocator.state.tokens(name)
             assert after == before[: len(prompts.front(whole).tokens)] == tuple(prompts.front(whole).tokens)
         events = await read(engine, request(name, whole, SHORT))
         new = len(prompts.whole(whole).tokens) - len(prompts.front(whole).tokens)
         assert finished(events).evaluated_tokens <= new + 8, f"turn {turn}, {name}"
         await settle(engine)
-        held = pump(engine)._ledger.tokens(name)
+        held = engine_thread(engine)._allocator.state.tokens(name)
         assert held[: len(prompts.whole(whole).tokens)] == tuple(prompts.whole(whole).tokens)
         asked.append((name, whole))
         talk.over(" ".join(spoken), f"Answer {turn}.")
         await engine.attend(name, talk.resting())  # idle compaction
     await settle(engine)
-    figures = engine.figures
-    assert figures.parks >= 10 and figures.restores >= 10 and figures.adapter_switches > 10
-    assert figures.replies == 60 and figures.tokens_wasted > 0 and figures.tokens_ahead > figures.tokens_new
+    counters = engine.counters
+    assert counters.parks >= 10 and counters.restores >= 10 and counters.adapter_switches > 10
+    assert counters.replies == 60 and counters.tokens_wasted > 0 and counters.tokens_ahead > counters.tokens_new
     await engine.stop()
 
     alone = await start(n_ctx=2048, n_seq_max=1, limits=Limits(chunk=64), park_bytes=0)
@@ -176,9 +176,13 @@ async def _compare(model: Path, adapters: tuple[str, str], acts: list[tuple[Any,
                     await alone.forget(name)
                     await read(alone, request(name, prompt, SHORT))
                     await settle(engine)
-                    held = pump(engine)._ledger.tokens(name)
-                    tokens = pump(alone)._admission.prompts.whole(prompt).tokens
-                    assert held[: len(tokens)] == tuple(tokens) == pump(alone)._ledger.tokens(name)[: len(tokens)]
+                    held = engine_thread(engine)._allocator.state.tokens(name)
+                    tokens = engine_thread(alone)._admission.prompts.whole(prompt).tokens
+                    assert (
+                        held[: len(tokens)]
+                        == tuple(tokens)
+                        == engine_thread(alone)._allocator.state.tokens(name)[: len(tokens)]
+                    )
                     assert np.abs(logits[name][-1] - expected[name][-1]).max() < TOLERANCE
                     talk.over(f"question {kind}", f"Answer {kind}.")
                 case ("prepare", name, kind):
@@ -208,7 +212,7 @@ async def test_each_character_writes_as_it_does_alone_with_its_adapter(start: St
     asked = [request(talk.name, talk.turn("well?", "None."), Sampling(temperature=0, max_tokens=30)) for talk in talks]
     engine = await start(n_ctx=4096)
     together = await asyncio.gather(*(read(engine, one) for one in asked))
-    assert engine.figures.adapter_switches >= 30
+    assert engine.counters.adapter_switches >= 30
     for one, events in zip(asked, together, strict=True):
         assert words(events) == words(await read(await start(), one))
     assert len({words(events) for events in together}) == 6
@@ -225,7 +229,7 @@ async def test_a_reply_waits_for_room_and_comes(start: Start) -> None:
         *(read(engine, request(name, Talk(name).turn("hi", "None."), long)) for name in NAMES[:4])
     )
     assert all(finished(events) for events in replies)
-    assert engine.figures.refused == 0 and engine.figures.replies == 4
+    assert engine.counters.refused == 0 and engine.counters.replies == 4
     await settle(engine)
 
 
@@ -235,26 +239,27 @@ async def test_nobody_waits_past_its_deadline_without_a_busy(start: Start) -> No
     await anext(endless)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    with pytest.raises(Busy, match=r"Odo could not begin to answer within 0.3 s: .* writing 1 replies") as caught:
+    with pytest.raises(BusyError, match=r"Odo could not begin to answer within 0.3 s: .* writing 1 replies") as caught:
         await read(engine, request("Odo", Talk("Odo").turn("hi", "None."), patience_s=0.3))
     assert 0.25 < loop.time() - began < 2 and caught.value.remedy
     await endless.aclose()
     await settle(engine)
-    assert engine.figures.refused == 1 and engine.figures.waiting == 0
+    assert engine.counters.refused == 1 and engine.counters.waiting == 0
 
 
 async def test_who_waits_while_nobody_reads_is_told_busy_all_the_same(start: Start) -> None:
-    """The one that writes is far ahead of a reader that does not read: the pump sleeps, and still keeps the time."""
+    """The one that writes is far ahead of a reader that does not read: the engine thread sleeps, and still keeps the
+    time."""
     engine = await start(n_ctx=2048, limits=Limits(streams=1, burst_tokens=8))
     stuck = engine.generate(request("Marla", Talk("Marla").turn("hi", "None."), ENDLESS))
     await anext(stuck)
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         await read(engine, request("Odo", Talk("Odo").turn("hi", "None."), patience_s=0.2))
-    written = engine.figures.tokens_written
+    written = engine.counters.tokens_written
     assert written <= 1 + 2 * 8 + 2, "and it has stopped"
     for _ in range(12):
         await anext(stuck)
-    await until(lambda: engine.figures.tokens_written > written)
+    await until(lambda: engine.counters.tokens_written > written)
     await stuck.aclose()
     await settle(engine)
 
@@ -265,13 +270,13 @@ async def test_a_voice_that_was_one_too_many_comes_when_the_model_is_faster_agai
     """The estimate of one slow moment must not hold the second speaker until the first has ended."""
     engine = await start(n_ctx=2048)
     slow = True
-    times = pump(engine)._scheduler.times
+    times = engine_thread(engine)._scheduler.times
     real = times.decode_s
     monkeypatch.setattr(times, "decode_s", lambda writers: 0.3 if slow else real(writers))
     endless = engine.generate(request("Marla", Talk("Marla").turn("hi", "None."), ENDLESS))
     await anext(endless)
     second = asyncio.ensure_future(read(engine, request("Odo", Talk("Odo").turn("hi", "None."), SHORT)))
-    await until(lambda: engine.figures.waiting == 1)
+    await until(lambda: engine.counters.waiting == 1)
     slow = False
     for _ in range(60):  # the first goes on, and is read
         await anext(endless)
@@ -311,15 +316,15 @@ async def test_cancelling_a_long_prefill_frees_the_batch_within_one_step(start: 
     path = tiny_gguf.write(tmp_path / "long.gguf", tiny_gguf.Tiny(context=4096))
     engine = await start(path, n_ctx=4096, limits=Limits(chunk=16, chunk_least=8))
     long = Talk("Marla").turn("why? " * 450, "None.")
-    assert len(pump(engine)._admission.prompts.whole(long).tokens) > 2000
+    assert len(engine_thread(engine)._admission.prompts.whole(long).tokens) > 2000
     task = asyncio.ensure_future(read(engine, request("Marla", long)))
-    await until(lambda: bool(pump(engine)._ledger.tokens("Marla")))
+    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("Marla")))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    steps = sum(engine.figures.step.counts)
+    steps = sum(engine.counters.step.counts)
     await settle(engine)
-    assert sum(engine.figures.step.counts) <= steps + 1
-    assert len(pump(engine)._ledger.tokens("Marla")) < 1500
+    assert sum(engine.counters.step.counts) <= steps + 1
+    assert len(engine_thread(engine)._allocator.state.tokens("Marla")) < 1500
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------

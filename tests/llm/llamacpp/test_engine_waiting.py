@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
-from asking import GREEDY, MARLA, ODO, Start, ask, finished, pump, read, request, settle, stick, until, user
+from asking import GREEDY, MARLA, ODO, Start, ask, engine_thread, finished, read, request, settle, stick, until, user
 
 from mythicd.engines.llm import Focus, LlmEvent, Prompt
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 from mythicd.llm.llamacpp.engine import LlamaLlm
 from mythicd.llm.llamacpp.scheduler import Limits
 
@@ -32,7 +32,7 @@ async def behind_a_large_one(
     stuck = await stick(engine, "sera")
     wanted = request("odo", long("o", 600), replace(GREEDY, max_tokens=most), patience_s=patience_s)
     large = asyncio.create_task(read(engine, wanted))
-    await until(lambda: bool(pump(engine)._waiting))
+    await until(lambda: bool(engine_thread(engine)._waiting))
     return engine, stuck, large
 
 
@@ -40,11 +40,11 @@ async def test_a_reply_that_finds_no_room_anyway_ends_no_warm_up(start: Start) -
     engine = await start(**SLOW)
     stuck = await stick(engine, "sera")
     warming = asyncio.ensure_future(engine.attend("marla", long("m", 250)))
-    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
-    with pytest.raises(Busy):
+    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
+    with pytest.raises(BusyError):
         await read(engine, request("odo", long("o", 600), patience_s=0.02))
     await warming
-    assert len(pump(engine)._ledger.tokens("marla")) > 250
+    assert len(engine_thread(engine)._allocator.state.tokens("marla")) > 250
     await stuck.aclose()
     await settle(engine)
 
@@ -53,11 +53,11 @@ async def test_a_second_reply_of_one_character_ends_nobodys_warm_up(start: Start
     engine = await start(**SLOW)
     stuck = await stick(engine, "sera")
     warming = asyncio.ensure_future(engine.attend("marla", long("m", 250)))
-    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
-    with pytest.raises(Busy):
+    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
+    with pytest.raises(BusyError):
         await read(engine, request("sera", ask(MARLA, "hello"), patience_s=0.02))
     await warming
-    assert len(pump(engine)._ledger.tokens("marla")) > 250
+    assert len(engine_thread(engine)._allocator.state.tokens("marla")) > 250
     await stuck.aclose()
     await settle(engine)
 
@@ -65,10 +65,10 @@ async def test_a_second_reply_of_one_character_ends_nobodys_warm_up(start: Start
 async def test_a_reply_that_fits_when_they_have_ended_ends_warm_ups(start: Start) -> None:
     engine = await start(**(SLOW | {"n_ctx": 1024}))
     warming = asyncio.ensure_future(engine.attend("marla", long("m", 600)))
-    await until(lambda: bool(pump(engine)._ledger.tokens("marla")))
+    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
     assert finished(await read(engine, request("odo", long("o", 600))))
     await warming
-    assert len(pump(engine)._ledger.tokens("marla")) < 600
+    assert len(engine_thread(engine)._allocator.state.tokens("marla")) < 600
     await settle(engine)
 
 
@@ -82,7 +82,7 @@ async def test_one_that_needs_much_is_not_overtaken_by_those_that_need_little(st
         order.append(name)
 
     large = asyncio.ensure_future(hear("odo", long("o", 600), 1))
-    await until(lambda: bool(pump(engine)._waiting))
+    await until(lambda: bool(engine_thread(engine)._waiting))
     small = [asyncio.ensure_future(hear(f"npc{number}", long("l", 20), 40)) for number in range(3)]
     await asyncio.sleep(0.7)  # longer than it takes to try again
     assert not order, "there is room for the small ones, but the large one came before them"
@@ -106,7 +106,7 @@ async def test_who_waits_for_its_own_reply_is_in_nobodys_way(start: Start) -> No
     engine = await start(n_ctx=2048, limits=Limits(burst_tokens=8))
     stuck = await stick(engine, "sera")
     second = asyncio.ensure_future(read(engine, request("sera", ask(MARLA, "hello"))))
-    await until(lambda: bool(pump(engine)._waiting))
+    await until(lambda: bool(engine_thread(engine)._waiting))
     assert finished(await read(engine, request("odo", ask(ODO, "hello"))))
     assert not second.done()
     await stuck.aclose()
@@ -115,10 +115,10 @@ async def test_who_waits_for_its_own_reply_is_in_nobodys_way(start: Start) -> No
 
 
 async def test_when_the_first_in_line_is_gone_the_next_is_let_in_at_once(start: Start) -> None:
-    """Beside one that nobody reads: the pump has nothing else to do, and must not fall asleep over it."""
+    """Beside one that nobody reads: the engine thread has nothing else to do, and must not fall asleep over it."""
     engine, stuck, large = await behind_a_large_one(start)
     small = asyncio.ensure_future(read(engine, request("wren", long("l", 20))))
-    await until(lambda: len(pump(engine)._waiting) == 2)
+    await until(lambda: len(engine_thread(engine)._waiting) == 2)
     large.cancel()
     async with asyncio.timeout(5):
         assert finished(await small)
@@ -131,7 +131,7 @@ async def test_when_the_first_in_line_is_told_busy_the_next_is_let_in_at_once(st
     small = asyncio.ensure_future(read(engine, request("wren", long("l", 20))))
     async with asyncio.timeout(5):
         assert finished(await small)
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         await large
     await stuck.aclose()
     await settle(engine)
@@ -150,8 +150,8 @@ async def test_who_waits_for_a_voice_to_end_keeps_no_cells(start: Start) -> None
     engine = await start(n_ctx=2048, limits=Limits(streams=1, burst_tokens=8))
     stuck = await stick(engine, "sera")
     waiting = [asyncio.ensure_future(read(engine, request(name, long("l", 20)))) for name in ("odo", "wren")]
-    await until(lambda: len(pump(engine)._waiting) == 2)
-    assert not any(job.lacks_cells for job in pump(engine)._waiting)
+    await until(lambda: len(engine_thread(engine)._waiting) == 2)
+    assert not any(request.lacks_cells for request in engine_thread(engine)._waiting)
     await stuck.aclose()
     assert all(map(finished, await asyncio.gather(*waiting)))
     await settle(engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mythicd.llm.llamacpp.kv.cells import Held
+from mythicd.llm.llamacpp.kv.cells import SequenceTokens
 from mythicd.llm.llamacpp.kv.host_memory import HostMemory, Parked
 
 
@@ -57,7 +57,7 @@ def test_what_is_dropped_makes_room() -> None:
 
 def test_a_tail_goes_on_from_a_sequence_with_the_same_front_and_adapter() -> None:
     parked = Parked("red", [1, 2, 3, 4], 2)
-    assert parked.goes_on_from(Held(0, "(root)", "red", [1, 2, 9]))
-    assert not parked.goes_on_from(Held(0, "(root)", "red", [1, 9]))
-    assert not parked.goes_on_from(Held(0, "(root)", "red", [1]))
-    assert not parked.goes_on_from(Held(0, "(root)", None, [1, 2, 9]))
+    assert parked.goes_on_from(SequenceTokens(0, "(root)", "red", [1, 2, 9]))
+    assert not parked.goes_on_from(SequenceTokens(0, "(root)", "red", [1, 9]))
+    assert not parked.goes_on_from(SequenceTokens(0, "(root)", "red", [1]))
+    assert not parked.goes_on_from(SequenceTokens(0, "(root)", None, [1, 2, 9]))

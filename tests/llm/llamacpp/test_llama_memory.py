@@ -1,8 +1,8 @@
-"""What the ledger and the loop rely on in llama.cpp's memory.
+"""What the allocator and the loop rely on in llama.cpp's memory.
 
 Most of it is written nowhere but in llama.cpp's source, and has changed before: what a sequence's saved state holds,
 where it can be put back, what remains of a batch that failed, which memories can be trimmed and which only say so.
-When one of these tests fails after an upgrade, the ledger and the loop must change with it.
+When one of these tests fails after an upgrade, the allocator and the loop must change with it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.engines.llm import Focus
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 from mythicd.llm.llamacpp.scheduler import FIRST_WORDS, IDLE_S, Limits, Work
 from tests.llm.timed_model import MS, Model
 
@@ -214,7 +214,7 @@ def test_one_reply_too_many_is_busy_and_what_is_done_ahead_does_not_count() -> N
     for stream in range(4):
         model.scheduler.require_room(None)
         model.add(stream)
-    with pytest.raises(Busy, match="4 replies"):
+    with pytest.raises(BusyError, match="4 replies"):
         model.scheduler.require_room(None)
     model.remove(0)
     model.add(5, 1, "warm-up")
@@ -227,9 +227,9 @@ def test_one_voice_more_than_the_model_can_feed_is_busy() -> None:
     model.speak(1)
     model.scheduler.require_room(None)
     model.speak(2)
-    with pytest.raises(Busy, match=r"4\.\d tokens a second for each of 3 voices, which need 5\.0"):
+    with pytest.raises(BusyError, match=r"4\.\d tokens a second for each of 3 voices, which need 5\.0"):
         model.scheduler.require_room(None)
-    with pytest.raises(Busy):  # another adapter makes a step of its own
+    with pytest.raises(BusyError):  # another adapter makes a step of its own
         model.scheduler.require_room("b")
     model.remove(1)
     model.scheduler.require_room(None)

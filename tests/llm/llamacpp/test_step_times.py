@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mythicd.errors import Busy
+from mythicd.errors import BusyError
 from mythicd.llm.llamacpp.scheduler import Limits
 from mythicd.llm.llamacpp.step_times import StepTimes
 from tests.llm.timed_model import MS, Model
@@ -83,7 +83,7 @@ def test_a_second_voice_is_taken_in_again_when_a_slow_time_is_over() -> None:
     model.slower = 12.0  # the game loads a level
     for _ in range(40):
         model.step()
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         model.scheduler.require_room(None)
     model.remove(2)
     model.slower = 1.0

@@ -29,7 +29,7 @@ from mythicd.engines.llm import (
     TextDelta,
     ToolSpec,
 )
-from mythicd.errors import Busy, ConfigError, EngineError, EngineUnavailable, MythicError
+from mythicd.errors import BusyError, ConfigError, EngineError, EngineUnavailable, MythicError
 from mythicd.llm.openai_api import engine as openai
 from mythicd.llm.openai_api.engine import OpenAiLlm
 from mythicd.llm.openai_api.http import MAX_ANSWER
@@ -132,7 +132,7 @@ async def engine(server: ScriptedServer) -> AsyncIterator[OpenAiLlm]:
     await llm.start()
     yield llm
     await llm.stop()
-    assert (llm.figures.writing, llm.figures.waiting) == (0, 0)
+    assert (llm.counters.writing, llm.counters.waiting) == (0, 0)
 
 
 async def read(engine: OpenAiLlm, wanted: LlmRequest = HELLO) -> list[LlmEvent]:
@@ -165,8 +165,8 @@ async def test_a_reply(engine: OpenAiLlm, server: ScriptedServer) -> None:
     (asked,) = server.asked
     assert asked["model"] == "qwen" and asked["stream"] and "repetition_penalty" not in asked
     assert "Authorization" not in server.headers[-1] and server.headers[-1]["Accept-Encoding"] == "identity"
-    figures = engine.figures
-    assert (figures.replies, figures.tokens_new, figures.tokens_reused, figures.tokens_written) == (1, 5, 4, 3)
+    counters = engine.counters
+    assert (counters.replies, counters.tokens_new, counters.tokens_reused, counters.tokens_written) == (1, 5, 4, 3)
 
 
 async def test_calls_are_checked_and_a_bad_one_is_logged_without_its_content(
@@ -188,7 +188,7 @@ async def test_a_reply_whose_calls_nobody_wants_is_no_cancelled_one(engine: Open
         async for event in events:
             if isinstance(event, InlineCall):
                 break
-    assert (engine.figures.replies, engine.figures.cancelled) == (1, 0)
+    assert (engine.counters.replies, engine.counters.cancelled) == (1, 0)
 
 
 async def test_the_words_are_there_before_the_reply_is_whole(engine: OpenAiLlm, server: ScriptedServer) -> None:
@@ -196,7 +196,7 @@ async def test_the_words_are_there_before_the_reply_is_whole(engine: OpenAiLlm, 
     server.script = [stream(chunk("Aye"), more, chunk("."), chunk(end="stop"), DONE)]
     events = engine.generate(HELLO)
     assert [await anext(events), await anext(events)] == [PrefillDone(0), TextDelta("Aye")]
-    assert engine.figures.writing == 1
+    assert engine.counters.writing == 1
     more.set()
     assert [event async for event in events][0] == TextDelta(".")
 
@@ -214,7 +214,7 @@ async def test_a_connection_that_breaks_behind_the_end_costs_nothing(engine: Ope
     server.script = [stream(chunk("Aye."), wave, chunk(end="tool_calls"), 0.02, cut=True)]
     events = await read(engine, request("marla", ask(MARLA, "hello"), tools=(WAVE,)))
     assert events[1:] == [TextDelta("Aye."), InlineCall("wave", {}), Finished("stop", 0, 0, 2)]
-    assert (engine.figures.replies, engine.figures.failed) == (1, 0)
+    assert (engine.counters.replies, engine.counters.failed) == (1, 0)
 
 
 async def test_signs_of_life_are_no_figures(
@@ -222,8 +222,8 @@ async def test_signs_of_life_are_no_figures(
 ) -> None:
     monkeypatch.setattr(openai, "TAIL_S", 0.1)
     alive: list[bytes | float] = [b": ping\n\n", 0.02]
-    for figures in ([], [usage(9, 3)] * 2):
-        server.script = [stream(chunk("Aye."), chunk(end="stop"), *figures, *alive * 1000)]
+    for counters in ([], [usage(9, 3)] * 2):
+        server.script = [stream(chunk("Aye."), chunk(end="stop"), *counters, *alive * 1000)]
         async with asyncio.timeout(5):
             assert words(await read(engine)) == "Aye."
 
@@ -264,8 +264,8 @@ async def test_thinking_does_not_count_as_an_answer(engine: OpenAiLlm, server: S
     thoughts: list[bytes | float] = [chunk(reasoning="Hm. "), 0.01]
     server.script = [stream(*(thoughts * 6000))]
     error = await complaint(engine, patient(0.4))
-    assert isinstance(error, Busy) and "still thinking" in error.what and "enable_thinking" in error.remedy
-    assert sum(engine.figures.ttft.counts) == 0
+    assert isinstance(error, BusyError) and "still thinking" in error.what and "enable_thinking" in error.remedy
+    assert sum(engine.counters.ttft.counts) == 0
 
 
 async def test_a_reply_that_thought_and_said_nothing_says_so(engine: OpenAiLlm, server: ScriptedServer) -> None:
@@ -327,10 +327,10 @@ async def test_a_first_word_that_does_not_come_in_time_is_busy(
     engine: OpenAiLlm, server: ScriptedServer, late: Answer
 ) -> None:
     server.script = [late, AYE]
-    assert isinstance(await complaint(engine, patient(0.05)), Busy)
+    assert isinstance(await complaint(engine, patient(0.05)), BusyError)
     async with asyncio.timeout(2):
         await server.left.wait()
-    assert engine.figures.refused == 1
+    assert engine.counters.refused == 1
     assert words(await read(engine)) == "Aye, friend."
 
 
@@ -378,8 +378,8 @@ async def test_who_waits_for_a_place_is_told_busy_in_time(engine: OpenAiLlm, ser
     server.script = [stream(chunk("Aye"), 60.0)]
     async with aclosing(engine.generate(HELLO)) as events:
         await anext(events)
-        assert isinstance(await complaint(engine, replace(patient(0.05), npc_id="odo")), Busy)
-        assert (engine.figures.refused, engine.figures.writing, engine.figures.waiting) == (1, 1, 0)
+        assert isinstance(await complaint(engine, replace(patient(0.05), npc_id="odo")), BusyError)
+        assert (engine.counters.refused, engine.counters.writing, engine.counters.waiting) == (1, 1, 0)
     assert len(server.asked) == 1
 
 
@@ -393,7 +393,7 @@ async def test_whom_the_player_speaks_to_goes_first(engine: OpenAiLlm, server: S
     for npc_id in ("far", "near", "asked"):
         asking.append(asyncio.create_task(read(engine, request(npc_id, ask(MARLA, npc_id)))))
     async with asyncio.timeout(2):
-        while engine.figures.waiting < 3:  # noqa: ASYNC110
+        while engine.counters.waiting < 3:  # noqa: ASYNC110
             await asyncio.sleep(0)
     go_on.set()
     await asyncio.gather(*asking)
@@ -410,7 +410,7 @@ async def test_closing_a_reply_closes_the_connection_at_once(engine: OpenAiLlm, 
         await anext(events)
     async with asyncio.timeout(2):
         await server.left.wait()
-    assert (engine.figures.cancelled, engine.figures.failed, engine.figures.tokens_written) == (1, 0, 1)
+    assert (engine.counters.cancelled, engine.counters.failed, engine.counters.tokens_written) == (1, 0, 1)
     assert words(await read(engine)) == "Aye, friend."
 
 
@@ -426,7 +426,7 @@ async def test_cancelling_the_reader_closes_the_connection_too(
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    assert engine.figures.cancelled == 1
+    assert engine.counters.cancelled == 1
     assert words(await read(engine)) == "Aye, friend."
 
 
@@ -440,8 +440,8 @@ async def test_cancelling_the_reader_closes_the_connection_too(
         (403, "<html>Forbidden</html>", ConfigError, "(403: <html>Forbidden</html>)", "api_key_env"),
         (404, {"error": {"message": "model 'x' not found"}}, ConfigError, "model 'x' not found", "llm.server.model"),
         (404, {"detail": "Not Found"}, ConfigError, "(404: Not Found)", "llm.server.url"),
-        (429, {"message": "slow down"}, Busy, "(429: slow down)", "again"),
-        (503, {"error": {"message": "Loading model", "code": 503}}, Busy, "(503: Loading model)", "again"),
+        (429, {"message": "slow down"}, BusyError, "(429: slow down)", "again"),
+        (503, {"error": {"message": "Loading model", "code": 503}}, BusyError, "(503: Loading model)", "again"),
         (
             400,
             {"error": {"code": 400, "message": "request (7508 tokens) exceeds", "type": "exceed_context_size_error"}},
@@ -493,8 +493,8 @@ async def test_a_refusal_is_told_in_our_errors_and_the_servers_words(
     error = await complaint(engine)
     assert type(error) is kind and what in error.what and remedy in error.remedy
     assert len(error.what) < 400
-    figures = engine.figures
-    assert (figures.refused, figures.failed) == ((1, 0) if kind is Busy else (0, 1))
+    counters = engine.counters
+    assert (counters.refused, counters.failed) == ((1, 0) if kind is BusyError else (0, 1))
     assert words(await read(engine)) == "Aye, friend."
 
 
@@ -511,7 +511,7 @@ async def test_a_server_that_says_when_is_asked_again(
 ) -> None:
     server.script = [plain({}, 503, **headers), plain({}, 429, **headers), AYE]
     assert words(await read(engine)) == "Aye, friend."
-    assert len(server.asked) == 3 and engine.figures.replies == 1
+    assert len(server.asked) == 3 and engine.counters.replies == 1
 
 
 NEVER = "Sun, 06 Nov 1994 08:49:37 +99999999999999999999"
@@ -522,14 +522,14 @@ async def test_but_not_beyond_its_patience(engine: OpenAiLlm, server: ScriptedSe
     late = {"Retry-After": when, "Date": "Sun, 06 Nov 1994 08:49:30 GMT"}
     server.script = [plain({"error": {"message": "full"}}, 503, **late)]
     assert "(503: full)" in (await complaint(engine, patient(2.0))).what
-    assert len(server.asked) == 1 and engine.figures.refused == 1
+    assert len(server.asked) == 1 and engine.counters.refused == 1
 
 
 async def test_a_server_that_always_says_now_is_asked_until_patience_ends(
     engine: OpenAiLlm, server: ScriptedServer
 ) -> None:
     server.script = [plain({}, 503, **{"Retry-After": "0"})] * 50
-    assert isinstance(await complaint(engine, patient(0.6)), Busy)
+    assert isinstance(await complaint(engine, patient(0.6)), BusyError)
     assert 2 <= len(server.asked) <= 7
 
 
@@ -550,7 +550,7 @@ async def test_a_broken_stream_is_an_error_that_may_be_tried_again(
     server.script = [answer, AYE]
     error = await complaint(engine)
     assert type(error) is EngineError and error.retryable and what in error.what
-    assert engine.figures.failed == 1
+    assert engine.counters.failed == 1
     assert words(await read(engine)) == "Aye, friend."
 
 
@@ -559,7 +559,7 @@ async def test_what_cannot_be_asked_is_refused_here(engine: OpenAiLlm, server: S
     assert "open_door" in (await complaint(engine, request("marla", ask(MARLA, "hello"), tools=(bad,)))).what
     for sampling in (Sampling(max_tokens=0), Sampling(repeat_penalty=0)):
         assert isinstance(await complaint(engine, request("marla", ask(MARLA, "hello"), sampling)), ConfigError)
-    assert not server.asked and engine.figures.failed == 3
+    assert not server.asked and engine.counters.failed == 3
 
 
 # --- starting and stopping -------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.engines.llm import InlineCall, PrefillDone, TextDelta, ToolSpec
-from mythicd.errors import Busy, ConfigError, EngineError, MythicError
-from mythicd.llm.openai_api.response import MAX_CALLS, ServerReply
-from mythicd.llm.openai_api.sse import MAX_EVENT, Events
+from mythicd.errors import BusyError, ConfigError, EngineError, MythicError
+from mythicd.llm.openai_api.response import MAX_CALLS, ResponseParser
+from mythicd.llm.openai_api.sse import MAX_EVENT, EventStreamParser
 from mythicd.llm.reply_parser import MAX_CALL, BadCall
 from mythicd.llm.tool_schema import read_tool
 
@@ -46,7 +46,7 @@ def piece(index: int | None = 0, call_id: str | None = None, name: str | None = 
 
 def whole(*events: bytes, stop: tuple[str, ...] = ()) -> tuple[str, list[InlineCall | BadCall]]:
     """Run a reply through; return its words and its calls."""
-    reply = ServerReply(TOOLS, stop)
+    reply = ResponseParser(TOOLS, stop)
     parts = [part for event in events for part in reply.add(event)] + reply.end()
     return "".join(part.text for part in parts if isinstance(part, TextDelta)), reply.calls()
 
@@ -67,32 +67,32 @@ TWO_WAYS = st.lists(st.sampled_from([b"\n", b"\r\n"]), min_size=8, max_size=8)
 def test_events_may_be_cut_anywhere_and_lines_end_in_three_ways(ends: list[bytes], places: list[int]) -> None:
     lines = [b": ping", b"data: one", b"data:two", b"", b"event: x", b"data: d", b"", b""]
     data = b"".join(line + end for line, end in zip(lines, ends, strict=True))
-    events = Events()
+    events = EventStreamParser()
     assert [event for part in cut(data, places) for event in events.add(part)] == [b"one\ntwo", b"d"]
     assert events.finish() == []
 
 
 def test_nothing_may_come_between_the_two_halves_of_a_lines_end() -> None:
-    events = Events()
+    events = EventStreamParser()
     assert [event for part in (b"data: one\r", b"", b"\ndata: two\n\n") for event in events.add(part)] == [b"one\ntwo"]
 
 
 def test_an_event_that_was_not_closed_counts_at_the_end() -> None:
-    events = Events()
+    events = EventStreamParser()
     assert events.add(b"data: one\n\ndata: two") == [b"one"]
     assert events.finish() == [b"two"]
 
 
 @given(places=st.lists(st.integers(0)))
 def test_a_byte_order_mark_may_come_first_and_nowhere_else(places: list[int]) -> None:
-    events = Events()
+    events = EventStreamParser()
     data = b"\xef\xbb\xbfdata: one\n\n\xef\xbb\xbfdata: two\n\ndata: \xef\xbb\xbf\n\n"
     assert [event for part in cut(data, places) for event in events.add(part)] == [b"one", b"\xef\xbb\xbf"]
 
 
 @pytest.mark.parametrize("data", [b"x" * 1000, b"data: x\n" * 100, b"data:\n" * 100], ids=["line", "data", "empty"])
 def test_an_endless_event_is_given_up(data: bytes) -> None:
-    events = Events()
+    events = EventStreamParser()
     with pytest.raises(EngineError, match="more than"):
         for _ in range(2 * MAX_EVENT // len(data) + 6 * MAX_EVENT // 600):
             events.add(data)
@@ -102,7 +102,7 @@ def test_an_endless_event_is_given_up(data: bytes) -> None:
 
 
 def test_words_come_as_they_are_written() -> None:
-    reply = ServerReply()
+    reply = ResponseParser()
     assert reply.add(chunk(role="assistant")) == []
     assert reply.add(chunk("East,")) == [PrefillDone(0), TextDelta("East,")]
     assert reply.answering and reply.reason is None
@@ -119,14 +119,14 @@ def test_a_server_that_tells_its_progress_says_when_the_prompt_is_done() -> None
         choice = {"delta": {"role": "assistant", "content": None}}
         return f"data: {json.dumps({'choices': [choice], 'prompt_progress': told})}\n\n".encode()
 
-    reply = ServerReply()
+    reply = ResponseParser()
     assert reply.add(progress(10) + progress(20)) == []
     assert reply.add(progress(30)) == [PrefillDone(20)]
     assert reply.add(chunk("Aye.")) == [TextDelta("Aye.")]
 
 
 def test_without_figures_the_pieces_are_counted() -> None:
-    reply = ServerReply()
+    reply = ResponseParser()
     reply.add(chunk("a") + chunk("b") + chunk(end="stop") + DONE)
     assert (reply.written, reply.usage.prompt_tokens, reply.usage.cached_tokens) == (2, 0, 0)
 
@@ -140,7 +140,7 @@ def test_it_does_not_matter_where_a_reply_is_cut(places: list[int]) -> None:
 
 def test_what_a_server_tells_apart_as_reasoning_is_not_spoken() -> None:
     for name in ("reasoning_content", "reasoning"):
-        reply = ServerReply()
+        reply = ResponseParser()
         assert reply.add(chunk(**{name: "Hm."})) == [PrefillDone(0)]
         assert reply.reasoned and not reply.answering
         assert reply.add(chunk("Aye.")) == [TextDelta("Aye.")]
@@ -148,7 +148,7 @@ def test_what_a_server_tells_apart_as_reasoning_is_not_spoken() -> None:
 
 def test_a_server_may_send_its_content_in_parts() -> None:
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
-    reply = ServerReply()
+    reply = ResponseParser()
     assert reply.add(chunk(content=[thinking])) == [PrefillDone(0)]
     assert reply.reasoned and not reply.answering
     words = [
@@ -166,7 +166,7 @@ def test_a_server_may_send_its_content_in_parts() -> None:
 
 def test_a_reply_taken_to_begin_in_a_thought_says_its_words_in_the_end_if_it_did_not() -> None:
     for end, said in (("stop", "Aye. So."), ("length", "")):
-        reply = ServerReply(thinking=True)
+        reply = ResponseParser(thinking=True)
         assert reply.add(chunk("Aye. ") + chunk("So.")) == [PrefillDone(0)]
         assert reply.reasoned and not reply.answering
         reply.add(chunk(end=end) + DONE)
@@ -175,28 +175,28 @@ def test_a_reply_taken_to_begin_in_a_thought_says_its_words_in_the_end_if_it_did
 
 
 def test_a_server_that_tells_thoughts_apart_leaves_none_among_the_words() -> None:
-    reply = ServerReply(thinking=True)
+    reply = ResponseParser(thinking=True)
     assert reply.add(chunk(reasoning="Hm.") + chunk("Aye.")) == [PrefillDone(0), TextDelta("Aye.")], "at once"
     reply.add(chunk(end="length"))
     assert reply.end() == [] and reply.spoke_at_once
-    leaking = ServerReply()
+    leaking = ResponseParser()
     leaking.add(chunk(reasoning="Hm.") + chunk("</think>Aye.") + chunk(end="stop"))
     assert not leaking.began_in_thought
 
 
 def test_a_closing_tag_behind_the_words_tells_of_no_thought() -> None:
-    reply = ServerReply()
+    reply = ResponseParser()
     reply.add(chunk("Good day.</think>") + chunk("\n") + chunk(end="stop"))
     reply.end()
     assert not reply.began_in_thought
-    reply = ServerReply()
+    reply = ResponseParser()
     reply.add(chunk("Hm.</think>") + chunk("\n") + chunk("Aye.") + chunk(end="stop"))
     assert reply.began_in_thought and reply.thought_aloud
 
 
 @pytest.mark.parametrize("usage", [[], "12", 7, {"prompt_tokens": None}])
 def test_odd_figures_beside_the_words_cost_no_word(usage: object) -> None:
-    reply = ServerReply()
+    reply = ResponseParser()
     event = {
         "choices": [{"delta": {"content": "Aye.", "reasoning": {"a": 1}}, "finish_reason": "stop"}],
         "usage": usage,
@@ -206,7 +206,7 @@ def test_odd_figures_beside_the_words_cost_no_word(usage: object) -> None:
 
 
 def test_a_stop_string_ends_it_even_where_the_server_does_not_know_it() -> None:
-    reply = ServerReply(TOOLS, ("\nPlayer:",))
+    reply = ResponseParser(TOOLS, ("\nPlayer:",))
     said = [*reply.add(chunk("Aye.\nPla")), *reply.add(chunk("yer: and") + chunk("more")), *reply.end()]
     assert said == [PrefillDone(0), TextDelta("Aye.")]
     assert reply.done and reply.reason == "stop"
@@ -216,7 +216,7 @@ def test_a_stop_string_ends_it_even_where_the_server_does_not_know_it() -> None:
 
 
 def test_calls_come_in_pieces_and_behind_the_words() -> None:
-    reply = ServerReply(TOOLS)
+    reply = ResponseParser(TOOLS)
     reply.add(chunk("East. "))
     assert reply.add(piece(0, "a", "go", "") + piece(1, "b", "wave", "{}")) == []
     assert reply.add(piece(0, None, None, '{"place": ') + piece(0, None, None, '"market"}') + chunk("Aye.")) == [
@@ -328,9 +328,9 @@ def test_whatever_comes_behind_the_end_is_only_the_end(behind: bytes) -> None:
     ],
 )
 def test_odd_figures_cost_no_words(told: dict[str, Any], expected: tuple[int, int, int]) -> None:
-    figures = f"data: {json.dumps({'choices': [], 'usage': told})}\n\n".encode()
-    for events in (chunk("Aye.") + figures + chunk(end="stop"), chunk("Aye.") + chunk(end="stop") + figures + DONE):
-        reply = ServerReply()
+    counters = f"data: {json.dumps({'choices': [], 'usage': told})}\n\n".encode()
+    for events in (chunk("Aye.") + counters + chunk(end="stop"), chunk("Aye.") + chunk(end="stop") + counters + DONE):
+        reply = ResponseParser()
         assert TextDelta("Aye.") in reply.add(events) and reply.reason == "stop"
         assert (reply.usage.prompt_tokens, reply.usage.cached_tokens, reply.written) == expected
 
@@ -351,12 +351,12 @@ def test_odd_figures_cost_no_words(told: dict[str, Any], expected: tuple[int, in
 )
 def test_what_is_no_chunk_is_an_error(data: bytes) -> None:
     with pytest.raises(EngineError, match="no chunk of a reply"):
-        ServerReply().add(chunk("Aye.") + data)
+        ResponseParser().add(chunk("Aye.") + data)
 
 
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([b"data: ", b"\n\n", chunk("x"), chunk(end="stop"), DONE])))
 def test_whatever_comes_is_taken_or_refused(parts: list[bytes]) -> None:
-    reply = ServerReply(TOOLS)
+    reply = ResponseParser(TOOLS)
     try:
         for part in parts:
             reply.add(part)
@@ -382,7 +382,7 @@ def test_a_reply_may_end_without_the_mark_or_without_a_reason() -> None:
     ("error", "kind", "words"),
     [
         ({"message": "slot is gone", "code": 500}, EngineError, "slot is gone"),
-        ({"message": "too many", "code": 429}, Busy, "too many"),
+        ({"message": "too many", "code": 429}, BusyError, "too many"),
         ({"message": "This model's maximum context length is 8", "code": 400}, ConfigError, "context length"),
         ("out of memory", EngineError, "out of memory"),
         ({"code": "weird"}, EngineError, "weird"),
@@ -391,17 +391,17 @@ def test_a_reply_may_end_without_the_mark_or_without_a_reason() -> None:
 def test_a_server_may_give_up_in_its_stream(error: Any, kind: type[MythicError], words: str) -> None:
     event = f"data: {json.dumps({'error': error})}\n\n".encode()
     with pytest.raises(kind, match=words):
-        ServerReply().add(chunk(role="assistant") + event)
+        ResponseParser().add(chunk(role="assistant") + event)
 
 
 def test_a_server_that_gives_up_in_the_middle_is_not_busy_but_broken() -> None:
-    reply = ServerReply()
+    reply = ResponseParser()
     reply.add(chunk("Aye"))
     with pytest.raises(EngineError, match="500: too many"):
         reply.add(b'data: {"error": {"message": "too many", "code": 429}}\n\n')
 
 
 def test_an_empty_reply_has_a_beginning_too() -> None:
-    reply = ServerReply()
+    reply = ResponseParser()
     assert reply.add(chunk(role="assistant") + chunk("", end="stop") + DONE) == []
     assert reply.end() == [PrefillDone(0)] and not reply.answering

@@ -99,7 +99,7 @@ async def connect(server: LlamaServer) -> AsyncIterator[Connect]:
     yield begin
     for engine in engines:
         await engine.stop()
-        assert (engine.figures.writing, engine.figures.waiting) == (0, 0)
+        assert (engine.counters.writing, engine.counters.waiting) == (0, 0)
 
 
 async def read(engine: OpenAiLlm, wanted: LlmRequest) -> list[LlmEvent]:
@@ -145,13 +145,13 @@ async def test_its_figures_are_the_servers(connect: Connect) -> None:
     assert first.prompt_tokens == again.prompt_tokens > 50
     assert 0 < again.evaluated_tokens < first.evaluated_tokens
     assert first.reason == "length" and first.generated_tokens == GREEDY.max_tokens
-    figures = engine.figures
-    assert (figures.replies, figures.cancelled, figures.refused, figures.failed) == (2, 0, 0, 0)
-    assert figures.tokens_new == first.evaluated_tokens + again.evaluated_tokens
-    assert figures.tokens_new + figures.tokens_reused == 2 * first.prompt_tokens
-    assert figures.tokens_written == 2 * GREEDY.max_tokens
-    assert sum(figures.ttft.counts) == sum(figures.queue_wait.counts) == 2
-    assert figures.ttft.total > figures.queue_wait.total
+    counters = engine.counters
+    assert (counters.replies, counters.cancelled, counters.refused, counters.failed) == (2, 0, 0, 0)
+    assert counters.tokens_new == first.evaluated_tokens + again.evaluated_tokens
+    assert counters.tokens_new + counters.tokens_reused == 2 * first.prompt_tokens
+    assert counters.tokens_written == 2 * GREEDY.max_tokens
+    assert sum(counters.ttft.counts) == sum(counters.queue_wait.counts) == 2
+    assert counters.ttft.total > counters.queue_wait.total
 
 
 async def test_sampling_is_the_requests(connect: Connect) -> None:
@@ -172,7 +172,7 @@ async def test_more_ask_than_there_are_places(connect: Connect) -> None:
     asked = [request(f"npc{number}", ask(MARLA, f"question {number}")) for number in range(6)]
     replies = await asyncio.gather(*(read(engine, wanted) for wanted in asked))
     assert all(words(events) for events in replies)
-    assert engine.figures.replies == 6 and engine.figures.queue_wait.total > 0
+    assert engine.counters.replies == 6 and engine.counters.queue_wait.total > 0
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------
@@ -238,9 +238,9 @@ async def test_closing_a_reply_frees_the_server_at_once(connect: Connect, slow: 
     await idle(slow)
     (freed,) = await slow.call("/slots")
     assert freed["id_task"] == slot["id_task"] and freed["n_prompt_tokens"] < LONG.max_tokens / 4
-    assert engine.figures.cancelled == 1
+    assert engine.counters.cancelled == 1
     after = await read(engine, request("odo", ask(MARLA, "hello"), Sampling(temperature=0, max_tokens=2)))
-    assert finished(after).generated_tokens == 2 and engine.figures.replies == 1
+    assert finished(after).generated_tokens == 2 and engine.counters.replies == 1
 
 
 async def test_cancelling_while_the_prompt_is_evaluated_frees_the_server_too(
@@ -256,7 +256,7 @@ async def test_cancelling_while_the_prompt_is_evaluated_frees_the_server_too(
     await idle(slow)
     (freed,) = await slow.call("/slots")
     assert freed["n_prompt_tokens"] < 2000, "it went on with the prompt"
-    assert engine.figures.cancelled == 1 and engine.figures.tokens_written == 0
+    assert engine.counters.cancelled == 1 and engine.counters.tokens_written == 0
 
 
 async def test_a_hundred_random_cancels_leave_nothing_behind(connect: Connect, server: LlamaServer) -> None:
@@ -281,10 +281,10 @@ async def test_a_hundred_random_cancels_leave_nothing_behind(connect: Connect, s
     for start in range(0, 100, 10):
         await asyncio.gather(*(begin_and_leave(number) for number in range(start, start + 10)))
     await idle(server)
-    figures = engine.figures
-    assert figures.replies + figures.cancelled == 101 and (figures.refused, figures.failed) == (0, 0)
-    assert figures.cancelled > 50
-    assert (figures.writing, figures.waiting) == (0, 0)
+    counters = engine.counters
+    assert counters.replies + counters.cancelled == 101 and (counters.refused, counters.failed) == (0, 0)
+    assert counters.cancelled > 50
+    assert (counters.writing, counters.waiting) == (0, 0)
     assert words(await read(engine, request("last", asked))) == expected
 
 
@@ -311,7 +311,7 @@ async def test_a_prompt_that_is_too_long_is_told_in_the_servers_words(connect: C
     with pytest.raises(ConfigError, match=r"tokens\) exceeds the available context size \(2048 tokens\)") as caught:
         await read(engine, request("marla", long))
     assert "kv.max_ctx_tokens" in caught.value.remedy
-    assert engine.figures.failed == 1
+    assert engine.counters.failed == 1
     assert words(await read(engine, request("odo", ask(MARLA, "hello"))))
 
 
@@ -347,7 +347,7 @@ async def test_a_server_that_dies_is_missed_by_those_who_talk_to_it(
         with pytest.raises(EngineUnavailable, match="cannot be reached") as gone:
             await read(engine, request("marla", ask(MARLA, "hello")))
         assert "Start it" in gone.value.remedy
-        assert (engine.figures.failed, engine.figures.replies) == (2, 0)
+        assert (engine.counters.failed, engine.counters.replies) == (2, 0)
 
 
 async def test_stopping_ends_what_is_being_written(connect: Connect, slow: LlamaServer) -> None:
@@ -356,7 +356,7 @@ async def test_stopping_ends_what_is_being_written(connect: Connect, slow: Llama
     assert isinstance(await anext(events), PrefillDone)
     waiting = asyncio.create_task(read(engine, request("odo", ask(MARLA, "hello"))))
     async with asyncio.timeout(10):
-        while not engine.figures.waiting:  # noqa: ASYNC110
+        while not engine.counters.waiting:  # noqa: ASYNC110
             await asyncio.sleep(0)
     await engine.stop()
     with pytest.raises(EngineError, match="not running"):

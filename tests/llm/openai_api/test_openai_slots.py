@@ -8,18 +8,18 @@ from collections.abc import Callable
 
 import pytest
 
-from mythicd.errors import Busy, EngineError
-from mythicd.llm.openai_api.slots import Places
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.errors import BusyError, EngineError
+from mythicd.llm.openai_api.slots import Slots
+from mythicd.telemetry.counters import LlmCounters
 
 
 class Stage:
     """Characters who ask for a place and hold it until they are told to go."""
 
     def __init__(self, most: int) -> None:
-        self.figures = LlmFigures()
+        self.counters = LlmCounters()
         self.importance: dict[str, int] = {}
-        self.places = Places(most, lambda npc_id: self.importance.get(npc_id, 0), self.figures)
+        self.places = Slots(most, lambda npc_id: self.importance.get(npc_id, 0), self.counters)
         self.speaking: list[str] = []
         self.left: dict[str, asyncio.Event] = {}
 
@@ -50,7 +50,7 @@ async def test_a_free_place_goes_to_the_most_important_and_then_to_who_came_firs
     for npc_id in ("first", "second", "third", "fourth"):
         tasks.append(asyncio.create_task(stage.come(npc_id)))
         await settle()
-    assert stage.speaking == ["first"] and (stage.figures.writing, stage.figures.waiting) == (1, 3)
+    assert stage.speaking == ["first"] and (stage.counters.writing, stage.counters.waiting) == (1, 3)
     order = []
     stage.importance["fourth"] = 1  # which it became while it waited
     while stage.speaking:
@@ -59,17 +59,17 @@ async def test_a_free_place_goes_to_the_most_important_and_then_to_who_came_firs
         await settle()
     assert order == ["first", "fourth", "second", "third"]
     await asyncio.gather(*tasks)
-    assert (stage.figures.writing, stage.figures.waiting) == (0, 0)
+    assert (stage.counters.writing, stage.counters.waiting) == (0, 0)
 
 
 async def test_nobody_waits_longer_than_its_patience() -> None:
     stage = Stage(1)
     holding = asyncio.create_task(stage.come("holds"))
     await settle()
-    with pytest.raises(Busy, match="All 1 places") as caught:
+    with pytest.raises(BusyError, match="All 1 places") as caught:
         await stage.come("waits", patience=0.02)
     assert "scheduler.max_speakers" in caught.value.remedy
-    assert stage.figures.waiting == 0
+    assert stage.counters.waiting == 0
     stage.left["holds"].set()
     await holding
 
@@ -84,7 +84,7 @@ async def test_who_goes_in_the_moment_its_place_comes_leaves_it_to_the_next() ->
     assert stage.speaking == ["stays"]
     stage.left["stays"].set()
     await staying
-    assert (stage.figures.writing, stage.figures.waiting) == (0, 0)
+    assert (stage.counters.writing, stage.counters.waiting) == (0, 0)
 
 
 async def test_closing_sends_all_away() -> None:
@@ -118,11 +118,11 @@ async def test_whoever_comes_and_goes_no_place_is_lost_or_made(seed: int) -> Non
             await asyncio.sleep(0)
         assert len(stage.speaking) <= 3
         await settle()
-        assert len(stage.speaking) == min(3, stage.figures.writing + stage.figures.waiting)
+        assert len(stage.speaking) == min(3, stage.counters.writing + stage.counters.waiting)
     for event in stage.left.values():
         event.set()
     await asyncio.wait(tasks.values())
-    assert stage.speaking == [] and (stage.figures.writing, stage.figures.waiting) == (0, 0)
+    assert stage.speaking == [] and (stage.counters.writing, stage.counters.waiting) == (0, 0)
     tasks = {name: asyncio.create_task(stage.come(name)) for name in "abcd"}
     await settle()
     assert stage.speaking == ["a", "b", "c"]

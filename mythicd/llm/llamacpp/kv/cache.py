@@ -1,4 +1,4 @@
-"""The KV cache: the ledger's decisions, carried out on llama.cpp's memory and in host memory."""
+"""The KV cache: the allocator's decisions, carried out on llama.cpp's memory and in host memory."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from numpy.typing import NDArray
 
 from mythicd.errors import EngineError
 from mythicd.llm.llamacpp.context import Context
-from mythicd.llm.llamacpp.kv.allocator import Ledger, Seat
+from mythicd.llm.llamacpp.kv.allocator import Allocation, KvAllocator
 from mythicd.llm.llamacpp.kv.operations import Discard, Load, Operation, Save, Share, Trim
-from mythicd.telemetry.counters import LlmFigures
+from mythicd.telemetry.counters import LlmCounters
 
 
-class Cache:
-    """One context's KV cache with its books. Belongs to the pump's thread."""
+class KvCache:
+    """One context's KV cache with its books. Belongs to the engine thread."""
 
-    def __init__(self, context: Context, ledger: Ledger, figures: LlmFigures) -> None:
-        self.ledger = ledger
+    def __init__(self, context: Context, allocator: KvAllocator, counters: LlmCounters) -> None:
+        self.allocator = allocator
         self._context = context
-        self._figures = figures
+        self._counters = counters
         self._saved: dict[str, NDArray[np.uint8]] = {}
-        figures.cells = ledger.cells
-        self._before = figures.parks, figures.restores, figures.evictions
-        """What was counted before this ledger began to count: an engine can be started again."""
+        counters.cells = allocator.cells
+        self._before = counters.parks, counters.restores, counters.evictions
+        """What was counted before this allocator began to count: an engine can be started again."""
         self._count()
 
     def admit(
         self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None, logits: bool = True
-    ) -> Seat:
+    ) -> Allocation:
         """Seat a prompt (Ledger.admit). Raises Busy, changing nothing, or else, after which nothing is held."""
-        seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
+        seat = self.allocator.admit(owner, prompt, growth, adapter=adapter, logits=logits)
         try:
             try:
                 self._apply(seat.operations)
             except _NotLoaded:
                 # What was parked cannot be brought back: it is evaluated anew, which takes longer and harms nobody.
-                self._figures.out_of_memory += 1
+                self._counters.out_of_memory += 1
                 self.forget(owner)
-                seat = self.ledger.admit(owner, prompt, growth, adapter=adapter, logits=logits)
+                seat = self.allocator.admit(owner, prompt, growth, adapter=adapter, logits=logits)
                 self._apply(seat.operations)
         except Exception:
             self.forget(owner)
@@ -49,37 +49,37 @@ class Cache:
 
     def append(self, owner: str, tokens: Sequence[int]) -> None:
         """Note that these tokens have been evaluated at the end of the owner's sequence."""
-        self.ledger.append(owner, tokens)
+        self.allocator.append(owner, tokens)
 
     def release(self, owner: str, stable: int, seed: int, *, prepared: bool = False) -> None:
         """The owner's work is over (Ledger.release)."""
-        self.ledger.release(owner, stable, seed, prepared=prepared)
+        self.allocator.release(owner, stable, seed, prepared=prepared)
         self._count()
 
     def rollback(self, owner: str) -> None:
         """Cut an idle owner's sequence back to what is stable."""
-        self._apply(self.ledger.rollback(owner))
+        self._apply(self.allocator.rollback(owner))
         self._count()
 
     def pin(self, owner: str, end: int) -> None:
         """Keep the first `end` tokens of the owner's sequence, which all characters of a world share."""
-        self._apply(self.ledger.pin(owner, end))
+        self._apply(self.allocator.pin(owner, end))
 
     def park(self, owner: str) -> None:
         """Move what an idle owner holds to host memory."""
-        self._apply(self.ledger.park(owner))
+        self._apply(self.allocator.park(owner))
         self._count()
 
     def tidy(self) -> bool:
         """Park one idle character, if that harms nobody (Ledger.tidy); tell whether there was one."""
-        operations = self.ledger.tidy()
+        operations = self.allocator.tidy()
         self._apply(operations)
         self._count()
         return bool(operations)
 
     def forget(self, owner: str) -> None:
         """Give back everything the owner has."""
-        self._apply(self.ledger.forget(owner))
+        self._apply(self.allocator.forget(owner))
         self._count()
 
     def _apply(self, operations: Sequence[Operation]) -> None:
@@ -94,9 +94,9 @@ class Cache:
                     try:
                         self._saved[owner] = context.save(sequence)
                     except (EngineError, MemoryError):  # what leaves is evaluated anew when it comes back
-                        self._figures.out_of_memory += 1
+                        self._counters.out_of_memory += 1
                         self._saved.pop(owner, None)
-                        self.ledger.lose(owner)
+                        self.allocator.lose(owner)
                 case Load(owner, sequence):
                     if not context.load(sequence, self._saved.pop(owner)):
                         raise _NotLoaded
@@ -104,13 +104,13 @@ class Cache:
                     self._saved.pop(owner, None)
 
     def _count(self) -> None:
-        figures, ledger = self._figures, self.ledger
-        figures.cells_used = ledger.cells - ledger.free_cells
+        counters, allocator = self._counters, self.allocator
+        counters.cells_used = allocator.cells - allocator.free_cells
         parks, restores, evictions = self._before
-        figures.parks, figures.restores = parks + ledger.parks, restores + ledger.restores
-        figures.evictions = evictions + ledger.evictions
-        figures.parked = len(self._saved)
-        figures.parked_bytes = sum(saved.nbytes for saved in self._saved.values())
+        counters.parks, counters.restores = parks + allocator.parks, restores + allocator.restores
+        counters.evictions = evictions + allocator.evictions
+        counters.parked = len(self._saved)
+        counters.parked_bytes = sum(saved.nbytes for saved in self._saved.values())
 
 
 class _NotLoaded(Exception):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Held:
+class SequenceTokens:
     """What one sequence holds: a cell for each token."""
 
     sequence: int
@@ -29,7 +29,7 @@ class Held:
     promised: int | None = None
     """Tokens up to which it may grow; None when idle."""
     used: int = 0
-    """When it was last used, on the ledger's own count."""
+    """When it was last used, on the allocator's own count."""
 
     @property
     def owed(self) -> int:
@@ -37,7 +37,7 @@ class Held:
         return 0 if self.promised is None else self.promised - len(self.tokens)
 
 
-class Cells:
+class CellCount:
     """Counts the cells of one context."""
 
     def __init__(self, count: int) -> None:
@@ -50,7 +50,7 @@ class Cells:
         """Cells that hold nothing."""
         return len(self._free)
 
-    def grow(self, held: Held, tokens: Sequence[int]) -> None:
+    def grow(self, held: SequenceTokens, tokens: Sequence[int]) -> None:
         """Give a free cell to each of these tokens, at the sequence's end. There must be as many."""
         for token in tokens:
             cell = self._free.pop()
@@ -58,7 +58,7 @@ class Cells:
             held.cells.append(cell)
             held.tokens.append(token)
 
-    def cut(self, held: Held, start: int) -> bool:
+    def cut(self, held: SequenceTokens, start: int) -> bool:
         """Take all behind the first `start` tokens from a sequence; tell whether there was anything."""
         if len(held.cells) <= start:
             return False
@@ -70,7 +70,7 @@ class Cells:
         held.stable, held.seed = min(held.stable, start), min(held.seed, start)
         return True
 
-    def share(self, source: Held, held: Held, start: int, end: int) -> None:
+    def share(self, source: SequenceTokens, held: SequenceTokens, start: int, end: int) -> None:
         """Let a sequence that ends at `start` have the source's cells from there to `end`, too."""
         cells = source.cells[start:end]
         held.cells += cells
@@ -78,11 +78,11 @@ class Cells:
         for cell in cells:
             self._owners[cell] += 1
 
-    def has_own(self, held: Held) -> bool:
+    def has_own(self, held: SequenceTokens) -> bool:
         """Tell whether cells would be free without this sequence."""
         return any(self._owners[cell] == 1 for cell in held.cells)
 
-    def check(self, everything: Iterable[Held]) -> None:
+    def check(self, everything: Iterable[SequenceTokens]) -> None:
         """Assert that what is counted is what these sequences list. Costs time in proportion to the cells."""
         counted = [0] * self.count
         for held in everything:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mythicd.llm.llamacpp.kv.cells import Held
+from mythicd.llm.llamacpp.kv.cells import SequenceTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Parked:
         """Cells' worth of host memory that it takes."""
         return len(self.tokens) - self.start
 
-    def goes_on_from(self, held: Held) -> bool:
+    def goes_on_from(self, held: SequenceTokens) -> bool:
         """Tell whether that sequence has the tokens before `start`."""
         return self.adapter == held.adapter and self.tokens[: self.start] == held.tokens[: self.start]
 

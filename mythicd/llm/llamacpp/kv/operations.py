@@ -1,4 +1,4 @@
-"""What the ledger asks of llama.cpp's memory, in the order in which it must be done."""
+"""What the allocator asks of llama.cpp's memory, in the order in which it must be done."""
 
 from __future__ import annotations
 
