@@ -1,7 +1,8 @@
-# The six verbs of this project. `make demo` is the shortest way to hear it.
+# The verbs of this project. `make demo` is the shortest way to hear it.
 #
 #   make demo         install, start the daemon, ask a spoken question, write the spoken answer to out/reply.wav
 #   make test         install, then run every test
+#   make test-fast    run the tests that need no engine, in under a minute
 #   make check        format, lint and type check
 #   make bench        measure the turn: speech_end -> first audible sample, beside Pipecat and the floor: 15 minutes
 #                     BENCH=llm: many characters on one model, beside llama-server
@@ -22,7 +23,7 @@ DEMO_SAY ?= --say "When does the tavern close?" --say "Can you show me the way t
 DEMO_WAV ?=
 DEMO_ASK = $(if $(DEMO_WAV),--wav "$(DEMO_WAV)",$(DEMO_SAY))
 
-.PHONY: demo test check bench bench-setup install install-dev clean
+.PHONY: demo test test-fast check bench bench-setup install install-dev clean
 
 demo: install
 	@mkdir -p out
@@ -32,6 +33,9 @@ demo: install
 test: install-dev
 	$(BIN)/python -m pytest -n logical --dist loadfile -m "not realtime"
 	$(BIN)/python -m pytest tests/daemon -m realtime
+
+test-fast: install-dev
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not realtime and not engine"
 
 check: install-dev
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ target is met only when both bad ends meet it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.table import Table
@@ -73,6 +73,13 @@ def ratio(
 ) -> Ratio:
     """Make a claim of paired durations: `ours[i]` and `theirs[i]` were measured one after the other."""
     return Ratio(key, name, interval(ours), interval(theirs), speedup(theirs, ours), target, build)
+
+
+def unclaimed(claim: Claim) -> Claim:
+    """Return what was measured, without a target."""
+    if isinstance(claim, Ratio):
+        return replace(claim, target=None)
+    return replace(claim, most=None, least=None)
 
 
 def table(title: str, claims: Iterable[Claim]) -> Table:

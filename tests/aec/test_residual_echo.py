@@ -17,6 +17,8 @@ from mythicd.engines.vad import VAD_FRAME, VadStream
 from mythicd.vad.gated_silero import GatedSileroVad
 from tests.fakes import FakeVad
 
+pytestmark = pytest.mark.engine
+
 Samples = NDArray[np.float64]
 
 

@@ -21,6 +21,8 @@ from mythicd.engines.asr import Asr, Vocabulary
 from mythicd.errors import AudioError, BusyError, EngineError, EngineUnavailable, ModelError
 from mythicd.text.spoken_words import word_errors
 
+pytestmark = pytest.mark.engine
+
 VOICES = (("en-us", 150), ("en-us+m3", 180), ("en-us+f2", 150), ("en-gb", 150))
 
 

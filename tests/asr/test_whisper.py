@@ -14,6 +14,8 @@ from mythicd.asr.whisper import WhisperAsr, check_model
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.errors import AudioError, BusyError, EngineError, EngineUnavailable, ModelError
 
+pytestmark = pytest.mark.engine
+
 SECOND = bytes(2 * MIC_RATE)
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from bench.llm.targets import Count, figures, ratio, table
+from bench.llm.targets import Count, figures, ratio, table, unclaimed
 
 
 def test_a_target_is_held_against_the_bad_end() -> None:
@@ -66,3 +66,12 @@ def test_the_json_line_has_the_median_and_the_bad_end() -> None:
         "fast_times_bad_end": 5,
         "stutters": 0,
     }
+
+
+def test_an_unclaimed_figure_is_always_met() -> None:
+    slow = ratio("slow", "slow", [10.0] * 9, [5.0] * 9, 2.0)
+    many = Count("many", "many", 3, most=0)
+    assert not slow.met and not many.met
+    for claim in (unclaimed(slow), unclaimed(many)):
+        assert claim.met
+    assert figures([unclaimed(slow), unclaimed(many)]) == figures([slow, many])

@@ -32,3 +32,10 @@ async def client(daemon: process.DaemonProcess, request: pytest.FixtureRequest) 
 def world(tmp_path: Path) -> Path:
     """A copy of the sample world."""
     return process.own_world(tmp_path / "world")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder: all of them run the daemon with its engines."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.engine)

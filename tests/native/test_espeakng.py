@@ -18,6 +18,8 @@ from mythicd.errors import EngineUnavailable, ModelError
 from mythicd.native import espeakng
 from mythicd.native.espeakng import EspeakNg
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture(scope="module")
 def espeak() -> EspeakNg:

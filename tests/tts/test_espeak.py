@@ -17,6 +17,8 @@ from mythicd.native import espeakng
 from mythicd.native.espeakng import EspeakNg
 from mythicd.tts.espeak import EspeakTts
 
+pytestmark = pytest.mark.engine
+
 MARLA = VoiceSpec("marla", "en-us+f2", rate=165, pitch=45)
 TEXT = "Mind the blue lantern by the market gate."
 SPOKEN_APART = TEXT.split()

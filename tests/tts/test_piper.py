@@ -19,6 +19,8 @@ from mythicd.tts.piper import PiperTts, _Sound, _starts_of_words, read_alignment
 from mythicd.tts.speakable_text import spoken
 from mythicd.tts.speech_queue import SpeechQueue
 
+pytestmark = pytest.mark.engine
+
 VOICE = VoiceSpec("marla", "tiny.onnx")
 
 

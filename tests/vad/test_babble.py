@@ -13,6 +13,8 @@ from mythicd.vad.babble import BabbleGate
 from mythicd.vad.endpointer import Endpoint, Endpointer, HardEnd, SpeechStart
 from mythicd.vad.gated_silero import GatedSileroVad
 
+pytestmark = pytest.mark.engine
+
 MINUTE = 60 * MIC_RATE
 TAVERN_DBFS = acoustics.PLAYER_DBFS - 15
 

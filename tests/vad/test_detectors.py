@@ -17,6 +17,8 @@ from mythicd.vad.gated_silero import GatedSileroVad
 from mythicd.vad.silero import SileroVad
 from mythicd.vad.webrtc import WebRtcVad
 
+pytestmark = pytest.mark.engine
+
 Samples = NDArray[np.int16]
 SECOND = MIC_RATE
 
