@@ -70,11 +70,11 @@ class Character:
         self.state = State.IDLE
         self._context = context
         # Turn and call ids are unique among starts of the daemon: they stand in the memory database.
-        self._born = secrets.token_hex(3)
+        self._instance_id = secrets.token_hex(3)
         self._mailbox: Mailbox[Post] = Mailbox()
         self._history = History()
         self._log = ConversationLog(context, self._history)
-        self._tools = ToolDispatch(context, f"{context.npc_id[:32]}-{self._born}", self._log.log_call)
+        self._tools = ToolDispatch(context, f"{context.npc_id[:32]}-{self._instance_id}", self._log.log_call)
         self._session = ModelSession(context, self._history)
         builder = ContextBuilder(context, self._history, self._tools)
         generator = ReplyGenerator(context, self._session, builder, self._tools, self._history)
@@ -90,15 +90,15 @@ class Character:
         self._turns = 0
         self._turn: Turn | None = None
         """The turn that is being heard or answered."""
-        self._under: Turn | None = None
+        self._overlapped_turn: Turn | None = None
         """The turn whose voice sounds, or was cut and is not settled yet, while the player is being heard."""
         self._cut_deadline_s: float | None = None
-        self._life: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Come to life: from now on the mailbox is read."""
+        """Start to read the mailbox."""
         self._log.open()
-        self._life = asyncio.create_task(self._live(), name=f"{self.npc_id} lives")
+        self._task = asyncio.create_task(self._run(), name=f"character {self.npc_id}")
 
     def post(self, item: Post | MicFrame) -> None:
         """Put something in the mailbox. Raises Busy when it is full."""
@@ -108,12 +108,12 @@ class Character:
             self._mailbox.post(item)
 
     async def close(self) -> None:
-        """Fall silent, write down what was heard, and end."""
-        life, self._life = self._life, None
-        if life is None:
+        """Stop speaking, log what was heard, and end."""
+        task, self._task = self._task, None
+        if task is None:
             return
-        life.cancel()
-        await asyncio.gather(life, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         self.happen(Event.LEAVE)
         await self._microphone.close()
         await self._turn_taking.close()
@@ -133,7 +133,7 @@ class Character:
 
     # --- the mailbox -------------------------------------------------------------------------------------------------
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         try:
             await self._log.restore_history()
             self._log.shorten_history(self._session.resting_prompt())
@@ -179,7 +179,7 @@ class Character:
             case ResponseEvent():
                 turn = self._turn_of(item.response)
                 known = item.event is Event.VOICE and self.state is not State.THINKING
-                # Of a voice that was cut only the client's word counts; one that is merely ducked may end by itself.
+                # A voice that was cut ends when the client says so; one that is only ducked may end by itself.
                 if turn is not None and not known and (turn is self._turn or self.state is State.DUCKED):
                     self.happen(item.event)
 
@@ -264,9 +264,9 @@ class Character:
             case Command.DUCK:
                 if turn is not None and turn.output is not None:
                     turn.output.duck(DUCKED_DB)
-                self._turn, self._under = None, turn
+                self._turn, self._overlapped_turn = None, turn
             case Command.RESTORE:
-                self._turn, self._under = self._under, None
+                self._turn, self._overlapped_turn = self._overlapped_turn, None
                 if self._turn is not None and self._turn.output is not None:
                     self._turn.output.duck(0.0)
             case Command.CUT:
@@ -277,7 +277,7 @@ class Character:
     def _open_turn(self, typed: str | None) -> None:
         """Begin a turn: with typed words, or with speech that is just beginning."""
         self._turns += 1
-        turn = Turn(f"t-{self._born}-{self._turns}", self._turns, self._context.wall())
+        turn = Turn(f"t-{self._instance_id}-{self._turns}", self._turns, self._context.wall())
         if typed is not None:
             turn.words, turn.source = typed, "text"
             now = self._context.clock()
@@ -289,17 +289,17 @@ class Character:
         self._turn = turn
 
     def _cut_off(self, reason: Literal["barge_in", "error"]) -> None:
-        if self._under is None:
-            self._turn, self._under = None, self._turn
-        if self._under is None:
+        if self._overlapped_turn is None:
+            self._turn, self._overlapped_turn = None, self._turn
+        if self._overlapped_turn is None:
             return
         self._cut_deadline_s = self._context.clock() + CUT_TIMEOUT_S
-        if self._under.response is not None:
-            self._responder.stop(self._under.response, reason)
+        if self._overlapped_turn.response is not None:
+            self._responder.stop(self._overlapped_turn.response, reason)
 
     def _settle(self) -> None:
         """Log what was heard of a turn, and cancel what was not."""
-        turn, self._under, self._cut_deadline_s = self._under, None, None
+        turn, self._overlapped_turn, self._cut_deadline_s = self._overlapped_turn, None, None
         if turn is None:
             turn, self._turn = self._turn, None
         if turn is None:
@@ -345,7 +345,7 @@ class Character:
     # --- playback ----------------------------------------------------------------------------------------------------
 
     def _open_turns(self) -> list[Turn]:
-        return [turn for turn in (self._turn, self._under) if turn is not None]
+        return [turn for turn in (self._turn, self._overlapped_turn) if turn is not None]
 
     def _turn_of(self, response: Response) -> Turn | None:
         """Return the turn whose response this is; None for one that was rolled back, or is over."""
@@ -364,7 +364,7 @@ class Character:
                 case m.PlaybackStopped():
                     turn.output.stopped(message.played_samples, now)
             self._release_calls(turn)
-            is_cut = turn is self._under and self._cut_deadline_s is not None
+            is_cut = turn is self._overlapped_turn and self._cut_deadline_s is not None
             if is_cut and isinstance(message, m.PlaybackStopped):
                 self.happen(Event.PLAYBACK_STOPPED)
             return

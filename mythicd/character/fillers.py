@@ -59,23 +59,23 @@ class Fillers:
         self._policy.begin()
 
     def rolled_back(self) -> None:
-        """An answer was taken back: the player went on."""
+        """A response was rolled back: the player went on."""
         self._policy.rolled_back()
 
     def consider_backchannel(self, turn: Turn, spoken_ms: float, pause_ms: float) -> None:
-        """The player is speaking, and pauses perhaps: make a sound of listening, if it is time for one."""
+        """Play a backchannel if the player, who is speaking, pauses and it is time for one."""
         if pause_ms and self._can("backchannel", self._policy.backchannels):
             if self._policy.partial(self._context.clock(), spoken_ms, pause_ms, turn.words) is not None:
                 self._sound("backchannel", self._policy.backchannels - 1, turn)
 
     def late_s(self, turn: Turn) -> float | None:
-        """When an answer of which nothing is heard is late, on the monotonic clock; None where that is no matter."""
+        """Return when a reply that is not audible yet is late, on the monotonic clock; None when that does not matter."""
         end_s = turn.timeline.marks.get(Mark.SPEECH_END)
         waits = turn.source == "speech" and turn.reply_is_awaited and not turn.was_late
         return end_s + self._settings.late_ms / 1000 if waits and end_s is not None else None
 
     def consider_hesitation(self, turn: Turn) -> None:
-        """The answer is awaited: fill the silence, if it is long or going to be."""
+        """Play a hesitation if the silence before the reply is long, or is expected to be."""
         late_s, output, now = self.late_s(turn), turn.output, self._context.clock()
         if late_s is None:
             return
@@ -92,7 +92,7 @@ class Fillers:
             self._counters.murmurs += output.hesitate(key[1], self._sounds[key])
 
     def observe(self, turn: Turn) -> None:
-        """The turn is over: take note of how long its answer took."""
+        """The turn is over: take note of how long its response took."""
         sent_s = turn.timeline.marks.get(Mark.FIRST_AUDIO_SENT)
         if sent_s is not None and turn.response is not None:
             took = max(0.0, sent_s - turn.response.committed_s)

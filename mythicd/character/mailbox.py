@@ -1,8 +1,7 @@
-"""A character's mailbox: two bounded lanes. Control overtakes audio; audio keeps its order with its microphone's
-opening and closing, which therefore ride in its lane.
+"""A character's mailbox: two bounded queues. Control messages overtake audio.
 
-When a character cannot keep up, the oldest audio is dropped and counted: the present matters more than the past. A
-full control lane means that something is badly wrong, and raises.
+MicStart and MicStop go into the audio queue, as their order with the audio matters. When a character can't keep up, the
+oldest audio is dropped and counted. A full control queue is an error.
 """
 
 from __future__ import annotations

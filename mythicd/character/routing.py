@@ -1,11 +1,11 @@
-"""Which character a voice stream and a tool call belong to, for what the client says of them. Bounded."""
+"""Routes: which character a voice stream or a tool call belongs to. Bounded."""
 
 from __future__ import annotations
 
 import itertools
 
 KEPT = 1024
-"""Streams and calls that are remembered."""
+"""Streams, and calls, that are kept; the oldest are dropped."""
 
 
 class Routes:
@@ -24,15 +24,15 @@ class Routes:
         return stream
 
     def speaker(self, stream: int) -> str | None:
-        """Return whose voice this stream is; None for one that never was, or was long ago."""
+        """Return the character of a voice stream; None for an unknown or old one."""
         return self._streams.get(stream)
 
     def open_call(self, call_id: str, npc_id: str) -> None:
-        """Remember whose call this is."""
+        """Note whose call this is."""
         self._calls[call_id] = npc_id
         if len(self._calls) > KEPT:
             del self._calls[next(iter(self._calls))]
 
     def caller(self, call_id: str) -> str | None:
-        """Return whose call this is; None for one that never was, or was long ago."""
+        """Return the character of a call; None for an unknown or old one."""
         return self._calls.get(call_id)

@@ -1,4 +1,4 @@
-"""What leaves for a player's loudspeaker, shown to the echo canceller on its way: it may come back by the mic."""
+"""The echo tap: copies outgoing audio to the echo canceller as its far-end reference."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mythicd.wire import frames
 from mythicd.wire import messages as m
 
 KEPT = 64
-"""Streams whose sample rate is remembered; a player hears a few at once."""
+"""Streams whose sample rate is kept; a player hears a few at once."""
 
 
 class EchoTap:
-    """An outlet that passes everything on. Implements `Outlet`."""
+    """Passes everything on to another outlet, and taps it. Implements `Outlet`."""
 
     def __init__(self, outlet: Outlet, far_end: FarEnd) -> None:
         self._outlet = outlet
@@ -40,9 +40,9 @@ class EchoTap:
         self._outlet.send_frame(frame)
 
     def drop_media(self, stream: int) -> None:
-        """Forget the frames of a stream that have not left yet."""
+        """Drop the frames of a stream that were not sent yet."""
         self._outlet.drop_media(stream)
 
     def close(self, code: int, reason: str) -> None:
-        """Let the messages that are queued leave, then close the connection with this WebSocket close code."""
+        """Send the queued messages, then close the connection with this WebSocket close code."""
         self._outlet.close(code, reason)

@@ -1,8 +1,8 @@
-"""Who is in the player's view, from what the game says: `Attend`, and scenes with characters in them. Pure.
+"""Visibility: which characters are in the player's view, from `Attend` messages and scenes. Pure.
 
-A scene tells what is near one character, by id, and an id may be that of another character or of the player. Who is
-near somebody in view is in view; so is who has the player nearby. `Attend` is the stronger word: who left attention is
-out of view, until the game says otherwise of that character.
+A scene lists the ids near one character; an id may be that of another character or of the player. A character is in
+view when the player attends to it, when its scene lists the player, or when the scene of a character in view lists it.
+`Attend` is stronger than scenes: a character that left attention is out of view until the game says otherwise of it.
 """
 
 from __future__ import annotations

@@ -105,11 +105,11 @@ class SpeechInput:
         self._transcript = Transcript()
         self._words = ""
         self._withheld: list[bytes] | None = None
-        """What was heard since a pause began, and is kept from the recogniser; None while there is no pause."""
+        """Audio since a pause began, which the recogniser does not get yet; None while there is no pause."""
         self._over = False
-        """Whether the one utterance of a held key has ended before its release."""
+        """Whether the one utterance of a push-to-talk press has ended before the release."""
         self._deaf = False
-        """Whether the rest of an utterance is ignored: it was given up."""
+        """Whether the rest of the utterance is ignored, as it was given up."""
 
     @property
     def voiced_ms(self) -> float:
@@ -125,12 +125,12 @@ class SpeechInput:
         return (self._endpointer.samples - self._endpointer.last_voiced) * 1000 / MIC_RATE
 
     def seek(self, sample: int) -> None:
-        """What is heard next has this sample index at the client."""
+        """The next audio has this sample index at the client."""
         if self._echo is not None:
             self._echo.far_end.seek(sample - self._frames.left)
 
     async def guess(self) -> Recognition:
-        """Return what was said, should it end here. May be asked while audio comes in. Raises EngineError."""
+        """Return what was said if the utterance ended here. May be called while audio comes in. Raises EngineError."""
         if self._finishing is not None:
             return await asyncio.shield(self._finishing)
         if self._stream is None:
@@ -141,14 +141,14 @@ class SpeechInput:
         return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)
 
     def end_after(self, ms: float) -> None:
-        """Let this pause end the utterance when it has lasted so long; the next one is another."""
+        """End the utterance when this pause has lasted so long; for this pause only."""
         if self._withheld is not None:
             self._endpointer.wait_ms = max(ms, self._soft_ms)
 
     async def add(self, pcm: bytes, arrived_s: float) -> AsyncGenerator[SpeechEvent, None]:
-        """Take audio as it arrives; yield what becomes of it, as soon as it is known. Raises EngineError.
+        """Take audio as it arrives; yield events as soon as they are known. Raises EngineError.
 
-        That somebody speaks is told before the recogniser is asked: a character falls silent without waiting for it.
+        SpeechStart comes before the recogniser is asked, so that a character is ducked without waiting for it.
         """
         if self._over:
             return
@@ -210,7 +210,7 @@ class SpeechInput:
             yield await self._end(arrived_s)
 
     async def release(self, now_s: float) -> AsyncGenerator[SpeechEvent, None]:
-        """The microphone closes. Yield what was said until now; nothing when nothing was under way."""
+        """Close the microphone: yield what was said until now, or nothing when no utterance was under way."""
         if self._over:
             return
         for event in self._endpointer.release() if self._held else self._endpointer.close():
@@ -234,7 +234,7 @@ class SpeechInput:
         yield await self._end(now_s)
 
     async def abandon(self) -> None:
-        """Forget what is being said, to its end."""
+        """Drop the utterance under way, to its end."""
         self._over, self._deaf = self._held, self._endpointer.speaking
         self._withheld = None
         stream, self._stream = self._stream, None
@@ -254,7 +254,7 @@ class SpeechInput:
         return partial
 
     async def _end(self, hard_s: float) -> UtteranceHardEnd:
-        """Finish the utterance, and be ready for the next one of this stream."""
+        """Finish the utterance, and prepare for the next one of this stream."""
         said, self._utterance = self._utterance, _Utterance()
         stream, self._stream = self._stream, None
         self._transcript, self._words, self._withheld = Transcript(), "", None
