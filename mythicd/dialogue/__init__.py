@@ -1,1 +1,1 @@
-"""What a character knows of the conversation, and what it may say and do."""
+"""Dialogue policies of one character: states, turn-taking, prompt, history, checks on replies, and tool calls."""

@@ -1,23 +1,10 @@
-"""The player's voice over the speaking character: does it ask for the word, or is it only a sign of listening?
+"""Barge-in detection: is the player's voice over the speaking character an interruption or a backchannel?
 
-                        a command ("stop", "wait"), or longer than long_ms, or longest_ms
-        UNDECIDED ─────────────────────────────────────────────────────────▶ INTERRUPTION
-            │  ▲                                                                   ▲
-            │  │ the voice comes again                                             │
-    it ends │  │                                                                   │ it ends, and says something
-            ▼  │                                                                   │
-        BACKCHANNEL ("mm-hm", "right", a cough, nothing understood) ───────────────┘
-
-While the voice lasts, three things decide: a command, as soon as it stands in the hypothesis; length, because signs of
-listening are short (here 240–740 ms), the sooner where there is a sentence; and when neither has, the end of the voice,
-with the final words. Words alone do not decide before: the first hypotheses of a sound are guesses ("the", "who", "will
-you"), whatever is said.
-
-A voice that comes again is judged by what it says now. A command counts wherever it stands, for an earlier one would
-have stopped her: heard with more behind it, the first word may be spelled otherwise, and be two or none.
-
-Time is an argument, in milliseconds of voice. The bounds are measured, with the starter engines: see
-`tests/dialogue/test_barge_in.py`.
+While the voice lasts, three things decide: a command ("stop", "wait"), as soon as it stands in the hypothesis; length,
+because backchannels are short (here 240–740 ms); and when neither has, the end of the voice, with the final words.
+Other words do not decide earlier, because the first hypotheses of a sound are guesses ("the", "who", "will you").
+A voice that comes again after a backchannel is judged by its new words, but a command counts wherever it stands.
+Time is an argument, in milliseconds of voice. The bounds are measured: see `tests/dialogue/test_barge_in.py`.
 """
 
 from __future__ import annotations
@@ -29,35 +16,35 @@ from typing import Final
 
 
 class Verdict(Enum):
-    """What a voice over the character's means."""
+    """The meaning of a player's voice over the character's."""
 
     UNDECIDED = "undecided"
     BACKCHANNEL = "backchannel"
-    """The character speaks on: a sign of listening, a cough, or a false start."""
+    """The character speaks on: a sign of listening, a cough, a false start, or a sound that was not understood."""
     INTERRUPTION = "interruption"
     """The character stops. Final."""
 
 
 @dataclass(frozen=True, slots=True)
 class BargeInSettings:
-    """Lengths of voice, and how far words are believed."""
+    """Lengths of voice, and the confidence that words need."""
 
     long_ms: float = 900.0
-    """Voice that lasts longer is an interruption if it has said something by then, apart from the word that may still
-    change."""
+    """A voice that lasts longer is an interruption if it has said something by then, without its last word, which may
+    still change."""
     sentence_ms: float = 750.0
-    """From here on, three words behind any signs of listening are an interruption, unless none has content."""
+    """From here on, three words after any signs of listening are an interruption, unless none has content."""
     longest_ms: float = 1500.0
-    """Voice that lasts longer is one in any case."""
+    """A voice that lasts longer is an interruption in any case."""
     unclear_ms: float = 1350.0
-    """Voice that was not understood, and is shorter, is a noise."""
+    """A voice that was not understood, and is shorter, is taken for noise."""
     fastest_ms: float = 50.0
     """Milliseconds for each letter below which words were not understood: at 4.7 letters a word (English text) that is
-    255 words a minute, and nobody interrupts faster. "Hello there" in 280 ms is what was made of "good"."""
+    255 words a minute. "Hello there" in 280 ms is what was recognised for "good"."""
     slowest_ms: float = 180.0
     """Milliseconds for each letter above which words without content say nothing: "do the" in 960 ms is "oh, I see"."""
     slight_ms: float = 520.0
-    """Shorter than this, words without content ("the", "who", "are you") are what the recogniser made of a sound."""
+    """Shorter than this, words without content ("the", "who", "are you") are a misrecognised sound."""
     believed: float = 0.15
     """Confidence below which words were not understood."""
 
@@ -67,17 +54,17 @@ _SIGNS: Final = (
     "exactly|fine|interesting|cool|ha|haha|i see|of course|all right|alright|got it|very good|oh no|makes sense|"
     "fair enough"
 )
-"""What one says who listens."""
+"""Signs of listening: what a listener says."""
 _COMMANDS: Final = (
     "stop|wait|enough|quiet|shut up|hold on|hang on|no no|no wait|listen|excuse me|never mind|forget it|"
     "let me speak|let me talk|one moment|just a moment"
 )
-"""Heard anywhere in the words, and at once."""
+"""Commands: they count anywhere in the words, and at once."""
 _SLIGHT: Final = (
     "the|a|an|i|you|we|who|when|why|how|so|then|well|will|would|do|did|are|is|am|was|it|that|to|of|and|but|for|"
     "show|what's|let|be|can|in|on|my|me|this|i'm|at|where|them|him"
 )
-"""Words as which a recogniser spells sounds that are none; alone, they say nothing."""
+"""Words without content, which a recogniser also makes of noises."""
 _ONLY_SIGNS = re.compile(rf"(?:{_SIGNS})(?: (?:{_SIGNS}))*")
 _LEADING_SIGNS = re.compile(rf"^(?:(?:{'|'.join(sorted(_SIGNS.split('|'), key=len, reverse=True))})(?: |$))+")
 _COMMAND = re.compile(rf"(?:^|.* )(?:{_COMMANDS})(?: .*)?$")
@@ -85,13 +72,13 @@ _ONLY_SLIGHT = re.compile(rf"(?:{_SLIGHT}|{_SIGNS})(?: (?:{_SLIGHT}|{_SIGNS}))*"
 
 
 class BargeIn:
-    """One utterance of the player's over the character's voice."""
+    """The barge-in detector for one utterance of the player over the character's voice."""
 
     def __init__(self, settings: BargeInSettings | None = None) -> None:
         self._settings = settings or BargeInSettings()
         self._verdict = Verdict.UNDECIDED
         self._from_ms = 0.0
-        """Where the part that is judged begins: behind an end, where the voice came again."""
+        """Where the part that is judged begins: after an end, where the voice came again."""
         self._judged = 0
         """Words that have been judged with an earlier part."""
         self._heard = 0
@@ -100,7 +87,7 @@ class BargeIn:
 
     @property
     def verdict(self) -> Verdict:
-        """The last one."""
+        """The last verdict."""
         return self._verdict
 
     def add(self, voiced_ms: float, words: str) -> Verdict:
@@ -111,8 +98,8 @@ class BargeIn:
             self._ended, self._from_ms, self._judged = False, voiced_ms, self._heard
         lasted = voiced_ms - self._from_ms
         said = self._new(words)
-        # A sound of which the recogniser makes a single word, however long it lasts, is laughter, not speech; and
-        # "okay them" is what "okay, okay" looks like in the middle, "them to him" what "hmm, hmm" does.
+        # A long sound that is recognised as a single word is laughter, not speech; "okay them" is a partial
+        # hypothesis of "okay, okay", and "them to him" one of "hmm, hmm".
         settled = said.rpartition(" ")[0]
         long = lasted >= self._settings.long_ms and bool(settled) and not _ONLY_SLIGHT.fullmatch(settled)
         meant = _LEADING_SIGNS.sub("", said)
@@ -122,9 +109,9 @@ class BargeIn:
         return self._decide(Verdict.UNDECIDED)
 
     def end(self, voiced_ms: float, words: str, confidence: float) -> Verdict:
-        """The voice has paused: take the words, should this be their end, and how far they are believed (0–1).
+        """Take a pause of the voice, with its words and their confidence (0–1); return the verdict if this is the end.
 
-        Asked again about the same pause, it judges the same words.
+        A second call at the same pause judges the same words.
         """
         if self._verdict is Verdict.INTERRUPTION:
             return self._verdict
@@ -138,7 +125,7 @@ class BargeIn:
         if _ONLY_SIGNS.fullmatch(said):
             return Verdict.BACKCHANNEL
         letter_ms = lasted_ms / max(1, sum(map(str.isalpha, said)))
-        # Behind an end a first sound may be missing from the length.
+        # After an end, a first sound may be missing from the length.
         too_fast = letter_ms < settings.fastest_ms and not self._from_ms
         if not said or confidence < settings.believed or too_fast:
             return Verdict.BACKCHANNEL if lasted_ms < settings.unclear_ms else Verdict.INTERRUPTION
@@ -147,7 +134,7 @@ class BargeIn:
 
     def _new(self, words: str) -> str:
         all_words = words.lower().split()
-        # Fewer than were judged: the first ones are spelled otherwise now, and which are new nobody knows.
+        # Fewer words than were judged: the first ones are recognised differently now, so all of them count as new.
         return " ".join(all_words[self._judged :] or all_words)
 
     def _decide(self, verdict: Verdict) -> Verdict:

@@ -1,9 +1,9 @@
-"""What a character says when it has nothing to say: I don't know, say that again, not now, let us not speak of that;
-and the sounds of one who listens or thinks.
+"""Canned lines of a character: "I don't know", "say that again", "not now", deflections; and its backchannels and
+hesitations.
 
-The lines are chosen by the character's manner of speaking and its turn, so that one does not hear the same words twice
-in a row; a form of address from the card's catchphrases ("friend", "my dear") is put in where the card has one. No line
-holds a number or a name: all of them pass the guardrails that call for them.
+A line is chosen by the character's manner of speaking and the number of its turn, so that the same words do not come
+twice in a row; a form of address from the card's catchphrases ("friend", "my dear") is put in where the card has one.
+No line holds a number or a name, so all of them pass the guardrails that use them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MANNERS: dict[str, frozenset[str]] = {
     ),
     "wry": frozenset("wry dry sardonic ironic sarcastic sly witty teasing amused mocking".split()),
 }
-"""Manner -> words of a card's style that show it. The first word of the style that is in any list decides."""
+"""Manner -> words of a card's style that indicate it. The first word of the style that is in any list decides."""
 
 _LINES: dict[str, dict[Occasion, tuple[str, ...]]] = {
     "plain": {
@@ -73,7 +73,7 @@ def line(card: PersonaCard, occasion: Occasion, turn: int) -> str:
         return own[turn % len(own)]
     choices = _LINES[_manner(card.manner)][occasion]
     addresses = _addresses(card.catchphrases)
-    # Every second time, so that it does not become a tic.
+    # Every second time, so that it is not repetitive.
     address = f", {addresses[turn // 2 % len(addresses)]}" if addresses and turn % 2 == 0 else ""
     return choices[turn % len(choices)].format(address)
 
@@ -87,5 +87,5 @@ def _manner(style: str) -> str:
 
 
 def _addresses(catchphrases: Sequence[str]) -> list[str]:
-    """Those catchphrases that one calls somebody by."""
+    """Return the catchphrases that are forms of address."""
     return [phrase.lower().strip() for phrase in catchphrases if phrase.lower().strip() in _ADDRESSES]

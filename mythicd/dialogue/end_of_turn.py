@@ -1,18 +1,11 @@
-"""How finished the player's words look, and so how long a silence behind them is waited out.
+"""End of turn: how finished the player's words look, and so how long a silence is waited before the turn is over.
 
-    words -> openings taken off, last clause -> the first row of `_RULES` that fits -> doubt -> milliseconds
+    words -> openings removed, last clause -> the first row of `_RULES` that fits -> doubt -> milliseconds
 
-A person in the middle of a sentence pauses for as long as one who has ended it, so silence alone tells little. Words
-tell more: nobody ends with "the". Each row of the table is a pattern and how much it makes one doubt that this was all
-(0 finished, 1 surely not). Rows are tried in order; where none fits, the words look finished.
-
-A pattern is a regular expression over words with single blanks; without `^` it is about the clause's last words. Names
-in braces stand for the word lists of `_LISTS`; `{thing}` is any word but those of which no name consists, `{np}` a
-subject ("you", "the old ferry"). The words come from a recogniser: lower case, no punctuation, sometimes wrong.
-
-Of 200 questions to Lanternport that it was not written for, 94 % look finished at their end, and 86 % of the gaps
-between their words ask for 500 ms or more. Of the others most could not be told: "what is the weather", "do you buy
-this oil" are questions of their own.
+A row is a pattern and a doubt that the words are complete (0 finished, 1 surely not); where none fits, they look
+finished. A pattern is a regular expression over words with single spaces; without `^` it is about the clause's last
+words. Names in braces stand for the lists of `_LISTS`; `{thing}` is any word that may be in a name, `{np}` a subject.
+Of 200 other questions to Lanternport 94 % look finished at their end, and 86 % of the gaps ask for 500 ms or more.
 """
 
 from __future__ import annotations
@@ -23,34 +16,37 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from mythicd.text.english.abbreviations import TITLE_WORDS
+from mythicd.text.english.words import straight_apostrophes
+
 FINISHED: Final = 0.0
 OPEN: Final = 0.4
-"""May well be all, may well go on."""
+"""As likely complete as not."""
 LIKELY_NOT: Final = 0.6
 UNFINISHED: Final = 0.8
 SURELY_NOT: Final = 1.0
 _DOUBTED_FROM: Final = 0.3
-"""Doubt from which an answer is not worth beginning."""
+"""Doubt from which no response is prepared."""
 _LAST_WORDS: Final = 30
-"""Words that are looked at: who speaks longer has ended a sentence by then, or the recogniser has lost its way."""
+"""Last words that are judged: a longer utterance has ended a sentence before them, or is misrecognised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """How finished some words look."""
+    """The judgement of some words: how finished they look."""
 
     doubt: float
     """0 (finished) to 1 (certainly more to come)."""
     reason: str
-    """The row of the table that says so."""
+    """The row of the table that decided."""
 
     def wait_ms(self, *, least_ms: float = 200.0, most_ms: float = 700.0) -> float:
-        """Return the silence to wait out behind these words, in milliseconds."""
+        """Return the silence to wait for after these words, in milliseconds."""
         return least_ms + self.doubt * (most_ms - least_ms)
 
     @property
     def looks_finished(self) -> bool:
-        """Whether an answer is worth beginning already."""
+        """Whether a response should be prepared already."""
         return self.doubt < _DOUBTED_FROM
 
 
@@ -88,10 +84,7 @@ _LISTS: Final[dict[str, str]] = {
         "couple number price cost name way owner keeper part rest middle end top side front back barrel pound "
         "slice list"
     ),
-    "title": (
-        "captain sergeant lieutenant brother sister old young mister mr mrs miss lord lady saint king queen "
-        "doctor master father mother uncle aunt"
-    ),
+    "title": f"{' '.join(TITLE_WORDS)} old young",
     "filler": "um uh er erm ehm hm hmm mm uhm like well",
     "give": "show tell give bring sell teach lend hand pass pour get fetch ask offer send take lead promise buy find",
     "adj": (
@@ -151,7 +144,7 @@ _OPENINGS: Final = (
     "i have a question|actually|also|and|but|um|uh|er|hm|all right|right|alright|i wonder|tell me this|"
     "quick question|come on|you know|i mean"
 )
-"""What stands before what is really asked."""
+"""Openings before the real question."""
 
 _WHOLE: Final = (
     "yes|no|yeah|yep|nope|stop|wait|hello|hi|hey|goodbye|good bye|bye|farewell|thanks|thank you|okay|ok|sure|"
@@ -167,7 +160,7 @@ _WHOLE: Final = (
     "that is all|that's all|one moment|just a moment|one|two|three|leave me alone|are you sure|is that so|"
     "is that true|is it true|let us go|let's go|no way|my friend|sir|madam|says who|say that again"
 )
-"""Words that are all there is when they stand alone."""
+"""Words that are complete when they stand alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +177,7 @@ _RULES: Final = (
     _Rule("ends in an article or the like", SURELY_NOT, ("{det}$", "(with|to|for|from|about|of|in|at) his$")),
     _Rule("asks where something comes from or goes", FINISHED, ("^(where|what|who|which) .+ {stranded}$",)),
     _Rule("asks where something comes from or goes", FINISHED, ("^(what|which) \\S+ {be} .+ (in|on|at|with)$",)),
-    _Rule("asks where somebody has been", FINISHED, ("^(where|how|who) .+ been$",)),
+    _Rule("asks where someone has been", FINISHED, ("^(where|how|who) .+ been$",)),
     _Rule("ends in a phrasal verb", FINISHED, ("{go} {particle}$", "{go} {object} {particle}$")),
     _Rule("ends in a preposition", UNFINISHED, ("{prep}$",)),
     _Rule("ends in a number", UNFINISHED, ("^(?!.* (at|is|are|until|than|before|after) {number}$)(.* )?{number}$",)),
@@ -199,7 +192,7 @@ _RULES: Final = (
         UNFINISHED,
         ("(very|quite|rather|as|such|only|even|almost|just)$", "{be} too$", "{be} ({whoever}|{np}) (so|still)$"),
     ),
-    # a question word, or a beginning, and nothing behind it
+    # a question word, or a beginning, and nothing after it
     _Rule("only a question word", UNFINISHED, ("^{wh}$", "^(what|which|at what) (time|kind|sort|color|day|hour|way)$")),
     _Rule("only a question word", LIKELY_NOT, ("^how (far|long|old|often|many|much|big|well|dangerous|soon|late)$",)),
     _Rule("only a question word", UNFINISHED, ("^(what|which) {thing}$", "^how (many|much) {thing}$")),
@@ -229,14 +222,14 @@ _RULES: Final = (
     _Rule("ends in a joining word", UNFINISHED, ("\\S+ {wh}$",)),
     _Rule("says that something follows", UNFINISHED, ("{tells} that( {np})?$",)),
     _Rule(
-        "gives to somebody, but what",
+        "a verb of giving without its object",
         UNFINISHED,
         (
             "(^|{modal} {i} |please |{do} not |to ){give} (me|us|him|them)$",
             "^i('ll| will) {give} you$",
         ),
     ),
-    _Rule("gives to somebody, but what", UNFINISHED, ("^let (me|us|him|her)$", "^(excuse|pardon) me$")),
+    _Rule("a verb of giving without its object", UNFINISHED, ("^let (me|us|him|her)$", "^(excuse|pardon) me$")),
     _Rule("introduces", UNFINISHED, ("(want|like|love|need|have|had|going|try|trying|used|able|ready|how) to$",)),
     _Rule("introduces", UNFINISHED, ("^(i|we) (heard|think|was told|hope|wonder|need|want|wish|would like)$",)),
     _Rule("introduces", UNFINISHED, ("^{be} there( {degree})?$", "^there {be}$", "^(do|did) you (know|think|mean)$")),
@@ -246,7 +239,7 @@ _RULES: Final = (
         ("^(good|thank|many|my name|anything)$", "^what happened last$", "(for|of|by|from) \\S+ing$"),
     ),
     _Rule("introduces", UNFINISHED, ("(i am|i'm|we are) (looking|searching|waiting|trying|here)$", "want to know$")),
-    # a verb that needs somebody or something
+    # a verb that needs an object
     _Rule("a verb without its object", UNFINISHED, ("^(where|how|when|why) (?!.*\\b(what|who) )(.* )?{transitive}$",)),
     _Rule(
         "a verb without its object",
@@ -259,10 +252,10 @@ _RULES: Final = (
         UNFINISHED,
         ("^{have} (\\S+ ){1,3}{gone}$", "^(who|what|which \\S+) {owns}( this)?$"),
     ),
-    # nothing but somebody or something
+    # only a name or a thing
     _Rule("only a name or a thing", OPEN, ("^({det} )?({adj} )*{thing}( {thing})?$",)),
 )
-"""First row that fits wins."""
+"""The first row that fits wins."""
 
 
 _GREETS: Final = (
@@ -270,7 +263,7 @@ _GREETS: Final = (
 )
 
 _ASKED: Final = "(?:.* )?(?:what|which|who|whom|whose|how many|how much|that|it)"
-"""What makes the object of a verb stand before it."""
+"""Words with which the object of a verb stands before it."""
 _TELLS: Final = "(heard|hear|know|think|true|sure|say|says|said|told me|told you|believe|believes|hope)"
 _STRANDED: Final = (
     "(from|like|(looking|waiting|searching|working|used|good|known) for|(it|this|that|they) for|"
@@ -283,8 +276,8 @@ _GO: Final = (
 
 
 def completeness(words: str, *, beginnings: Collection[str] = frozenset()) -> Completeness:
-    """Judge the words heard so far. `beginnings` are what longer names of the world begin with (`name_beginnings`)."""
-    said = " ".join(words.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split()[-_LAST_WORDS:])
+    """Judge the words recognised so far. `beginnings` come from `name_beginnings`."""
+    said = " ".join(straight_apostrophes(words.lower()).split()[-_LAST_WORDS:])
     if not said:
         return Completeness(OPEN, "no words")
     if _WHOLE_PATTERN.fullmatch(said):
@@ -299,19 +292,19 @@ def completeness(words: str, *, beginnings: Collection[str] = frozenset()) -> Co
 
 
 def wait_ms(words: str, *, least_ms: float = 200.0, most_ms: float = 700.0) -> float:
-    """Return the silence to wait out behind these words, in milliseconds."""
+    """Return the silence to wait for after these words, in milliseconds."""
     return completeness(words).wait_ms(least_ms=least_ms, most_ms=most_ms)
 
 
 def looks_finished(words: str) -> bool:
-    """Whether an answer to these words is worth beginning already."""
+    """Tell whether a response to these words should be prepared already."""
     return completeness(words).looks_finished
 
 
 def name_beginnings(names: Collection[str]) -> frozenset[str]:
-    """Return what begins a proper name without being one: "hester" of "Hester Stone", where nobody is just Hester.
+    """Return the beginnings of proper names that are not names themselves: "hester" of "Hester Stone".
 
-    Names of which not every word has a capital are left out: what begins "the harbor master" is a place of its own.
+    Names with a word in lower case are left out: the beginning of "the harbor master" is a place.
     """
     proper = [name.split() for name in names if all(word[:1].isupper() for word in name.split())]
     whole = {" ".join(name.split()).lower() for name in names}
@@ -320,7 +313,7 @@ def name_beginnings(names: Collection[str]) -> frozenset[str]:
 
 
 def _begins_a_name(words: list[str], beginnings: Collection[str]) -> bool:
-    """Whether the last words do, and are not "the captain"."""
+    """Tell whether the last words begin a longer name; after an article ("the captain") they do not."""
     return any(
         " ".join(words[-count:]) in beginnings and not _DETERMINER.fullmatch("".join(words[-count - 1 : -count]))
         for count in range(1, min(3, len(words)) + 1)
@@ -328,7 +321,7 @@ def _begins_a_name(words: list[str], beginnings: Collection[str]) -> bool:
 
 
 def _last_clause(said: str) -> str:
-    """Take off what comes before the question: greetings, and what was said before it."""
+    """Remove what comes before the question: greetings and earlier clauses."""
     while (shorter := _OPENING_PATTERN.sub("", said)) != said:
         said = shorter
     return _CLAUSE_PATTERN.sub("", said)

@@ -1,15 +1,11 @@
-"""The small sounds a character makes besides its answers: "Mm-hm." to who speaks long, "Hmm." before a late answer.
-
-Two occasions, and their limits:
+"""The filler policy: when a character says "Mm-hm." to a player who speaks long, or "Hmm." before a late answer.
 
 * **backchannel**: the player has spoken for `after_ms`, and pauses without having ended (the words do not look
-  finished). The pause is long enough not to be a breath (`pause_from_ms`), and not so long that a sound would fall into
-  the next word or beside the answer (`pause_to_ms`). At most one in `every_s`, and `most` in a turn.
-* **hesitation**: the answer's first sound is expected later than `late_ms` after the player's last, or that long has
-  passed without it. At most in one of `every_turns` turns; never in a turn of which a revision was taken back, for the
-  player was just cut into; never where the answer is ready.
-
-They mask a silence and do not shorten it: whoever measures counts them apart. Time is an argument, on one clock.
+  finished). The pause is neither a breath (`pause_from_ms`) nor so long that the sound would fall into the next word or
+  the answer (`pause_to_ms`). At most one in `every_s`, and `most` in a turn.
+* **hesitation**: the answer's first sound is expected later than `late_ms` after the player's last, or is that late. At
+  most in one of `every_turns` turns; never in a turn with a rollback, nor where the answer is ready.
+Fillers do not shorten latency and are counted separately. Time is an argument, on one clock.
 """
 
 from __future__ import annotations
@@ -20,12 +16,12 @@ from typing import Literal
 from mythicd.dialogue.end_of_turn import looks_finished
 
 FillerKind = Literal["backchannel", "hesitation"]
-"""The occasion, as `stock.line` knows it."""
+"""The occasion, as `canned_lines.line` names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FillerSettings:
-    """When, and how often."""
+    """Times and limits of fillers."""
 
     after_ms: float = 3500.0
     """Speech before the first backchannel of a turn."""
@@ -38,13 +34,13 @@ class FillerSettings:
     most: int = 2
     """Backchannels in a turn."""
     late_ms: float = 900.0
-    """From the player's last sound to the answer's first: a longer silence gets a hesitation."""
+    """Silence from the player's last sound to the answer's first; a longer one gets a hesitation."""
     every_turns: int = 3
     """Of so many turns in a row, one may have a hesitation."""
 
 
 class FillerPolicy:
-    """One character's. Tell it of each turn, and ask it; what it names is taken as uttered."""
+    """The filler policy of one character. A filler that it returns counts as uttered."""
 
     def __init__(self, settings: FillerSettings | None = None) -> None:
         self._settings = settings or FillerSettings()
@@ -59,19 +55,20 @@ class FillerPolicy:
         self._rolled_back = False
 
     def begin(self) -> None:
-        """The player begins a turn."""
+        """Take the beginning of a player's turn."""
         self._in_turn = 0
         self._since += 1
         self._rolled_back = False
 
     def rolled_back(self) -> None:
-        """A revision of this turn was taken back: the player went on."""
+        """Take a rollback of this turn's response: the player went on."""
         self._rolled_back = True
 
     def partial(self, now_s: float, spoken_ms: float, pause_ms: float, words: str) -> FillerKind | None:
-        """Ask while the player speaks: how long by now, how long a pause has lasted (0 where there is none), the words.
+        """Return a backchannel if one is due while the player speaks.
 
-        Ask at least every 100 ms in a pause.
+        `spoken_ms` is the speech by now, `pause_ms` the length of the pause (0 where there is none). Call it at least
+        every 100 ms in a pause.
         """
         settings = self._settings
         if (
@@ -90,9 +87,10 @@ class FillerPolicy:
     def late(
         self, now_s: float, speech_end_s: float, expected_s: float | None, *, ready: bool = False
     ) -> FillerKind | None:
-        """Ask when the turn is the character's, and again while nothing is heard of it.
+        """Return a hesitation if one is due. Call it when the turn ends, and again until the answer is heard.
 
-        `expected_s` is when the answer's first sound is expected, None where nobody knows; `ready` whether it is there.
+        `expected_s` is when the answer's first sound is expected, None where that is unknown; `ready` whether it is
+        synthesised.
         """
         settings = self._settings
         due_s = now_s if expected_s is None else max(now_s, expected_s)

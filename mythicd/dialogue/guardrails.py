@@ -1,15 +1,11 @@
-"""What a phrase must pass before it reaches the voice, phrase by phrase, in this order:
+"""Guardrails: the checks that each phrase of a reply must pass before it is spoken, in this order.
 
-    markup      tool tags, role marks, headings, JSON, stage directions are taken out     (never spoken)
-    loop        a phrase said before, or one that goes round in circles, is dropped       (the reply ends)
-    length      what goes beyond the cap is dropped                                       (the reply ends)
-    character   "as an AI language model" becomes a deflection in character               (the reply ends)
-    blocklist   a forbidden term becomes a deflection in character                        (the reply ends)
-    grounding   a number, time, price or name that nobody told becomes an honest          (the reply ends)
-                "I don't know", for models that need it
+    markup                tool tags, role marks, headings, JSON and stage directions are removed
+    loop, length          a repeated phrase, or what exceeds the cap, is dropped
+    character, blocklist  "as an AI language model" or a forbidden term is replaced by a deflection in character
+    grounding             an unfounded number, time, price or name is replaced by "I don't know" (optional)
 
-After a phrase was replaced or dropped the rest of the reply is dropped too: it would go on with what was not said.
-A reply of which nothing is left, and that did nothing, ends with "I don't know": a character is never just silent.
+After a phrase was replaced or dropped, the rest of the reply is dropped, too. An empty reply ends with "I don't know".
 """
 
 from __future__ import annotations
@@ -23,11 +19,12 @@ from typing import Literal
 from mythicd.config.world_files import PersonaCard
 from mythicd.dialogue import canned_lines
 from mythicd.dialogue.grounding import Grounding
+from mythicd.text.english.words import WORD, straight_apostrophes
 
 Cause = Literal["ok", "markup", "loop", "length", "character", "blocklist", "grounding", "silence"]
 
 MOST_CHARACTERS = 600
-"""Length of a reply; about 40 seconds of speech."""
+"""Longest reply, in characters; about 40 seconds of speech."""
 
 _OUT_OF_CHARACTER = re.compile(
     r"\b(?:as|i am|i'm|being|just|only) an? (?:\w+ ){0,2}?(?:ai|chat ?bot|bot|language model|computer program|"
@@ -48,22 +45,21 @@ _DIRECTION = re.compile(r"\*{1,3}([^*\n]*)\*{1,3}")
 _DEBRIS = re.compile(r"\"\w+\"\s*:\s*(?:\"[^\"]*\"?|[\d.\-]+)?,?|[{}\[\]`|<>~^\\]|(?:^|(?<=\n))\s*[-•]\s+|\*+|_{2,}")
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _LOOP_WORDS = 6
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Words for the voice."""
+    """A checked phrase for the voice."""
 
     text: str
     cause: Cause = "ok"
-    """`ok` for the model's own words, else what they were replaced for; `markup` where some of it was cut out."""
+    """`ok` for the model's own words, `markup` where some of it was removed, else the reason of the replacement."""
     terms: tuple[str, ...] = ()
-    """What was wrong, for the log of decisions; never spoken."""
+    """The terms that failed the check, for the log; never spoken."""
 
 
 class Guardrails:
-    """The guard of one reply."""
+    """The guardrails of one reply."""
 
     def __init__(
         self,
@@ -85,10 +81,10 @@ class Guardrails:
         self._depth = 0
         self._silent = True
         self.closed = False
-        """Whether the rest of the reply is dropped: generating more of it is a waste."""
+        """Whether the rest of the reply is dropped, so that generation can stop."""
 
     def add(self, phrase: str) -> list[Line]:
-        """Take the next phrase; return what is to be spoken for it, if anything."""
+        """Check the next phrase; return what is spoken for it: nothing or one line."""
         if self.closed:
             return []
         text = self._without_markup(phrase)
@@ -103,7 +99,7 @@ class Guardrails:
             if not self._silent:
                 return []
             text = text[: self._room].rsplit(" ", 1)[0]
-        if found := _OUT_OF_CHARACTER.search(text.replace("’", "'")):
+        if found := _OUT_OF_CHARACTER.search(straight_apostrophes(text)):
             return self._replace("deflect", "character", (found[0],))
         if self._blocked and (found := self._blocked.search(self._with_tail(text))):
             return self._replace("deflect", "blocklist", (found[0],))
@@ -115,7 +111,7 @@ class Guardrails:
         return [Line(text, "ok" if text == phrase.strip() else "markup")]
 
     def finish(self, *, acted: bool = False) -> list[Line]:
-        """The reply is whole: return the words to say if nothing was said, and nothing done (`acted`) either."""
+        """End the reply; return a line to say if nothing was said and no tool was called (`acted`)."""
         return self._replace("dont_know", "silence", ()) if self._silent and not acted else []
 
     def _replace(self, occasion: canned_lines.Occasion, cause: Cause, terms: tuple[str, ...]) -> list[Line]:
@@ -126,7 +122,7 @@ class Guardrails:
     # --- markup
 
     def _without_markup(self, phrase: str) -> str:
-        """Return what of a phrase is speech. Calls and JSON may go on over several phrases."""
+        """Return the speech in a phrase. Calls and JSON may extend over several phrases."""
         text = self._without_json(self._without_calls(phrase))
         if end := _NEXT_SPEAKER.search(text):
             text = text[: end.start() + 1]
@@ -135,7 +131,7 @@ class Guardrails:
             text = text[: heading.start()]
             self.closed = True
         text = _SPEAKER.sub("", _ROLE.sub(" ", text))
-        # One star is a stage direction, which nobody speaks; two are emphasis.
+        # One star is a stage direction, which is not spoken; two are emphasis.
         text = _DIRECTION.sub(lambda m: m[1] if m[0].startswith("**") else " ", text)
         text = re.sub(r"\s+", " ", _DEBRIS.sub(" ", text)).strip()
         return re.sub(r"\s+(?=[,.!?;:])", "", text)
@@ -166,7 +162,7 @@ class Guardrails:
     # --- loops and terms
 
     def _repeats(self, words: list[str]) -> bool:
-        """Whether this says again what was said, or goes round."""
+        """Tell whether these words repeat an earlier phrase, or run in a loop."""
         joined = " ".join(words)
         if joined in self._said[-1:] or (len(words) > 2 and joined in self._said):
             return True
@@ -180,21 +176,21 @@ class Guardrails:
         return False
 
     def _with_tail(self, text: str) -> str:
-        """Return the text behind the last words said, so that a term across two phrases is found."""
+        """Return the text after the last words said, so that a term across two phrases is found."""
         return f"{self._said[-1] if self._said else ''} {_folded(text)}"
 
 
 def _folded(text: str) -> str:
     """Return text without case, accents, invisible characters and typographic apostrophes."""
-    plain = unicodedata.normalize("NFKD", text.replace("’", "'"))
+    plain = unicodedata.normalize("NFKD", straight_apostrophes(text))
     return "".join(c for c in plain if not unicodedata.combining(c) and unicodedata.category(c) != "Cf").casefold()
 
 
 def _plain_words(text: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(_folded(text))]
+    return [word.casefold() for word in WORD.findall(_folded(text))]
 
 
 def _blocked(terms: Iterable[str]) -> re.Pattern[str] | None:
-    """Return a pattern for whole terms, whatever stands between their words, singular or plural."""
+    """Return a pattern for whole terms, with any punctuation between their words, singular or plural."""
     patterns = [r"[\W_]*".join(map(re.escape, words)) for term in terms if (words := _plain_words(term))]
     return re.compile(rf"\b(?:{'|'.join(patterns)})(?:e?s)?\b") if patterns else None

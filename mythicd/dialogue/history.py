@@ -1,8 +1,8 @@
-"""What the player and a character said to each other, as the model is given it: only what was heard.
+"""The chat history of one character: what was heard of its exchanges with the player, as the model is given it.
 
-The history grows at its end, so that a KV cache keeps all of it. When it has grown over its cap, half of it goes at
-once: every cut makes the cache begin anew, so cuts are rare. What goes leaves a short recap behind (summary.py), and
-memory can still be searched for it.
+The history grows at its end, so that a KV cache keeps all of it. When it exceeds its cap, half of it is removed at
+once: each cut invalidates the cache, so cuts are rare. Removed exchanges leave a short summary (summary.py), and memory
+can still be searched for them.
 """
 
 from __future__ import annotations
@@ -13,61 +13,61 @@ from mythicd.dialogue.summary import Exchange, Summary
 from mythicd.engines.llm import ChatMessage
 
 RECAP_TOKENS = 120
-"""Most tokens in a recap."""
+"""Most tokens in a summary."""
 RECAP_SHARE = 2
-"""Of a room, at most this part (one half) is kept free for a recap."""
+"""At most one part in so many of the room is kept free for a summary."""
 SEED_EXCHANGES = 2
-"""Most exchanges that are worth keeping word for word for a character that is left alone."""
+"""Most exchanges that are kept word for word for a character that the player has left."""
 
 
 class History:
-    """The exchanges with one character, oldest first, behind a recap of those before them."""
+    """The exchanges with one character, oldest first, after a summary of those before them."""
 
     def __init__(self) -> None:
-        self._recap = Summary()
+        self._summary = Summary()
         self._exchanges: list[Exchange] = []
 
     @property
     def messages(self) -> tuple[ChatMessage, ...]:
-        """The recap and the exchanges as messages, user and assistant in turns."""
-        return (*self._recap.messages, *_messages(self._exchanges))
+        """The summary and the exchanges as messages, user and assistant in turns."""
+        return (*self._summary.messages, *_messages(self._exchanges))
 
     @property
     def turn_ids(self) -> tuple[str, ...]:
-        """The turns that stand in it word for word."""
+        """The turns that it holds word for word."""
         return tuple(exchange.turn_id for exchange in self._exchanges)
 
     @property
     def last_words(self) -> str:
-        """What the player said last; empty at the beginning."""
+        """The player's last words; empty at the beginning."""
         return self._exchanges[-1].words if self._exchanges else ""
 
     def add(self, turn_id: str, words: str, answer: str, deeds: Sequence[str] = ()) -> None:
-        """Add an exchange, and what the character did in it; one without words or without an answer is none."""
+        """Add an exchange, and what the character did in it; one without words or without an answer is ignored."""
         if words and answer:
             self._exchanges.append(Exchange(turn_id, words, answer, tuple(deeds)))
 
     def shorten(self, room: int, count: Callable[[str], int]) -> None:
-        """Keep it within `room` tokens, as `count` counts them: sum up its older half until it fits."""
+        """Cut the history to `room` tokens, as `count` counts them: summarise its older half until it fits."""
         if _size(self.messages, count) <= room:
             return
         left, reserve = list(self._exchanges), min(RECAP_TOKENS, room // RECAP_SHARE)
         while left and _size(_messages(left), count) > room - reserve:
             del left[: (len(left) + 1) // 2]
-        self._sum_up(len(self._exchanges) - len(left), room, count)
+        self._summarise(len(self._exchanges) - len(left), room, count)
 
     def compact(self, room: int, count: Callable[[str], int]) -> None:
-        """Keep no more than is needed to go on later: a recap, and the last exchange if both fit into `room` tokens."""
+        """Keep only what a later conversation needs: a summary, and the last exchange if both fit in `room` tokens."""
         if len(self._exchanges) > SEED_EXCHANGES:
-            self._sum_up(len(self._exchanges) - 1, room, count)
+            self._summarise(len(self._exchanges) - 1, room, count)
         self.shorten(room, count)
 
-    def _sum_up(self, gone: int, room: int, count: Callable[[str], int]) -> None:
-        """Let the first `gone` exchanges go, and leave a recap where the others leave room for it."""
-        folded = self._recap.fold(self._exchanges[:gone]) if gone else self._recap
+    def _summarise(self, gone: int, room: int, count: Callable[[str], int]) -> None:
+        """Replace the first `gone` exchanges by a summary, where the others leave room for it."""
+        folded = self._summary.fold(self._exchanges[:gone]) if gone else self._summary
         del self._exchanges[:gone]
         left = max(0, room - _size(_messages(self._exchanges), count))
-        self._recap = folded.within(min(RECAP_TOKENS, left), count)
+        self._summary = folded.within(min(RECAP_TOKENS, left), count)
 
 
 def _messages(exchanges: Sequence[Exchange]) -> tuple[ChatMessage, ...]:

@@ -1,15 +1,11 @@
-"""What the player wants, from the words alone: a small weighted list of cues, and what follows from the answer.
+"""Intent classification: what the player wants, from weighted cues in the words, and what follows from it.
 
     text -> plain words -> every cue that occurs adds its weight to its intent -> the highest sum wins
 
-Rules:
-1. A cue counts once, however often it occurs. Weight 1 is a hint ("coins"), 2 a sign ("how much is"), 3 and more a
-   phrase that leaves little doubt ("save the game").
-2. Between equal sums the earlier intent in `PRECEDENCE` wins: those that are rarer, and whose cues are plainer, first.
-3. No cue at all is chitchat, which is also what a question of plain fact is ("who owns the tavern").
-
-A cue is words with single blanks; `(a|b)` are alternatives, `~` stands for up to three words of any kind. The text may
-come from a recogniser: case, punctuation and apostrophes are taken off both sides before they are compared.
+A cue counts once. Weight 1 is a hint ("coins"), 2 a sign ("how much is"), 3 and more a phrase that leaves little doubt
+("save the game"). Between equal sums the earlier intent in `PRECEDENCE` wins. No cue at all is chitchat.
+A cue is words with single spaces; `(a|b)` are alternatives, `~` stands for up to three words of any kind. The text may
+come from a recogniser: case, punctuation and apostrophes are removed on both sides before they are compared.
 """
 
 from __future__ import annotations
@@ -20,11 +16,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mythicd.config.world_files import ToolDefinition
+from mythicd.text.english.words import BARE_WORD
 
 Intent = Literal["chitchat", "trade", "quest", "hint", "combat", "navigation", "admin"]
 
 PRECEDENCE: tuple[Intent, ...] = ("admin", "combat", "hint", "quest", "navigation", "trade", "chitchat")
-"""Who wins between equal sums."""
+"""Which intent wins between equal sums: rarer intents, with plainer cues, come first."""
 
 _CUES: dict[Intent, dict[int, tuple[str, ...]]] = {
     "admin": {
@@ -247,7 +244,7 @@ _CONTRACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Which memory is asked for a turn. The persona is always there: it stands in the system prompt."""
+    """The memory channels that are searched for a turn. The persona is always in the system prompt."""
 
     lore: bool = True
     recent: bool = True
@@ -255,7 +252,7 @@ class Channels:
 
 
 _CHANNELS: dict[Intent, Channels] = {
-    # What to pay or to do next is no matter of who stands around; a scene would only crowd the lore out.
+    # Prices and tasks do not depend on the surroundings; a scene would only displace lore.
     "trade": Channels(scene=False),
     "quest": Channels(scene=False),
     # "Say that again" is about the talk, not the world.
@@ -279,24 +276,23 @@ def scores(text: str) -> dict[Intent, int]:
 
 
 def channels(intent: Intent) -> Channels:
-    """Return which memory is asked with this intent."""
+    """Return the memory channels for this intent."""
     return _CHANNELS.get(intent, Channels())
 
 
 def tools_for(intent: Intent, tools: Mapping[str, ToolDefinition]) -> tuple[ToolDefinition, ...]:
-    """Return the tools that are offered with this intent: those that name it, and those that name none."""
+    """Return the tools that are offered with this intent: those that name it, and those without intents."""
     return tuple(tool for tool in tools.values() if not tool.intents or intent in tool.intents)
 
 
 def plain_words(text: str) -> str:
     """Return text as a recogniser would write it: lower case, single blanks, no punctuation, no contractions."""
-    bare = re.sub(r"['’]", "", text.lower())
-    words = re.findall(r"[^\W_]+", bare)
+    words = BARE_WORD.findall(re.sub(r"['’]", "", text.lower()))
     return " ".join(_CONTRACTIONS.get(word, word) for word in words)
 
 
 def _compile(cue: str) -> re.Pattern[str]:
-    """Turn a cue into a pattern over words with single blanks, one at each end of the text too."""
+    """Return a cue as a pattern over words with single spaces, also one at each end of the text."""
     parts: list[str] = []
     for part in re.findall(r"\([^)]*\)|\S+", cue):
         if part == "~":

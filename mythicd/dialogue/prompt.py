@@ -1,12 +1,11 @@
-"""The prompt, as text, in the order in which its parts change.
+"""The prompt as text, laid out by how often its parts change.
 
     [world: frame, game rules, tools]  [character: who, persona]  [history …]  [turn: lore, memory, scene, words]
      equal for every character          equal for every turn        grows        new each time, dropped afterwards
 
-A KV cache keeps what does not change at the front. So nothing that varies from turn to turn (lore found for this
-question, the scene, the clock) may stand before the history, and the words the player said come last of all.
-
-The starter language model is trained on exactly this text: a change here means training it again.
+A KV cache keeps what does not change at the front, so nothing that varies from turn to turn (lore, the scene, the
+clock) may stand before the history, and the player's words come last. The starter language model is trained on exactly
+this text: retrain it after a change here.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ CALL_FORM = 'To act, write <tool_call>{"name": "...", "arguments": {...}}</tool_
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """What was found for one turn. Each item is one line of text."""
+    """The context of one turn. Each item is one line of text."""
 
     lore: tuple[str, ...] = ()
     recent: tuple[str, ...] = ()
     scene: Mapping[str, Any] = field(default_factory=dict)
-    """Compact JSON of what is around the character; empty when nothing is known."""
+    """What is around the character, written as compact JSON; empty when nothing is known."""
 
 
 def world_part(title: str, rules: Sequence[str], tools: Sequence[ToolSpec]) -> str:
@@ -47,7 +46,7 @@ def world_part(title: str, rules: Sequence[str], tools: Sequence[ToolSpec]) -> s
 
 
 def character_part(name: str, archetype: str, style: str, persona: Sequence[str]) -> str:
-    """Return the rest of the system message: who the character is. Begins with the blank line that sets it apart."""
+    """Return the rest of the system message: who the character is. It begins with a blank line."""
     lines = [f"\n\nYou are {name}, {archetype}. Style: {style}."]
     if persona:
         lines += ["## Persona", *(f"- {line}" for line in persona)]
@@ -57,7 +56,7 @@ def character_part(name: str, archetype: str, style: str, persona: Sequence[str]
 def turn_message(words: str, sections: Sections) -> ChatMessage:
     """Return the ephemeral user message: the sections that are not empty, then what the player said.
 
-    Nothing that goes in can forge a section: whatever has several lines becomes one.
+    Items of several lines are joined into one, so that they cannot imitate a section.
     """
     lines: list[str] = []
     if sections.lore:
@@ -71,7 +70,7 @@ def turn_message(words: str, sections: Sections) -> ChatMessage:
 
 
 def read_until(sections: Sections, lines: int) -> Sections:
-    """Return what of the sections stands in the first `lines` lines of the turn's message; of the scene, nothing."""
+    """Return the part of the sections in the first `lines` lines of the turn's message, without the scene."""
     lore = sections.lore[: max(0, lines - 1)]
     before = len(sections.lore) + 1 if sections.lore else 0
     return Sections(lore, sections.recent[: max(0, lines - before - 1)])

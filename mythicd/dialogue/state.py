@@ -1,28 +1,10 @@
-"""The dialogue of one character, as one table: (state, event) -> (state, commands).
+"""The dialogue state machine of one character, as one table: (state, event) -> (state, commands).
 
-Rules of this file:
-  1. Everything that affects a transition stands in TABLE. Code elsewhere carries out commands; it never sets a state.
-  2. Nothing here knows of time, audio, models or sockets. Timeouts arrive as events like everything else.
-
-Theory. A turn is open from OPEN_TURN until SETTLE or DROP_TURN. At most two are: while the player talks over the
-character, the one whose voice still sounds and the one that is being heard. A character is in one of seven states:
-
-    Idle       nobody is talking
-    Listening  the player is talking
-    Pausing    the player has fallen silent and may be done: an answer is being made of which nothing leaves yet
-    Thinking   the player is done; the answer counts, and no sound of it has left yet
-    Speaking   sound has left; it may still be audible after the last of it was sent
-    Ducked     a voice over the character's: it speaks on, softer, until it is known whether it is interrupted
-    BargeIn    it is: the voice is being cut, the new words are being heard
-
-A turn begins when the player starts to speak (or types) and ends when the reply has been played, was cut off, failed,
-or never came. An answer is *prepared* at a pause, *rolled back* when the player goes on (nothing of it was heard, sent
-or written down, so nothing is lost), and *committed* when the player's turn is over. What was heard of a reply is
-settled when its playback stops, which may be after its turn was cut: so `PlaybackStopped` is legal in every state and
-moves only three of them.
-
-An event that is not in the table for a state is illegal there: `advance` raises and nothing changes. Events that may
-race with a change of state (a late `Replied` after a cut) are in the table explicitly and do nothing.
+Everything that affects a transition stands in TABLE: code elsewhere carries out commands and never sets a state.
+Nothing here knows of time, audio, models or sockets; timeouts arrive as events. An event that is not in the table for
+a state is illegal there: `advance` raises and nothing changes. Events that may race with a change of state (a late
+`Replied` after a cut) are in the table and do nothing. What was heard of a reply is settled when its playback stops,
+which may be after its turn was cut, so `PlaybackStopped` is legal in every state. docs/dialogue.md explains the states.
 """
 
 from __future__ import annotations
@@ -32,15 +14,22 @@ from typing import Literal
 
 
 class State(StrEnum):
-    """Where a character's dialogue stands."""
+    """The state of a character's dialogue."""
 
     IDLE = "Idle"
+    """Neither the player nor the character is talking."""
     LISTENING = "Listening"
+    """The player is talking."""
     PAUSING = "Pausing"
+    """The player is silent and may be done: a response is being prepared, and nothing of it is sent."""
     THINKING = "Thinking"
+    """The player is done: the response is committed, and no sound of it has been sent."""
     SPEAKING = "Speaking"
+    """Sound has been sent; it may still be playing after the last of it was sent."""
     DUCKED = "Ducked"
+    """The player's voice over the character's, which is softer until it is known whether it is interrupted."""
     BARGE_IN = "BargeIn"
+    """The player interrupts: the voice is being cut, and the new words are being recognised."""
 
 
 Told = Literal["Idle", "Listening", "Thinking", "Speaking", "BargeIn"]
@@ -53,61 +42,61 @@ TOLD: dict[State, Told] = {
     State.DUCKED: "Speaking",
     State.BARGE_IN: "BargeIn",
 }
-"""What a game is told. Two states are the daemon's own business: nothing that the game could see has changed."""
+"""The state as a game is told it. Pausing and Ducked are not reported: the player sees no difference."""
 
 
 class Event(StrEnum):
-    """What can happen to a character."""
+    """An event in a character's dialogue."""
 
     SPEECH_START = "SpeechStart"
-    """The open microphone hears a voice."""
+    """Speech begins in the open microphone."""
     FLOOR_TAKEN = "FloorTaken"
-    """The player wants to be heard, beyond doubt: the push-to-talk key is pressed."""
+    """The push-to-talk key is pressed: the player certainly wants to speak."""
     SOFT_END = "SoftEnd"
-    """The player has fallen silent, and may be done."""
+    """A short silence: the player may be done."""
     SPEECH_RESUMED = "SpeechResumed"
-    """The player was not."""
+    """The player goes on after a soft end."""
     INTERRUPTED = "Interrupted"
-    """The voice over the character's means it: neither a backchannel nor a false start."""
+    """The player's voice over the character's is an interruption: neither a backchannel nor a false start."""
     SPEECH_LOST = "SpeechLost"
-    """What seemed to be speech was none, or only a backchannel, or its microphone vanished."""
+    """It was not speech, or only a backchannel, or its microphone stream ended."""
     HARD_END = "HardEnd"
     """The player's turn is over: silence, or the push-to-talk key was released."""
     TEXT = "Text"
     """The player typed."""
     VOICE = "Voice"
-    """The first sound of the reply left."""
+    """The first sound of the reply was sent."""
     REPLIED = "Replied"
     """All of the reply was sent, or there was nothing to say."""
     FAILED = "Failed"
-    """The reply could not be made."""
+    """The reply could not be generated."""
     PLAYBACK_STOPPED = "PlaybackStopped"
-    """The client is silent: the reply ended, or the cut took effect (or the wait for that timed out)."""
+    """The client has stopped playing: the reply ended, or the cut took effect (or the wait for that timed out)."""
     LEAVE = "Leave"
-    """The client is gone."""
+    """The client has disconnected."""
 
 
 class Command(StrEnum):
-    """What the character must do now."""
+    """A command that the character must carry out."""
 
     OPEN_TURN = "OpenTurn"
-    """Begin a new turn for these words; the turn of a voice that still sounds is kept beside it."""
+    """Begin a new turn for these words; the turn of a voice that is still playing stays open as well."""
     DROP_TURN = "DropTurn"
-    """Nothing came of the turn that was opened last."""
+    """Close the turn that was opened last: there is nothing to answer."""
     PREPARE = "Prepare"
-    """Recognise, remember, think, make a voice; let nothing out."""
+    """Prepare the response (recognise, search memory, generate, synthesise), and send nothing."""
     ROLLBACK = "Rollback"
-    """Undo an answer of which nothing was heard, as if it had never been begun."""
+    """Take back a response of which nothing was sent, without a trace."""
     COMMIT = "Commit"
-    """The words are final: let the answer out, and make it first where none was prepared for these words."""
+    """The words are final: send the response, and make it first where none was prepared for these words."""
     DUCK = "Duck"
     """Soften the voice."""
     RESTORE = "Restore"
     """Bring the voice back, and its turn."""
     CUT = "Cut"
-    """Stop the reply: cancel its work, silence its stream. Its turn is the one that `SETTLE` settles."""
+    """Stop the reply: cancel its work and end its stream. `SETTLE` closes its turn."""
     SETTLE = "Settle"
-    """Write down what was heard of the turn that sounded last, and close it."""
+    """Log what was heard of the turn that was played last, and close it."""
 
 
 S, E, C = State, Event, Command
@@ -127,7 +116,7 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
         E.SPEECH_LOST: (S.IDLE, (C.DROP_TURN,)),
         E.HARD_END: (S.THINKING, (C.COMMIT,)),
         E.TEXT: (S.THINKING, (C.DROP_TURN, C.OPEN_TURN, C.COMMIT)),
-        # After a barge-in was settled the player may be at a pause already: then there is nothing to take back.
+        # After a barge-in was settled the player may be at a pause already: then there is nothing to roll back.
         E.SPEECH_RESUMED: (S.LISTENING, ()),
         E.PLAYBACK_STOPPED: (S.LISTENING, ()),
         E.REPLIED: (S.LISTENING, ()),
@@ -147,7 +136,7 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
     S.THINKING: {
         # The wait was too short, the player goes on: the same turn is heard further.
         E.SPEECH_START: (S.LISTENING, (C.ROLLBACK,)),
-        # The player takes it back: the old words are answered no more.
+        # The player takes it back: the old words are not answered.
         E.FLOOR_TAKEN: (S.LISTENING, (C.CUT, C.SETTLE, C.OPEN_TURN)),
         E.TEXT: (S.THINKING, (C.CUT, C.SETTLE, C.OPEN_TURN, C.COMMIT)),
         E.VOICE: (S.SPEAKING, ()),
@@ -192,15 +181,15 @@ TABLE: dict[State, dict[Event, tuple[State, tuple[Command, ...]]]] = {
 
 
 class IllegalEvent(Exception):
-    """An event that cannot happen in this state: a mistake in the program, not in what the player did."""
+    """An event that cannot happen in this state: a bug in the daemon, not an error of the player or the game."""
 
 
 def advance(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
-    """Return the next state and what to do, in order. Raises IllegalEvent, and then nothing has changed."""
+    """Return the next state and the commands, in order. Raises IllegalEvent."""
     try:
         return TABLE[state][event]
     except KeyError:
-        raise IllegalEvent(f"{event} cannot happen while {state}.") from None
+        raise IllegalEvent(f"Event {event} is illegal in state {state}.") from None
 
 
 def diagram() -> str:

@@ -1,13 +1,10 @@
-"""From what a character wants to do to what the game is asked to do.
-
-A model, small or large, names things as a person would: `set_waypoint {"place": "the market"}`. The game wants ids and
-coordinates: `{"x": 6.0, "y": 11.0, "z": 88.0}`. So no model ever writes an id, and none can invent a coordinate.
+"""Tool arguments: from the names that a model writes to the ids and coordinates that the game needs.
 
     name, as said -> exact -> alias -> normalised -> contained -> close spelling -> one thing, or ToolRejected
     thing         -> the tool's `arguments` with `$place.x` filled in -> checked against the tool's JSON Schema
 
-The first rule that finds anything decides. If it finds two things, the call is rejected as ambiguous: a guess would
-send the player the wrong way. What comes of a call once it is on its way is tool_calls.py's business.
+A model writes `set_waypoint {"place": "the market"}`, never an id, so it cannot invent a coordinate. The first rule
+that finds anything decides; if it finds two things, the call is rejected as ambiguous. tool_calls.py tracks the call.
 """
 
 from __future__ import annotations
@@ -24,30 +21,31 @@ import jsonschema
 
 from mythicd.config.world_files import Thing, ToolDefinition
 from mythicd.errors import ConfigError, ToolRejected
+from mythicd.text.english.plurals import singular
+from mythicd.text.english.words import BARE_WORD, straight_apostrophes
 
 MOST_CHARACTERS = 200
-"""Longest string that goes into or comes out of a call; the rest is cut off."""
+"""Longest string in a call, in characters; the rest is cut off."""
 
 CLOSE = 0.84
-"""Least difflib ratio at which two spellings are taken for one: a wrong letter in a word of seven, not in one of five.
+"""Least difflib ratio of two spellings of one name: one wrong letter in a word of seven, not in one of five.
 "south pier" and "north pier" have 0.78."""
 
 _ARTICLES = frozenset(("the", "a", "an"))
 _DETERMINERS = frozenset(("my", "your", "our", "his", "her", "their", "this", "that", "these", "those", "some"))
-_WORD = re.compile(r"[^\W_]+")
 
 Words = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCall:
-    """A tool call as the game gets it."""
+    """A tool call as it is sent to the game."""
 
     name: str
     arguments: dict[str, Any]
     """Valid against the tool's JSON Schema."""
     purpose: str = ""
-    """What it is meant to do, as a phrase: "show the player the way to the market"."""
+    """Its purpose, as a phrase: "show the player the way to the market"."""
 
 
 def resolve(
@@ -59,23 +57,24 @@ def resolve(
 ) -> ResolvedCall:
     """Turn a call that a model wrote into one for the game.
 
-    `things` is by kind, then id. Raises ToolRejected, which names what was asked for and the nearest names there are.
+    `things` is by kind, then id. Raises ToolRejected, which gives the name that was asked for and the nearest ones.
     """
     tool = tools.get(clean(name))
     if tool is None:
-        raise ToolRejected(f"There is no tool {clean(name)!r}.", remedy=_nearest(clean(name), tools))
+        raise ToolRejected(f"Unknown tool {clean(name)!r}.", remedy=_nearest(clean(name), tools))
     surplus = [argument for argument in arguments if argument not in tool.words]
     if surplus:
         raise ToolRejected(
-            f"{tool.name} has no argument {clean(surplus[0])!r}.", remedy=f"It takes {', '.join(tool.words) or 'none'}."
+            f"{tool.name}: unknown argument {clean(surplus[0])!r}.",
+            remedy=f"Use only: {', '.join(tool.words)}." if tool.words else "Call it without arguments.",
         )
     named: dict[str, tuple[str, Thing]] = {}
     for argument, word in tool.words.items():
         said = arguments.get(argument)
         if not isinstance(said, str) or not clean(said):
             raise ToolRejected(
-                f"{tool.name} needs {argument!r}, {word.description or 'a name'}, not {said!r:.60}.",
-                remedy="Say which one.",
+                f"{tool.name}: argument {argument!r} must be {word.description or 'a name'}, not {said!r:.60}.",
+                remedy="Write the name.",
             )
         known = things.get(word.kind, {})
         thing_id = find(said, known, kind=word.kind)
@@ -83,28 +82,30 @@ def resolve(
     built = _fill(tool.arguments, named, player_id, tool.name)
     complaint = _first_complaint(tool, built)
     if complaint:
-        raise ToolRejected(complaint, remedy="Correct the tool's `arguments`, or the thing's `values`.")
+        raise ToolRejected(
+            complaint, remedy="Correct the tool's `arguments` in tools.yaml, or the thing's `values` in things.yaml."
+        )
     return ResolvedCall(
         tool.name, built, _purpose(tool, {argument: thing.name for argument, (_, thing) in named.items()})
     )
 
 
 def check(tools: Mapping[str, ToolDefinition], things: Mapping[str, Mapping[str, Thing]]) -> None:
-    """Prove that every tool can be pointed at every thing of the kinds it takes.
+    """Check that every tool accepts every thing of the kinds it takes.
 
-    Raises ConfigError for the first JSON Schema that is none, value that is missing, or value that does not fit.
+    Raises ConfigError for the first JSON Schema that is invalid, value that is missing, or value that does not fit.
     """
     for tool in tools.values():
         try:
             jsonschema.Draft202012Validator.check_schema(tool.schema)
         except jsonschema.SchemaError as error:
             raise ConfigError(
-                f"tools.yaml: {tool.name}.schema: {error.message}.", remedy="It must be a JSON Schema."
+                f"tools.yaml: {tool.name}.schema: {error.message}.", remedy="Write a valid JSON Schema (draft 2020-12)."
             ) from None
         firsts = {a: next(iter(things.get(word.kind, {}).items()), None) for a, word in tool.words.items()}
         usable = {argument: first for argument, first in firsts.items() if first is not None}
         if len(usable) < len(firsts):
-            continue  # a list without things: nobody can name one
+            continue  # a kind without things: there is nothing to check
         for argument, word in tool.words.items():
             for item in things[word.kind].items():
                 try:
@@ -115,15 +116,13 @@ def check(tools: Mapping[str, ToolDefinition], things: Mapping[str, Mapping[str,
                     complaint = error.what
                 if complaint:
                     raise ConfigError(
-                        f"things.yaml: {word.kind}.{item[0]}: {complaint}", remedy=f"Give it what {tool.name} needs."
+                        f"things.yaml: {word.kind}.{item[0]}: {complaint}",
+                        remedy=f"Add the values that {tool.name} needs.",
                     )
 
 
 def find(said: str, things: Mapping[str, Thing], *, kind: str = "things") -> str:
-    """Return the id of the thing that these words name.
-
-    Raises ToolRejected when there is none, or more than one.
-    """
+    """Return the id of the thing that `said` names. Raises ToolRejected when there is none, or more than one."""
     said = clean(said)
     normal = normalised(said)
     spellings = {i: {normalised(n) for n in (thing.name, *thing.aliases, i)} - {()} for i, thing in things.items()}
@@ -139,10 +138,8 @@ def find(said: str, things: Mapping[str, Thing], *, kind: str = "things") -> str
         return found[0]
     if found:
         names = " or ".join(repr(things[i].name) for i in found[:4])
-        raise ToolRejected(f"{said!r} in {kind} may mean {names}.", remedy="Say the whole name.")
-    raise ToolRejected(
-        f"There is nothing called {said!r} in {kind}.", remedy=_nearest(said, [thing.name for thing in things.values()])
-    )
+        raise ToolRejected(f"{said!r} is ambiguous in {kind}: {names}.", remedy="Use the whole name.")
+    raise ToolRejected(f"No {said!r} in {kind}.", remedy=_nearest(said, [thing.name for thing in things.values()]))
 
 
 def clean(text: str) -> str:
@@ -159,45 +156,34 @@ def normalised(name: str) -> Words:
     >>> normalised("The Blacksmith's Shops")
     ('blacksmith', 'shop')
     """
-    plain = unicodedata.normalize("NFKD", name.replace("’", "'").casefold())
+    plain = unicodedata.normalize("NFKD", straight_apostrophes(name).casefold())
     plain = "".join(c for c in plain if not unicodedata.combining(c))
-    words = _WORD.findall(re.sub(r"'s\b|s'(?=\s|$)", "", plain).replace("_", " "))
+    words = BARE_WORD.findall(re.sub(r"'s\b|s'(?=\s|$)", "", plain).replace("_", " "))
     kept = [word for word in words if word not in _ARTICLES]
     while len(kept) > 1 and kept[0] in _DETERMINERS:
         kept = kept[1:]
-    return tuple(_singular(word) for word in kept)
-
-
-def _singular(word: str) -> str:
-    """Cut a plural ending, roughly: both sides of every comparison go through here."""
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("ches", "shes", "sses", "xes")):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
+    return tuple(singular(word) for word in kept)
 
 
 def _within(part: Words, whole: Words) -> bool:
-    """Whether `part` stands in `whole` as neighbouring words."""
+    """Tell whether `part` stands in `whole` as neighbouring words."""
     return any(whole[i : i + len(part)] == part for i in range(len(whole) - len(part) + 1))
 
 
 def _containing(said: Words, spellings: Mapping[str, set[Words]]) -> list[str]:
-    """Things whose name has these words in it: "gull" for the Gilded Gull."""
+    """Return the things whose name has these words in it: "gull" for the Gilded Gull."""
     return [i for i, names in spellings.items() if said and any(_within(said, name) for name in names)]
 
 
 def _contained(said: Words, spellings: Mapping[str, set[Words]]) -> list[str]:
-    """Things named within these words: "market over there" for the market. A longer name goes before a shorter."""
+    """Return the things named within these words, by the longest name: "market over there" for the market."""
     longest = {i: max((len(n) for n in names if _within(n, said)), default=0) for i, names in spellings.items()}
     most = max(longest.values(), default=0)
     return [i for i, length in longest.items() if length == most] if most else []
 
 
 def _close(said: Words, spellings: Mapping[str, set[Words]]) -> list[str]:
-    """Things spelt nearly like this, blanks aside: "light house" is "lighthouse"."""
+    """Return the things with the closest spelling, spaces ignored: "light house" is "lighthouse"."""
     text = "".join(said)
     matcher = difflib.SequenceMatcher(autojunk=False)
     matcher.set_seq2(text)
@@ -212,12 +198,12 @@ def _close(said: Words, spellings: Mapping[str, set[Words]]) -> list[str]:
 
 
 def _nearest(said: str, known: Iterable[str]) -> str:
-    """Return a remedy that names what was probably meant."""
+    """Return a remedy that gives the nearest names."""
     names = list(dict.fromkeys(known))
     by_words = {" ".join(normalised(name)): name for name in names}
     close = difflib.get_close_matches(" ".join(normalised(said)), list(by_words), n=3, cutoff=0.4)
     nearest = [by_words[spelling] for spelling in close] or names[:3]
-    return f"Nearest: {', '.join(map(repr, nearest))}." if nearest else "There are none at all."
+    return f"Use one of: {', '.join(map(repr, nearest))}." if nearest else "Add one: none is defined."
 
 
 def _fill(value: Any, named: Mapping[str, tuple[str, Thing]], player_id: str, tool: str) -> Any:
@@ -233,30 +219,30 @@ def _fill(value: Any, named: Mapping[str, tuple[str, Thing]], player_id: str, to
     root, *path = value[1:].split(".")
     if root == "player" and root not in named:
         if path != ["id"]:
-            raise ToolRejected(f"{tool}: of the player only $player.id is known, not {value!r}.")
+            raise ToolRejected(f"{tool}: unknown path {value!r}: the player has only $player.id.")
         return clean(player_id)
     if root not in named:
-        raise ToolRejected(f"{tool}: {value!r} begins with no argument of `words`.")
+        raise ToolRejected(f"{tool}: {value!r} does not begin with an argument of `words`.")
     thing_id, thing = named[root]
     found: Any = {"id": thing_id, "name": thing.name, **thing.values}
     for key in path:
         if not isinstance(found, Mapping) or key not in found:
             raise ToolRejected(
-                f"{tool} needs {value!r}, and {thing.name!r} has no value {key!r}.", remedy="Add it in things.yaml."
+                f"{tool} needs {value!r}, but {thing.name!r} has no value {key!r}.", remedy="Add it in things.yaml."
             )
         found = found[key]
     return clean(found) if isinstance(found, str) else found
 
 
 def _first_complaint(tool: ToolDefinition, arguments: Any) -> str:
-    """Return what is wrong with the game's arguments; empty when nothing is."""
+    """Return the first error in the game's arguments; empty when they are valid."""
     validator = jsonschema.Draft202012Validator(tool.schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(arguments))
     if error is not None:
         where = ".".join(str(part) for part in error.absolute_path) or "arguments"
         return f"{tool.name}: {where}: {error.message}."
     if not _finite(arguments):
-        return f"{tool.name}: a number is infinite or none at all, which JSON cannot say."
+        return f"{tool.name}: an infinite number or NaN cannot be encoded as JSON."
     return ""
 
 

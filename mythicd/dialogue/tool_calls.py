@@ -1,13 +1,11 @@
-"""The ledger of tool calls: which are on their way to the game, which came back, and what to say of those that failed.
+"""The ledger of tool calls: which are pending or sent, which the game has acknowledged, and what to say of failures.
 
     pending --sent--> sent --Ack ok--> acked
        |               |---Ack error--> failed
-       |               `---too long---> timed_out      (an Ack that comes later still settles it)
+       |               `---too long---> timed_out      (a later Ack still settles it)
        `--cancelled: the words before it were never heard
 
-A call may be lost on the way or in a game that was busy, so it is sent again, under the same id: the game must act on
-an id once and acknowledge it as often as it comes. A tool's `timeout_ms` is the whole time the game has. The waits
-between the sendings double, so of three sendings the second goes out after 1/7 of it and the third after 3/7.
+A call may be lost, so it is sent again under the same id; the game must act on an id once and acknowledge it each time.
 """
 
 from __future__ import annotations
@@ -21,22 +19,23 @@ from mythicd.dialogue.tool_arguments import ResolvedCall, clean
 from mythicd.errors import ToolError
 
 RESENDS = 2
-"""How often a call is sent again when no Ack comes."""
+"""How often a call is sent again when no Ack comes. The waits double within the tool's `timeout_ms`: the second sending
+is after 1/7 of it, the third after 3/7."""
 
 REMEMBERED = 256
-"""Settled calls that are kept to know a second Ack by."""
+"""Settled calls that are kept, to recognise a second Ack."""
 
 MOST_UNTOLD = 8
-"""Failures that wait to be told; of more, the oldest are forgotten."""
+"""Failures that wait to be told to the model; of more, the oldest are dropped."""
 
 
 class CallState(StrEnum):
-    """Where a call is."""
+    """The state of a call."""
 
     PENDING = "pending"
     """It waits for the words before it to be heard."""
     SENT = "sent"
-    """It is with the game."""
+    """It has been sent to the game."""
     ACKED = "acked"
     FAILED = "failed"
     """The game could not do it."""
@@ -50,7 +49,7 @@ _SETTLED = frozenset((CallState.ACKED, CallState.FAILED, CallState.CANCELLED))
 
 @dataclass(slots=True)
 class Call:
-    """One call and what became of it."""
+    """One call and its result."""
 
     call_id: str
     turn_id: str
@@ -62,9 +61,9 @@ class Call:
     first_sent: float = 0.0
     """Monotonic seconds."""
     message: str = ""
-    """Why it failed, in the game's words."""
+    """The game's reason for a failure."""
     result: Mapping[str, Any] = field(default_factory=dict)
-    """What the game found out."""
+    """The game's result."""
 
     @property
     def deadline(self) -> float:
@@ -74,17 +73,17 @@ class Call:
 
 
 class CallLedger:
-    """All calls of one character. Time comes in as monotonic seconds."""
+    """The calls of one character. Time is an argument, in monotonic seconds."""
 
     def __init__(self, prefix: str) -> None:
-        """`prefix` makes the ids unique among ledgers and among starts of the daemon."""
+        """Take the prefix that makes ids unique among ledgers and among runs of the daemon."""
         self._prefix = prefix
         self._count = 0
         self._calls: dict[str, Call] = {}
         self._untold: dict[str, str] = {}
 
     def open(self, turn_id: str, resolved: ResolvedCall, *, timeout_ms: int) -> Call:
-        """Enter a call that is to be sent when the words before it have been heard."""
+        """Add a call that is to be sent when the words before it have been heard."""
         self._count += 1
         call = Call(f"c-{self._prefix}-{self._count}", turn_id, resolved, timeout_ms / 1000)
         self._calls[call.call_id] = call
@@ -92,11 +91,11 @@ class CallLedger:
         return call
 
     def sent(self, call_id: str, now: float) -> None:
-        """Note that a call has gone out, for the first time or again. Raises ToolError when it must not."""
+        """Record that a call was sent, for the first time or again. Raises ToolError when it must not be sent."""
         call = self._calls.get(call_id)
         if call is None or call.state not in (CallState.PENDING, CallState.SENT):
             state = call.state if call else "unknown"
-            raise ToolError(f"The call {call_id!r} is {state} and must not be sent.", remedy="Open a new one.")
+            raise ToolError(f"Tool call {call_id!r} cannot be sent: it is {state}.", remedy="Open a new call.")
         if call.state is CallState.PENDING:
             call.first_sent = now
         call.state = CallState.SENT
@@ -105,8 +104,7 @@ class CallLedger:
     def ack(self, call_id: str, *, ok: bool, message: str = "", result: Mapping[str, Any] | None = None) -> Call | None:
         """Settle a call. Returns None for a second Ack, and for an id that is unknown or was never sent.
 
-        An Ack that comes after the time is up is the truth all the same: it settles the call, and a failure that was
-        not yet told is not told any more.
+        An Ack after the timeout still settles the call, and a failure that was not yet told is dropped.
         """
         call = self._calls.get(call_id)
         if call is None or call.state not in (CallState.SENT, CallState.TIMED_OUT):
@@ -119,23 +117,23 @@ class CallLedger:
         return call
 
     def cancel(self, turn_id: str) -> list[Call]:
-        """Withdraw a turn's calls that were not sent yet; returns them."""
+        """Cancel a turn's calls that were not sent yet, and return them."""
         withdrawn = [c for c in self._calls.values() if c.turn_id == turn_id and c.state is CallState.PENDING]
         for call in withdrawn:
             call.state = CallState.CANCELLED
         return withdrawn
 
     def deeds(self, turn_id: str) -> tuple[str, ...]:
-        """Return what a turn's calls did, each as a phrase: those that are with the game, or were carried out."""
+        """Return what a turn's calls did, each as a phrase: those that were sent or acknowledged."""
         done = (CallState.SENT, CallState.ACKED)
         return tuple(_purpose(c) for c in self._calls.values() if c.turn_id == turn_id and c.state in done)
 
     def next_deadline(self) -> float | None:
-        """Return the monotonic second at which `due` has something to say."""
+        """Return the monotonic time at which `due` will return a call; None if no call is waiting."""
         return min((c.deadline for c in self._calls.values() if c.state is CallState.SENT), default=None)
 
     def due(self, now: float) -> tuple[list[Call], list[Call]]:
-        """Return the calls to send again, under the same id, and those whose time is up (they are timed out now)."""
+        """Return the calls to send again, under the same id, and those that have just timed out."""
         late = [c for c in self._calls.values() if c.state is CallState.SENT and c.deadline <= now]
         resend = [c for c in late if c.sendings <= RESENDS and now < c.first_sent + c.timeout]
         given_up = [c for c in late if c not in resend]
@@ -150,11 +148,11 @@ class CallLedger:
 
     @property
     def untold_failures(self) -> tuple[str, ...]:
-        """A line for each failure not told before, for the next turn's memory of what happened."""
+        """A line for each failure not told before, for the next turn's prompt."""
         return tuple(self._untold.values())
 
     def told(self, failures: Collection[str]) -> None:
-        """These lines were told; failures that came since were not."""
+        """Remove these lines, which the model was told; newer failures stay."""
         self._untold = {call_id: line for call_id, line in self._untold.items() if line not in failures}
 
     def _fail(self, call: Call) -> None:
@@ -169,7 +167,7 @@ class CallLedger:
 
 
 def _failure(call: Call) -> str:
-    """Return what happened as one line, free of anything a prompt could mistake for its own marks."""
+    """Return the failure as one line, without characters that could imitate the prompt's markup."""
     why = call.message.rstrip(".!") or ("nothing happened" if call.state is CallState.TIMED_OUT else "it did not work")
     return clean(f"You could not {_purpose(call)}: {why}.".translate({ord(mark): None for mark in "<>{}|#`"}))
 

@@ -1,15 +1,10 @@
-"""Gives a reply its capitals back, character for character, while it is still being written.
+"""Truecasing: capitals for a reply of a lower-case language model, character for character, while it streams.
 
-The starter language model reads and writes lower case only. Capitals are put back at the starts of sentences, in "I",
-and in names, which are learnt from texts that have them: the persona, the lore, the player's words.
-
-How a name is told from a word that only begins a sentence: a word that is capitalised *within* a sentence is part of a
-name. If it is never seen in lower case ("Gilded"), it is always a name. If it is ("the old chapel", "Old Tobin"), it
-is one only where the whole name stands. Names that are given as such count wherever they stand.
-
-What goes out has the length of what came in, so offsets into a reply stay true. Nothing is held back but an unfinished
-word, and the beginning of a longer name ("old …") until the next word decides. From the first capital that the model
-writes by itself, everything passes unchanged.
+Capitals are restored at the starts of sentences, in "I", and in names, which are learned from texts that have them. A
+word that is capitalised within a sentence is part of a name. If it never occurs in lower case ("Gilded"), it is always
+one; if it does ("the old chapel", "Old Tobin"), only where the whole name stands. The output has the length of the
+input, so offsets into a reply stay valid. Held back are only an unfinished word and the beginning of a longer name
+("old …"). From the first capital that the model writes itself, everything passes unchanged.
 """
 
 from __future__ import annotations
@@ -18,10 +13,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_TOKEN = re.compile(rf"{_WORD.pattern}|.", re.DOTALL)
+from mythicd.text.english.sentences import sentences
+from mythicd.text.english.words import FIRST_PERSON, WORD, straight_apostrophes
+
+_TOKEN = re.compile(rf"{WORD.pattern}|.", re.DOTALL)
 _SUFFIX = re.compile(r"['’](?:s|ll|d|re|ve)$")
-_FIRST_PERSON = frozenset(("i", "i'm", "i'll", "i'd", "i've", "i’m", "i’ll", "i’d", "i’ve"))
 _WITHIN_NAMES = frozenset(("of", "the", "and", "de", "la", "von", "van"))
 _NEVER_NAMES = frozenset(
     "a an the this that these those some no every each my your his her its our their i you he she it we they who what "
@@ -34,7 +30,7 @@ _LONGEST_NAME = 6
 
 
 def capitalised(text: str) -> bool:
-    """Whether any letter of the text is a capital."""
+    """Tell whether any letter of the text is a capital."""
     return any(c.isupper() or c.istitle() for c in text)
 
 
@@ -42,7 +38,7 @@ class NameCasing:
     """The names in some texts, and how they are written."""
 
     def __init__(self, texts: Iterable[str], names: Iterable[str] = ()) -> None:
-        """`texts` are ordinary sentences; in `names` every capital counts, the first one too."""
+        """Learn from `texts`, which are ordinary sentences, and `names`, in which the first capital counts, too."""
         lower: Counter[str] = Counter()
         capital: dict[str, Counter[str]] = defaultdict(Counter)
         runs: list[list[str]] = []
@@ -52,7 +48,7 @@ class NameCasing:
                     base = _SUFFIX.sub("", word)
                     if not capitalised(base):
                         lower[base] += 1
-                    elif (index or is_name) and word.lower() not in _FIRST_PERSON:
+                    elif (index or is_name) and not _is_first_person(word.lower()):
                         capital[base.lower()][base] += 1
                 runs += _runs(sentence, everything=is_name)
         self._words = {
@@ -68,7 +64,7 @@ class NameCasing:
         self._beginnings = {key[:n] for key in self._sequences for n in range(1, len(key))}
 
     def word(self, word: str) -> str:
-        """Return a lower-case word as it is written by itself; its possessive is left as it is."""
+        """Return a lower-case word as it is written by itself; a possessive ending stays as it is."""
         base = _SUFFIX.sub("", word)
         return self._words.get(word) or self._words.get(base, base) + word[len(base) :]
 
@@ -81,7 +77,7 @@ class NameCasing:
         return ()
 
     def may_begin(self, words: list[str]) -> bool:
-        """Whether a name of more words than these begins with them."""
+        """Tell whether a longer name begins with these words."""
         return tuple(words) in self._beginnings
 
 
@@ -90,14 +86,19 @@ def _same_length(word: str, forms: Iterable[str]) -> bool:
 
 
 def _sentences(text: str) -> Iterator[list[str]]:
-    """Split a text into sentences of words, at full stops and line ends."""
-    for sentence in re.split(r"(?<=[.!?])[\"'”’)]*\s+|\n", text):
-        if words := _WORD.findall(sentence):
-            yield words
+    """Yield the sentences of a text, each as words; a line end also ends a sentence."""
+    for line in text.split("\n"):
+        for sentence in sentences(line, any_case=True):
+            if words := WORD.findall(sentence):
+                yield words
+
+
+def _is_first_person(word: str) -> bool:
+    return straight_apostrophes(word) in FIRST_PERSON
 
 
 def _runs(sentence: list[str], *, everything: bool) -> Iterator[list[str]]:
-    """Runs of capitalised words, with small words inside but not at their ends."""
+    """Yield the runs of capitalised words, with small words inside but not at their ends."""
     run: list[str] = []
     for index, word in enumerate([*sentence, ""]):
         begins_sentence = index == 0 and not everything and word.lower() in _NEVER_NAMES
@@ -116,7 +117,7 @@ def _runs(sentence: list[str], *, everything: bool) -> Iterator[list[str]]:
 
 
 def _unbroken(run: list[str]) -> Iterator[list[str]]:
-    """The parts of a run without small words: "Hale of the Sea Lark" also tells of a "Sea Lark"."""
+    """Yield the parts of a run without small words: "Hale of the Sea Lark" also contains "Sea Lark"."""
     part: list[str] = []
     for word in [*run, ""]:
         if capitalised(word):
@@ -128,7 +129,7 @@ def _unbroken(run: list[str]) -> Iterator[list[str]]:
 
 
 class Truecaser:
-    """Capitals for one reply, as it streams."""
+    """The truecaser of one reply, as it streams."""
 
     def __init__(self, names: NameCasing) -> None:
         self._names = names
@@ -139,12 +140,12 @@ class Truecaser:
         self._unchanged = False
 
     def add(self, chunk: str) -> str:
-        """Take more of the reply; return what is decided."""
+        """Take the next piece of the reply; return the text that is decided."""
         self._held += chunk
         return self._release(final=False)
 
     def finish(self) -> str:
-        """The reply is whole: return the rest."""
+        """Take the end of the reply; return the rest."""
         return self._release(final=True)
 
     def _release(self, *, final: bool) -> str:
@@ -158,7 +159,7 @@ class Truecaser:
                 self._unchanged = True
                 done.append(token)
                 at += 1
-            elif _WORD.fullmatch(token):
+            elif WORD.fullmatch(token):
                 words, places = _words_from(tokens, at, whole)
                 if not final and self._names.may_begin(words) and _still_open(tokens, places[-1], whole):
                     break
@@ -179,10 +180,10 @@ class Truecaser:
         return "".join(done)
 
     def _written(self, word: str) -> str:
-        return _upper_first(word) if word in _FIRST_PERSON else self._names.word(word)
+        return _upper_first(word) if _is_first_person(word) else self._names.word(word)
 
     def _pass(self, mark: str) -> None:
-        """Follow what stands between words: does the next one begin a sentence?"""
+        """Take a character between words: does the next word begin a sentence?"""
         if mark in ".!?":
             # "well... maybe" goes on
             self._ended = not (mark == "." and self._previous == ".")
@@ -199,18 +200,18 @@ def _upper_first(word: str) -> str:
 
 
 def _finished(tokens: list[str]) -> int:
-    """Return how many tokens cannot grow any more: the last word, and an apostrophe behind it, still can."""
+    """Return how many tokens are complete: the last word, and an apostrophe after it, may still grow."""
     count = len(tokens)
-    if count and tokens[-1] in "'’" and count > 1 and _WORD.fullmatch(tokens[-2]):
+    if count and tokens[-1] in "'’" and count > 1 and WORD.fullmatch(tokens[-2]):
         return count - 2
-    return count - 1 if count and _WORD.fullmatch(tokens[-1]) else count
+    return count - 1 if count and WORD.fullmatch(tokens[-1]) else count
 
 
 def _words_from(tokens: list[str], at: int, whole: int) -> tuple[list[str], list[int]]:
-    """Return the words that follow one another with one blank between, and their places."""
+    """Return the words separated by single spaces from `at` on, and their places."""
     words, places = [tokens[at]], [at]
     while len(words) < _LONGEST_NAME and places[-1] + 2 < whole and tokens[places[-1] + 1].isspace():
-        if not _WORD.fullmatch(tokens[places[-1] + 2]):
+        if not WORD.fullmatch(tokens[places[-1] + 2]):
             break
         places.append(places[-1] + 2)
         words.append(tokens[places[-1]])
@@ -218,5 +219,5 @@ def _words_from(tokens: list[str], at: int, whole: int) -> tuple[list[str], list
 
 
 def _still_open(tokens: list[str], last: int, whole: int) -> bool:
-    """Whether the word after the one at `last` is not known yet: nothing but a blank stands behind it."""
+    """Tell whether the word after the one at `last` is not known yet: only a space follows it."""
     return last + 1 >= whole or (tokens[last + 1].isspace() and last + 2 >= whole)

@@ -13,16 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n\s*\n")
-"""Where a sentence may end: its mark, closing quotes, then a space; or a blank line."""
-
-_NEVER_ENDS = frozenset(
-    "st mt mr mrs ms dr prof rev hon capt cpt lt col gen sgt cmdr adm gov messrs vs e.g i.e".split()
-)
-"""Abbreviations that stand before a name or an example: their full stop ends no sentence."""
-
-_BEFORE_NUMBER = frozenset("no nos vol pp pg ch fig ca approx jan feb mar apr jun jul aug sep sept oct nov dec".split())
-"""Abbreviations, or words, whose full stop ends a sentence unless a number follows: "No. 7", but "She said no."""
+from mythicd.text.english.sentences import sentences as sentences
 
 
 def estimated_tokens(text: str) -> int:
@@ -35,21 +26,6 @@ def estimated_tokens(text: str) -> int:
 
 CHUNKING = 2
 """Counts up when the same entry is cut into other lines, so that stored ones are made anew."""
-
-
-def sentences(text: str) -> list[str]:
-    """Split prose into sentences, without the space between them.
-
-    "St. Elmo", "9 p.m. sharp", "3.5 miles", "J. R. Hobb" and "e.g. rum" are not torn apart.
-    """
-    found: list[str] = []
-    start = 0
-    for match in _END.finditer(text):
-        if _ends_here(text, start, match):
-            found.append(text[start : match.end()])
-            start = match.end()
-    found.append(text[start:])
-    return [" ".join(sentence.split()) for sentence in found if sentence.strip()]
 
 
 def chunks(
@@ -90,24 +66,6 @@ def _titled(title: str, piece: str) -> str:
     if all(word in named for word in re.findall(r"\w+", title.lower())):
         return piece
     return f"{title.strip()}: {piece}"
-
-
-def _ends_here(text: str, start: int, match: re.Match[str]) -> bool:
-    mark = match.group()
-    if mark.isspace():
-        return True  # a blank line
-    following = text[match.end() :].lstrip()[:1]
-    if following.islower():
-        return False  # "9 p.m. sharp", "Well... yes", '"Go!" he said'
-    if not mark.startswith(".") or mark.startswith(".."):
-        return True
-    words = text[start : match.start()].split()
-    last = words[-1].lower().lstrip("\"'“‘([") if words else ""
-    if len(last) == 1 and last.isalpha() and last != "i":
-        return False  # an initial: "J. R. Hobb"
-    if last in _BEFORE_NUMBER:
-        return not following.isdigit()
-    return last not in _NEVER_ENDS
 
 
 def _fitting(sentence: str, room: int, count: Callable[[str], int]) -> Iterator[str]:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mythicd.text.english.words import BARE_WORD
+
 MAX_TERMS = 24
 """Most words that are searched for. A long speech is cut at the front: what was said last matters most."""
 
@@ -38,8 +40,6 @@ _RECALL = re.compile(
     r"|did (i|you|we) (say|tell|ask|talk|promise))\b"
 )
 """Questions about memory itself."""
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,6 @@ def build_query(words: str, *, previous: str = "", intent: str = "", scene_tags:
 def content_words(text: str) -> tuple[str, ...]:
     """Return the distinct words of a text that are not stop words, the last MAX_TERMS of them, in order."""
     found = [
-        word for word in _WORD.findall(text.lower()) if word not in STOP_WORDS and (len(word) > 1 or word.isdigit())
+        word for word in BARE_WORD.findall(text.lower()) if word not in STOP_WORDS and (len(word) > 1 or word.isdigit())
     ]
     return tuple(reversed(list(dict.fromkeys(reversed(found)))[:MAX_TERMS]))

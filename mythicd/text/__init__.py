@@ -1,1 +1,1 @@
-"""Language knowledge that several packages share."""
+"""Knowledge of language that several packages share; each language is a folder."""

@@ -1,1 +1,1 @@
-"""Giving words a voice and a moving mouth."""
+"""Text to speech: phrases, spoken text, voice engines, and timed audio with mouth shapes."""

@@ -1,7 +1,7 @@
-"""espeak-ng as a Tts: small, instant, and nothing to download; its voice is plain but its timings are exact.
+"""The espeak-ng engine: a Tts with a plain voice and exact timings, without a download.
 
-The library speaks at about a thousandth of real time, so a phrase is there in a few milliseconds and the first chunk
-in less than one. One thread for all characters is plenty: they take turns phrase by phrase.
+The library speaks at about a thousandth of real time: a phrase takes a few milliseconds, the first chunk less than one.
+One thread serves all characters, phrase by phrase.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mythicd.errors import ConfigError, EngineError, ModelError
 from mythicd.native.espeakng import EspeakNg
 
 RATES = range(80, 451)
-"""Words per minute that espeak-ng can speak at."""
+"""espeak-ng's speaking rates, in words per minute."""
 
 PITCHES = range(100)
 
@@ -27,7 +27,7 @@ class EspeakTts:
     """The starter profile's voice. A voice's `model` is an espeak-ng language with variant, such as `en-us+m3`."""
 
     sample_rate: int
-    """Hertz: what was asked for, else espeak-ng's own 22050."""
+    """Hertz: the rate in the settings, else espeak-ng's own 22050."""
 
     def __init__(self, sample_rate: int | None = None) -> None:
         self._asked_rate = sample_rate
@@ -46,16 +46,16 @@ class EspeakTts:
         self.sample_rate = self._asked_rate or self._espeak.sample_rate
 
     async def prepare(self, voice: VoiceSpec) -> None:
-        """Check that the voice exists, and speak a syllable with it unheard.
+        """Check that the voice exists, and synthesise a syllable with it.
 
-        Raises ModelError when espeak-ng has no such voice, ConfigError when it cannot speak so fast or so high.
+        Raises ModelError when espeak-ng has no such voice, ConfigError when the rate or pitch is out of range.
         """
         espeak, worker = self._started()
         for name, value, allowed in (("rate", voice.rate, RATES), ("pitch", voice.pitch, PITCHES)):
             if value not in allowed:
                 raise ConfigError(
                     f"Voice {voice.voice_id!r}: {name} {value} is outside {allowed[0]}–{allowed[-1]}.",
-                    remedy=f"Set {name} within that range.",
+                    remedy=f"Set {name} to a value in that range.",
                 )
         if not await worker.call(espeak.has_voice, voice.model):
             raise _no_such_voice(espeak, voice)
@@ -69,7 +69,7 @@ class EspeakTts:
                 yield chunk
 
     async def stop(self) -> None:
-        """End the thread. The library itself stays: it belongs to the process."""
+        """End the thread. The library stays loaded in the process."""
         worker, self._worker = self._worker, None
         if worker is not None:
             await worker.close()
@@ -80,7 +80,7 @@ class EspeakTts:
         return self._espeak, self._worker
 
     def _say(self, text: str, voice: VoiceSpec) -> Iterator[VoiceChunk]:
-        """Blocking: speak, at the sample rate that was asked for."""
+        """Synthesise at this engine's sample rate. Blocks."""
         espeak, _ = self._started()
         resampler = Resampler(espeak.sample_rate, self.sample_rate)
         ratio = self.sample_rate / espeak.sample_rate
@@ -107,6 +107,6 @@ def _no_such_voice(espeak: EspeakNg, voice: VoiceSpec) -> ModelError:
         *(f"+{name}" for name in difflib.get_close_matches(variant, espeak.variants(), n=3) if variant),
     ]
     return ModelError(
-        f"espeak-ng has no voice {voice.model!r} (for {voice.voice_id!r}).",
-        remedy=f"Close to it: {', '.join(near)}." if near else "Use a language and a variant, such as en-us+m3.",
+        f"Voice {voice.voice_id!r}: espeak-ng has no voice {voice.model!r}.",
+        remedy=f"Use one of: {', '.join(near)}." if near else "Use a language and a variant, such as en-us+m3.",
     )

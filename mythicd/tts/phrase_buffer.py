@@ -1,16 +1,11 @@
-"""Streaming text -> phrases to be spoken: a short clause first, so that the voice starts early; then whole sentences.
+"""The phrase buffer: a streaming reply to phrases for the voice, first a short clause, then whole sentences.
 
     "No, friend, open till the moon's high. Mind the gate. It sticks."
      |---------| |-------------------------||------------------------|
        first       a sentence                 two short ones together
 
-* The first phrase ends at the first `, . ! ? ; : —` behind at least two words. When 250 ms have passed since its first
-  word and no such mark came, three words will do, cut where the next word does not hang on the last.
-* Later phrases end where a sentence does. A sentence waits until its phrase is 300 ms old for a second one to come.
-* When the voice is about to run dry, `hurry` gives what whole clauses there are.
-
-Nothing is lost or changed: the phrases put together are the text. What of it is spoken is `speakable_text.py`'s
-business. Time is an argument, in seconds on any clock that does not go back.
+The first phrase ends at the first `, . ! ? ; : —` after at least two words, or after 250 ms between any three words.
+Later ones end with a sentence, which waits up to 300 ms for a second. Joined, the phrases are the text, unchanged.
 """
 
 from __future__ import annotations
@@ -18,21 +13,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mythicd.tts.sentence_boundaries import Boundary, Rest, asides, boundaries, count_words
+from mythicd.text.english.abbreviations import TITLES
+from mythicd.text.english.sentences import Rest
+from mythicd.tts.sentence_boundaries import Boundary, asides, boundaries, count_words
 
 _LEANING = frozenset(
     "a an the this that these those my your his her its our their of to in on at by for from with and or but nor so "
     "as than if when no not very is are was were be been am will would can could shall should may might must do does "
-    "did has have had i you he she we they mr mrs ms dr st who which what whose".split()
-)
-"""Words that hang on the next one: no cut without punctuation behind them."""
+    "did has have had i you he she we they who which what whose".split()
+) | frozenset(TITLES)
+"""Words that belong to the next one: no cut after them without punctuation."""
 
 _BLANKS = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class PhraseTiming:
-    """When to cut."""
+    """Times and lengths at which phrases are cut."""
 
     first_ms: float = 250
     """Longest wait for a mark in the first phrase, from its first word."""
@@ -55,22 +52,22 @@ class PhraseTiming:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A stretch of the reply that is spoken in one go."""
+    """A part of the reply that is synthesised in one request."""
 
     text: str
-    """Exactly as it stands in the reply, blanks included."""
+    """Exactly as it stands in the reply, spaces included."""
 
     start: int
     """Index of its first character in the reply."""
 
     @property
     def end(self) -> int:
-        """Index behind its last character."""
+        """Index after its last character."""
         return self.start + len(self.text)
 
 
 class PhraseBuffer:
-    """One reply on its way from text to phrases."""
+    """The phrase buffer of one reply. Time is an argument, in seconds on a monotonic clock."""
 
     def __init__(self, timing: PhraseTiming | None = None) -> None:
         self._timing = timing or PhraseTiming()
@@ -87,7 +84,7 @@ class PhraseBuffer:
         return self.flush_due(now)
 
     def flush_due(self, now: float) -> list[Phrase]:
-        """Return what has waited long enough."""
+        """Return the phrases that have waited long enough."""
         phrases: list[Phrase] = []
         while (at := self._next_cut(now)) is not None:
             phrases.append(self._cut(at, now))
@@ -95,7 +92,7 @@ class PhraseBuffer:
 
     @property
     def deadline(self) -> float | None:
-        """When `flush_due` will have something, if no more text comes; None if never."""
+        """When `flush_due` will return a phrase, if no more text comes; None if never."""
         if self._since is None:
             return None
         if self._first:
@@ -104,12 +101,12 @@ class PhraseBuffer:
         return self._since + self._timing.coalesce_ms / 1000 if waits else None
 
     def hurry(self, now: float) -> list[Phrase]:
-        """The voice is about to run dry: return the whole clauses that are there."""
+        """Return the whole clauses that are there, because the voice is about to run out of audio."""
         whole = [boundary.at for boundary in boundaries(self._head, Rest.COMING) if self._is_spoken(boundary.at)]
         return [self._cut(whole[-1], now)] if whole else []
 
     def finish(self) -> list[Phrase]:
-        """No more text comes: return the rest."""
+        """Take the end of the text; return the rest."""
         phrases: list[Phrase] = []
         while self._text:
             ends = boundaries(self._head, Rest.NONE if self._head == self._text else Rest.COMING)
@@ -124,7 +121,7 @@ class PhraseBuffer:
 
     @property
     def _head(self) -> str:
-        """As much of the text as can matter for the next cut."""
+        """The part of the text that can matter for the next cut."""
         return self._text[: 2 * self._timing.max_chars]
 
     def _next_cut(self, now: float) -> int | None:
@@ -144,18 +141,18 @@ class PhraseBuffer:
         return min(at, longest)
 
     def _is_due(self, now: float, wait_ms: float) -> bool:
-        # Compared as `deadline` gives it: the sum, since a difference may round to just below the wait.
+        # Compare the sum, as `deadline` gives it: a difference may round to just below the wait.
         return self._since is not None and now >= self._since + wait_ms / 1000
 
     def _first_clause(self, ends: list[Boundary]) -> int | None:
-        """Return the end of the first clause that is long enough to begin with."""
+        """Return the end of the first clause that is long enough for a first phrase."""
         for boundary in ends:
             if count_words(self._text[: boundary.at]) >= self._timing.first_words:
                 return boundary.at
         return None
 
     def _late_cut(self) -> int | None:
-        """Return where the first phrase may end though no mark has come: it has waited long enough."""
+        """Return where the first phrase may end without a mark, after it has waited long enough."""
         text = self._head
         for boundary in boundaries(text, Rest.LATE):
             if self._is_spoken(boundary.at) and not self._in_quotes(boundary.at):
@@ -173,14 +170,14 @@ class PhraseBuffer:
         return None
 
     def _sentences_end(self, ends: list[Boundary], wanted: int = 1) -> int | None:
-        """Return the end of as many sentences as go together; None while fewer than `wanted` are there."""
+        """Return the end of as many sentences as form one phrase; None while fewer than `wanted` are there."""
         spoken = [boundary.at for boundary in ends if boundary.sentence and self._is_spoken(boundary.at)]
         if len(spoken) < wanted:
             return None
         return spoken[min(len(spoken), self._timing.sentences) - 1]
 
     def _longest(self, ends: list[Boundary]) -> int:
-        """Return the furthest place where a phrase must end."""
+        """Return the last place where a phrase may end."""
         most = self._timing.max_chars
         if len(self._text) <= most:
             return len(self._text)
@@ -192,7 +189,7 @@ class PhraseBuffer:
         return count_words(self._text[:at]) > 0
 
     def _in_quotes(self, at: int) -> bool:
-        """Tell whether the closing quotation mark may still come behind `at`, the end of the text."""
+        """Tell whether a closing quotation mark may still come at `at`, the end of the text."""
         head = self._text[:at]
         return at == len(self._text) and (head.count('"') % 2 == 1 or head.count("“") > head.count("”"))
 

@@ -1,13 +1,10 @@
-"""Piper as a Tts: a natural voice on the CPU, about a tenth of real time on one core for a "medium" voice.
+"""The Piper engine: a Tts with natural voices on the CPU, about a tenth of real time on one core for a "medium" voice.
 
-Piper turns text into phonemes (with the espeak-ng inside its package), and those into audio sentence by sentence; so
-the first chunk is the whole first sentence. The network's own durations come out beside the audio ("alignments"),
-once a node of the ONNX graph is made an output, which is done here in memory for any voice.
-
-Phonemes are single characters: a stress mark belongs to the vowel behind it, a length mark to the sound before it.
-Piper does not tell which word a phoneme belongs to. Its phonemes have a blank between words, so the words are counted
-off; where espeak-ng reads one written word as several ("3.5") or two as one ("of the"), each word is read alone to
-see how many it makes, and if the sums still differ, the words are spread over the phonemes evenly.
+Piper turns text into phonemes (with its own espeak-ng) and those into audio, sentence by sentence; so the first chunk
+is the first sentence. The network's durations ("alignments") are made an output of its ONNX graph, in memory. Piper
+does not tell which word a phoneme belongs to, but its phonemes have a space between words, so words are counted; where
+espeak-ng reads one written word as several ("3.5") or two as one ("of the"), each word is phonemised alone to count
+its spoken words, and if the sums still differ, the words are spread over the phonemes evenly.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ from mythicd.engines.tts import PhonemeOnset, VoiceChunk, VoiceSpec, WordOnset
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
 
 NORMAL_RATE: Final = 165
-"""Words per minute that a voice speaks at when nothing else is asked for."""
+"""A voice's default rate, in words per minute."""
 
 _STRESS: Final = {"ˈ": 1, "ˌ": 2}
 _LONG: Final = "ːˑ"
@@ -38,19 +35,19 @@ _VOICES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class _Sound:
-    """One phoneme of Piper's, and how long it lasts."""
+    """One phoneme of Piper, and its length."""
 
     phoneme: str
     samples: int
 
 
 class PiperTts:
-    """Piper voices from a directory. A voice's `model` is the path of its .onnx file; its pitch is its own."""
+    """Piper voices from a directory. A voice's `model` is the path of its .onnx file; its pitch cannot be set."""
 
     sample_rate: int
 
     def __init__(self, directory: Path = Path(), sample_rate: int = 22_050, *, threads: int = 1) -> None:
-        """Look for models in `directory`; resample voices of another rate; use so many threads (a game needs cores)."""
+        """Take the directory of the models, the output rate in hertz, and the threads (few: a game needs cores)."""
         self.sample_rate = sample_rate
         self._directory = directory
         self._threads = threads
@@ -69,7 +66,7 @@ class PiperTts:
         self._worker = worker
 
     async def prepare(self, voice: VoiceSpec) -> None:
-        """Load the voice and say a syllable with it unheard. Raises ModelError when it is missing or unusable."""
+        """Load the voice and synthesise a syllable with it. Raises ModelError when it is missing or unusable."""
         await self._started().call(lambda: list(self._say("hm", voice)))
 
     async def speak(self, text: str, voice: VoiceSpec) -> AsyncGenerator[VoiceChunk, None]:
@@ -91,7 +88,7 @@ class PiperTts:
         return self._worker
 
     def _say(self, text: str, voice: VoiceSpec) -> Iterator[VoiceChunk]:
-        """Blocking: speak, sentence by sentence, at this engine's sample rate."""
+        """Synthesise sentence by sentence at this engine's sample rate. Blocks."""
         model = self._voice(voice)
         config = importlib.import_module("piper.config").SynthesisConfig(length_scale=NORMAL_RATE / max(1, voice.rate))
         readable = _readable(text)
@@ -115,7 +112,7 @@ class PiperTts:
             yield VoiceChunk(rest)
 
     def _voice(self, voice: VoiceSpec) -> Any:
-        """Return the loaded voice; the one unused for longest makes room."""
+        """Return the loaded voice; the least recently used one is unloaded where there are too many."""
         path = self._directory / voice.model
         if path not in self._voices:
             if len(self._voices) >= _VOICES:
@@ -131,8 +128,10 @@ def _sentences(model: Any, text: str, config: Any) -> Iterator[Any]:
     while True:
         try:
             sentence = next(sentences, None)
-        except Exception as error:  # ONNX Runtime's own kinds, such as out of memory
-            raise EngineError(f"Piper could not say a phrase: {error}.", remedy="Give it shorter phrases.") from error
+        except Exception as error:  # ONNX Runtime has its own classes, such as for out of memory
+            raise EngineError(
+                f"Piper could not synthesise a phrase: {error}.", remedy="Use shorter phrases."
+            ) from error
         if sentence is None:
             return
         yield sentence
@@ -161,7 +160,7 @@ def read_alignment(sounds: Sequence[_Sound]) -> tuple[list[PhonemeOnset], list[i
             stress, marked_at = 0, None
         else:
             in_word = in_word and sound.phoneme != " "
-            # The blank between words takes time but the mouth goes on to the next sound; a comma is a pause.
+            # The space between words takes time but the mouth goes on to the next sound; a comma is a pause.
             if sound.phoneme != " ":
                 onsets.append(PhonemeOnset(at, ""))
         at += sound.samples
@@ -173,7 +172,7 @@ def _is_sound(phoneme: str) -> bool:
 
 
 def _count_groups(sentences: Sequence[Sequence[str]]) -> int:
-    """Return how many words Piper's phonemes make."""
+    """Return how many words are in Piper's phonemes."""
     return sum(len(read_alignment([_Sound(phoneme, 0) for phoneme in sentence])[1]) for sentence in sentences)
 
 
@@ -191,7 +190,7 @@ def _starts_of_words(text: str, count: Any) -> dict[int, tuple[int, int]]:
     starts: dict[int, tuple[int, int]] = {}
     before = 0
     for word, share in zip(written, shares, strict=True):
-        # Rounded up: a word is rather said to begin too late than to have been heard too early.
+        # Rounded up: a word must not count as heard too early.
         number = before if spoken == total else -(-before * total // max(1, spoken))
         if share and number < total:
             starts.setdefault(number, word)
@@ -200,18 +199,18 @@ def _starts_of_words(text: str, count: Any) -> dict[int, tuple[int, int]]:
 
 
 def _readable(text: str) -> str:
-    """Return `text` of the same length without what Piper or C would take for commands: [[phonemes]], NUL."""
+    """Return `text`, at the same length, without Piper's [[phonemes]] notation and control characters."""
     return "".join(" " if c in "[]" or unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 
 def _load(path: Path, voice_id: str, threads: int) -> Any:
-    """Load a voice whose graph tells its durations. Raises ModelError."""
+    """Load a voice, with the durations as an output of its graph. Raises ModelError."""
     config_path = Path(f"{path}.json")
     for needed in (path, config_path):
         if not needed.is_file():
             raise ModelError(
-                f"The Piper voice of {voice_id!r} has no file {needed}.",
-                remedy="A voice is two files, NAME.onnx and NAME.onnx.json; put both there.",
+                f"Piper voice {voice_id!r}: there is no file {needed}.",
+                remedy="Put both files of the voice there: NAME.onnx and NAME.onnx.json.",
             )
     onnx, runtime = _import("onnx"), _import("onnxruntime")
     piper = importlib.import_module("piper.voice")
@@ -227,9 +226,9 @@ def _load(path: Path, voice_id: str, threads: int) -> Any:
             graph.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
         )
         return piper.PiperVoice(session=session, config=config)
-    except Exception as error:  # protobuf, onnx and ONNX Runtime each have their own kinds for a broken file
+    except Exception as error:  # protobuf, onnx and ONNX Runtime each have their own classes for a broken file
         raise ModelError(
-            f"The Piper voice {path} (for {voice_id!r}) cannot be loaded: {error}.",
+            f"Piper voice {voice_id!r}: {path} cannot be loaded: {error}.",
             remedy="Download both of its files again.",
         ) from error
 
@@ -239,5 +238,5 @@ def _import(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise EngineUnavailable(
-            f"Piper needs the package {package}: {error}.", remedy="Install it: pip install 'mythicd[piper]'"
+            f"Piper needs the package {package}: {error}.", remedy="Run: pip install 'mythicd[piper]'"
         ) from error

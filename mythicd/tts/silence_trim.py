@@ -1,11 +1,9 @@
-"""The edges of a phrase's audio: needless silence off, and no click where it begins and ends.
+"""Silence trimming: the edges of a phrase's audio, without needless silence and without clicks.
 
-Engines put silence around what they say: wait for it and the voice comes late, keep it and phrases drift apart. From
-the first audible sample to the last everything passes untouched, pauses included; before and behind it a little
-silence stays, and its outermost 5 ms are faded.
-
-Audible means a peak of at least −50 dB relative to full scale (104 of 32768): about 35 dB below an ordinary voice at
-−15 dBFS, above the noise floor of every engine met so far.
+Engines put silence around speech: waiting for it delays the voice, keeping it lengthens pauses. Everything from the
+first audible sample to the last passes unchanged; a little silence stays before and after, with its outermost 5 ms
+faded. Audible means a peak of at least −50 dB relative to full scale (104 of 32768): about 35 dB below an ordinary
+voice at −15 dBFS, above the noise floor of every engine tried so far.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ LEAD_MS: Final = 10
 """Silence kept before the first audible sample."""
 
 TAIL_MS: Final = 40
-"""Silence kept behind the last audible sample."""
+"""Silence kept after the last audible sample."""
 
 FADE_MS: Final = 5
 """Length of the fades."""
@@ -33,7 +31,7 @@ _AUDIBLE: Final = 32768 * 10 ** (AUDIBLE_DBFS / 20)
 
 
 class PhraseEdges:
-    """One phrase's audio on its way through; positions are sample indexes."""
+    """The trimmer of one phrase's audio; positions are sample indexes."""
 
     def __init__(self, sample_rate: int) -> None:
         self._lead = samples_of(LEAD_MS, sample_rate)
@@ -49,19 +47,19 @@ class PhraseEdges:
         """Samples returned so far."""
 
         self.audible_end = 0
-        """Index, in what is returned, behind the last audible sample so far."""
+        """Index, in the returned audio, after the last audible sample so far."""
 
         self.audible_start = 0
-        """Index, in what is returned, of the first audible sample; only true once `cut` is known."""
+        """Index, in the returned audio, of the first audible sample; valid once `cut` is known."""
 
     def add(self, pcm: bytes) -> bytes:
-        """Take s16le mono audio; return what surely belongs to the phrase. Quiet audio waits for what follows it."""
+        """Take s16le mono audio; return what surely belongs to the phrase. Quiet audio is held back for now."""
         self._held = np.concatenate([self._held, to_array(pcm)])
         self._received += len(pcm) // SAMPLE_BYTES
         loud = np.flatnonzero(np.abs(self._held.astype(np.int32)) >= _AUDIBLE)
         if self.cut is None:
             if not len(loud):
-                # Only what may become the lead is worth keeping.
+                # Only the possible lead is kept.
                 self._held = self._held[max(0, len(self._held) - self._lead) :]
                 return b""
             self._begin(int(loud[0]))
@@ -73,7 +71,7 @@ class PhraseEdges:
         return self._release(ready) if ready > 0 else b""
 
     def finish(self) -> bytes:
-        """The phrase ends: return the rest, faded out. Empty when nothing was audible."""
+        """Take the end of the phrase; return the rest, faded out. Empty when nothing was audible."""
         if self.cut is None:
             return b""
         rest = self._held[: self.audible_end + self._tail - self.released].astype(np.float64)
@@ -83,7 +81,7 @@ class PhraseEdges:
         return self._release(len(self._held))
 
     def _begin(self, first: int) -> None:
-        """The sample `first` of what is held is the first audible one: leave out what lies far before it."""
+        """Drop the silence long before sample `first` of the held audio, the first audible one."""
         dropped = max(0, first - self._lead)
         self.cut = self._received - len(self._held) + dropped
         self.audible_start = first - dropped

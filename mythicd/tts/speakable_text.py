@@ -1,7 +1,7 @@
-"""What the voice says for a phrase: stage directions and markup left out, and every character traced to the reply.
+"""Speakable text: what the voice says for a phrase, without stage directions and markup, with positions in the reply.
 
-`spoken(phrase.text)` is what goes into a Tts. The words it says come back with positions in that text; `source` turns
-these into positions in the phrase, so that a reply can be cut at the last word that was heard.
+`spoken(phrase.text)` is the input of a Tts. Its word times come back with positions in that text; `source` maps them to
+positions in the phrase, so that a reply can be cut at the last word that was heard.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _HAS_WORD = re.compile(r"[^\W_]")
 
 @dataclass(frozen=True, slots=True)
 class SpokenText:
-    """A text that was made from another one, and where each of its characters comes from."""
+    """A text that was made from another one, with the source of each of its characters."""
 
     text: str
     begins: tuple[int, ...]
     """For each character, where its source begins."""
     ends: tuple[int, ...]
-    """For each character, where its source ends. Neither goes back."""
+    """For each character, where its source ends. Both sequences are monotonic."""
 
     @classmethod
     def of(cls, text: str) -> SpokenText:
-        """Begin with the text itself."""
+        """Return `text` as its own source."""
         return cls(text, tuple(range(len(text))), tuple(range(1, len(text) + 1)))
 
     def source(self, start: int, end: int) -> tuple[int, int]:
-        """Return the stretch of the source that characters `start` to `end` stand for; they must not be empty."""
+        """Return the span of the source for characters `start` to `end`, which must not be an empty span."""
         return self.begins[start], self.ends[end - 1]
 
     def rewrite(self, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str | None]) -> SpokenText:
@@ -76,14 +76,14 @@ class SpokenText:
 
 
 def spoken(text: str) -> SpokenText:
-    """Return what the voice says for `text`; its text is empty when that is nothing."""
+    """Return what the voice says for `text`; it may be empty."""
     said = SpokenText.of(text)
     said = said.rewrite(_LINK, lambda match: match.group(1))
     said = said.rewrite(_BLOCK_MARK, lambda match: "")
     said = said.rewrite(_EMOTICON, lambda match: "")
     said = said.rewrite(_BOLD, lambda match: "")
     said = said.rewrite(_STARRED, _starred)
-    while (without := said.rewrite(_BRACKETED, lambda match: " ")) is not said:  # again, for what they enclosed
+    while (without := said.rewrite(_BRACKETED, lambda match: " ")) is not said:  # repeated for nested brackets
         said = without
     said = said.rewrite(_UNDERLINED, lambda match: "")
     said = said.rewrite(_PICTURE, lambda match: " ")

@@ -1,15 +1,9 @@
-"""One reply's speech on its way out: phrases in, frames out, and what of the text has been heard.
+"""The speech queue of one stream: synthesised phrases to audio frames with visemes, and how much of the text was heard.
 
-Everything lies on one clock: sample indexes of the stream, from 0, without a gap. A phrase begins where the last one
-ended, after an explicit pause; its visemes and its words are moved there. A frame leaves when
-
-* its samples are known to belong (the edges of a phrase are trimmed, see silence_trim.py),
-* every viseme that begins in it is known (a client must have them before the sound), and
-* it does not run further ahead of the listener than allowed; unheard speech is only thrown away at a barge-in.
-
-What was heard is answered to the word, and never too much: a word counts when the next one begins or its phrase is
-over. Positions in the text are those of the reply as the LLM wrote it; what was left out of speech (*smiles*) counts
-as heard together with what stands before it.
+All positions are sample indexes of the stream, from 0, without a gap. A frame is released when its samples are certain
+(silence_trim.py), every viseme that begins in it is known, and it is not further ahead of the listener than allowed.
+A word counts as heard when the next one begins or its phrase is over. Text positions are those of the reply as the
+LLM wrote it; unspoken text (*smiles*) counts as heard together with the words before it.
 """
 
 from __future__ import annotations
@@ -45,18 +39,18 @@ class Pacing:
     """How far frames may run ahead of what was played."""
 
     clause_pause_ms: int = 90
-    """Silence behind a phrase that ends in a comma, dash, semicolon or colon."""
+    """Silence after a phrase that ends in a comma, dash, semicolon or colon."""
 
     sentence_pause_ms: int = 240
-    """Silence behind a phrase that ends a sentence."""
+    """Silence after a phrase that ends a sentence."""
 
     buffered_ms: int = 120_000
-    """Most audio that may wait here; a longer phrase is an engine gone wrong."""
+    """Most audio that may be buffered; a longer phrase is an engine fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechFrame:
-    """A stretch of the stream, ready to be sent: the visemes first."""
+    """A part of the stream, ready to be sent; its visemes are sent first."""
 
     start: int
     """Sample index of the first sample."""
@@ -69,31 +63,31 @@ class SpeechFrame:
 
     @property
     def end(self) -> int:
-        """Sample index behind the last sample."""
+        """Sample index after the last sample."""
         return self.start + len(self.pcm) // SAMPLE_BYTES
 
 
 @dataclass(slots=True)
 class _Spoken:
-    """One phrase's place in text and stream."""
+    """The position of one phrase in the text and in the stream."""
 
     phrase: Phrase
     said: SpokenText
     start: int
-    """Stream sample where it begins; known for sure once something of it is audible, or it has ended."""
+    """Stream sample where it begins; final once something of it is audible, or it has ended."""
     words: list[tuple[int, int]] = field(default_factory=list)
     """(stream sample, index in the reply) where each word begins; the indexes rise, the samples do not fall."""
     end: int | None = None
-    """Stream sample where its last sound has faded; None while it is being said."""
+    """Stream sample where its last sound has faded; None while it is being synthesised."""
 
 
 class SpeechQueue:
-    """The outgoing speech of one stream."""
+    """The speech queue of one outgoing stream."""
 
     first_audible: int | None = None
-    """Stream sample of the reply's first one that can be heard (see edges.AUDIBLE_DBFS); None until there is one."""
+    """Stream sample of the reply's first audible one (see silence_trim.AUDIBLE_DBFS); None until there is one."""
     first_murmur: int | None = None
-    """The same of a phrase that is no part of the reply: one without text."""
+    """The same for a filler, a phrase without text in the reply."""
 
     def __init__(self, sample_rate: int, pacing: Pacing | None = None) -> None:
         self._pacing = pacing or Pacing()
@@ -103,8 +97,8 @@ class SpeechQueue:
         self._sent = 0
         self._visemes: list[VisemeEvent] = []
         self._told = 0  # every viseme that begins before this sample is known
-        self._flush = 0  # samples before this one need not wait for company
-        # Of the phrase being said:
+        self._flush = 0  # samples before this one need not wait for a full frame
+        # Of the current phrase:
         self._edges: PhraseEdges | None = None
         self._track = VisemeTrack(sample_rate)
         self._is_audible = False
@@ -115,14 +109,14 @@ class SpeechQueue:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def begin(self, phrase: Phrase, said: SpokenText, played: int = 0) -> None:
-        """A phrase is going to be said; `said` is what the engine is given for it.
+        """Begin a phrase; `said` is the engine's input for it.
 
-        Between it and the last one goes the pause that the last one's punctuation asks for, unless the listener has
-        already heard everything (`played`, in samples) and is waiting.
+        The last phrase's punctuation decides the pause before it, unless the listener has already heard everything
+        (`played`, in samples) and is waiting.
         """
         if self._edges is not None:
             self.end()
-        self._pause = self._pause_behind_last() if played < self._total else 0
+        self._pause = self._pause_after_last() if played < self._total else 0
         self._phrases.append(_Spoken(phrase, said, self._total))
         self._edges = PhraseEdges(self._rate)
         self._track = VisemeTrack(self._rate)
@@ -131,14 +125,14 @@ class SpeechQueue:
         self._later_onsets = []
 
     def add(self, chunk: VoiceChunk) -> None:
-        """Take the next chunk of the phrase. Raises EngineError when far too much waits here."""
+        """Take the next chunk of the phrase. Raises EngineError when more than `buffered_ms` of audio is unsent."""
         edges = self._edges
         if edges is None:
-            raise ValueError("A chunk belongs to a phrase: call begin() first.")
+            raise ValueError("There is no current phrase for this chunk: call begin() first.")
         spoken = self._phrases[-1]
         if self.left(self._sent) + len(chunk.pcm) // SAMPLE_BYTES > samples_of(self._pacing.buffered_ms, self._rate):
             raise EngineError(
-                f"The voice made more than {self._pacing.buffered_ms / 1000:.0f} s of speech that was not yet sent.",
+                f"The voice engine produced more than {self._pacing.buffered_ms / 1000:.0f} s of unsent speech.",
                 remedy="Give the engine shorter phrases, and the next one only while the queue is `hungry`.",
             )
         ready = edges.add(chunk.pcm)
@@ -152,14 +146,14 @@ class SpeechQueue:
         self._place(self._track.add(self._audible_onsets(edges), edges.released))
 
     def end(self) -> None:
-        """The phrase is whole."""
+        """End the phrase."""
         edges = self._edges
         if edges is None:
-            raise ValueError("No phrase is being said.")
+            raise ValueError("There is no current phrase: call begin() first.")
         spoken = self._phrases[-1]
         if self._is_audible:
             self._pcm += edges.finish()
-            # A frame is never shorter than half a first one; what is missing is silence.
+            # A frame is never shorter than half a first one; silence fills it up.
             shortest = samples_of(self._pacing.first_frame_ms / 2, self._rate)
             padding = max(0, shortest - self.left(self._sent))
             self._pcm += bytes(padding * SAMPLE_BYTES)
@@ -173,7 +167,7 @@ class SpeechQueue:
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def take(self, played: int) -> list[SpeechFrame]:
-        """Return the frames that may leave, when `played` samples of the stream have sounded at the listener's."""
+        """Return the frames that may be sent, when the listener has heard `played` samples of the stream."""
         frames: list[SpeechFrame] = []
         while (samples := self._next_frame(played)) > 0:
             end = self._sent + samples
@@ -185,22 +179,22 @@ class SpeechQueue:
         return frames
 
     def left(self, played: int) -> int:
-        """Return how many samples lie between `played` and the end of what has been synthesised."""
+        """Return how many samples lie between `played` and the end of the synthesised audio."""
         return self._total - played
 
     def hungry(self, played: int) -> bool:
-        """Tell whether the next phrase should be synthesised: less than the allowed lead is there."""
+        """Tell whether the next phrase should be synthesised: less than the allowed lead is buffered."""
         return self.left(played) < samples_of(self._pacing.ahead_ms, self._rate)
 
     @property
     def drained(self) -> bool:
-        """Whether no phrase is being said and every frame has left."""
+        """Whether there is no current phrase and every frame was taken."""
         return self._edges is None and not self._pcm
 
     # --- what was heard ----------------------------------------------------------------------------------------------
 
     def heard(self, played: int) -> int:
-        """Return how many characters of the reply were fully heard, when `played` samples have sounded."""
+        """Return how many characters of the reply were fully heard, when `played` samples have been played."""
         heard = 0
         for spoken in self._phrases:
             if spoken.end is not None and played >= spoken.end and played > 0:
@@ -233,7 +227,7 @@ class SpeechQueue:
 
     @property
     def _total(self) -> int:
-        """Stream sample behind the last one that is known."""
+        """Stream sample after the last one that is known."""
         return self._sent + len(self._pcm) // SAMPLE_BYTES
 
     def _next_frame(self, played: int) -> int:
@@ -245,7 +239,7 @@ class SpeechQueue:
         if there <= 0 or allowed < min(most, there):
             return 0
         if self._sent + there == self._flush:
-            # The phrase's last frames share what is left, so that none is tiny.
+            # The phrase's last frames share the rest, so that none is tiny.
             return most if there >= most * 1.5 else there // 2 if there > most else there
         return min(most, there) if there * 2 >= most else 0
 
@@ -269,7 +263,7 @@ class SpeechQueue:
         return [replace(onset, sample=max(0, onset.sample - cut)) for onset in ready]
 
     def _open(self, spoken: _Spoken, edges: PhraseEdges) -> None:
-        """Something of the phrase is audible: the pause comes before it, and its place is known."""
+        """Insert the pause and fix the phrase's position, once something of it is audible."""
         self._is_audible = True
         self._add_silence(self._pause)
         spoken.start = self._total
@@ -285,8 +279,8 @@ class SpeechQueue:
             self._pcm += bytes(samples * SAMPLE_BYTES)
             self._told = self._total
 
-    def _pause_behind_last(self) -> int:
-        """Return how many samples of silence the last phrase's punctuation asks for."""
+    def _pause_after_last(self) -> int:
+        """Return the pause after the last phrase in samples, by its punctuation."""
         said = [spoken.said.text for spoken in self._phrases if spoken.end is not None and spoken.end > spoken.start]
         last = said[-1].rstrip().rstrip("\"'”’)") if said else ""
         if last.endswith((".", "!", "?", "…")):

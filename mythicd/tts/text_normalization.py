@@ -1,8 +1,8 @@
-"""Written forms that speech engines read badly, and the words for them: `RULES`, applied in order.
+"""Text normalisation: rewrites of written forms that speech engines misread, as `RULES` that are applied in order.
 
-Each was found by reading espeak-ng's phonemes: "02:00" came out as "two zero zero", "10-12" as "ten dash twelve",
-"$3.50" as "dollar three point five zero", "1/2" as "one slash two", "VIII" as "roman eight", "shh" as "s h h". What it
-reads well (3.5, 1,200, 3rd, 50 %, 21:10, NATO) is left alone; digits stay digits where they are read well as such.
+Each was found in espeak-ng's phonemes: "02:00" came out as "two zero zero", "10-12" as "ten dash twelve", "$3.50" as
+"dollar three point five zero", "1/2" as "one slash two", "VIII" as "roman eight", "shh" as "s h h". What it reads well
+(3.5, 1,200, 3rd, 50 %, 21:10, NATO) is left alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from mythicd.text.english.abbreviations import TITLES
+from mythicd.text.english.numbers import SCALES, number_words, ordinal_words
+from mythicd.text.english.plurals import plural
+
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
-"""What to look for, and what to say instead; None leaves it as it is."""
+"""A pattern, and a function that returns its replacement; None leaves the match as it is."""
 
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cents"),
@@ -26,15 +30,7 @@ _FRACTIONS = {
     ("1", "4"): "a quarter",
     ("3", "4"): "three quarters",
 }
-_ABBREVIATIONS = {
-    "prof.": "professor",
-    "capt.": "captain",
-    "lt.": "lieutenant",
-    "sgt.": "sergeant",
-    "col.": "colonel",
-    "gen.": "general",
-    "rev.": "reverend",
-    "hon.": "honourable",
+_ABBREVIATIONS = {f"{title}.": TITLES[title] for title in "prof capt lt sgt col gen rev hon".split()} | {
     "i.e.": "that is",
     "vs.": "versus",
     "vs": "versus",
@@ -57,20 +53,6 @@ _UNITS = {
 }
 _ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12, "XIII": 13, "XIV": 14}
 _NUMBERED = frozenset("chapter book part volume act scene war tier level mark phase class section type world".split())
-_ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth".split()
-)
-_TENS = {
-    "10": "tens",
-    "20": "twenties",
-    "30": "thirties",
-    "40": "forties",
-    "50": "fifties",
-    "60": "sixties",
-    "70": "seventies",
-    "80": "eighties",
-    "90": "nineties",
-}
 
 
 def _time(match: re.Match[str]) -> str | None:
@@ -104,14 +86,15 @@ def _roman(match: re.Match[str]) -> str:
     number = _ROMAN[match["numeral"]]
     if match["before"].lower() in _NUMBERED:
         return f"{match['before']} {number}"
-    return f"{match['before']} the {_ORDINALS[number - 1]}"
+    return f"{match['before']} the {' '.join(ordinal_words(number))}"
 
 
 def _decade(match: re.Match[str]) -> str:
     century, years = match["century"], match["years"]
     if years == "00":
         return f"{century} hundreds" if century else "hundreds"
-    return f"{century} {_TENS[years]}" if century else _TENS[years]
+    decade = plural(*number_words(int(years)))
+    return f"{century} {decade}" if century else decade
 
 
 def _year(match: re.Match[str]) -> str | None:
@@ -160,7 +143,7 @@ RULES: tuple[Rule, ...] = (
     (
         re.compile(
             rf"(?P<sign>[$£€¥])\s?(?P<whole>{_NUMBER})(?:\.(?P<part>\d+))?"
-            r"(?:\s(?P<scale>hundred|thousand|million|billion))?\b"
+            rf"(?:\s(?P<scale>{_any_of(SCALES)}))?\b"
         ),
         _money,
     ),

@@ -1,19 +1,9 @@
-"""Speech sounds -> mouth shapes, on the sample clock of the audio they belong to.
+"""Visemes: speech sounds (IPA) to mouth shapes, on the sample clock of the audio they belong to.
 
-The shapes are the fifteen of Meta's (Oculus) viseme reference, which names the sounds that each was drawn from:
-
-    0 sil  neutral          5 kk  k, g            10 aa  A: (car)
-    1 PP   p, b, m          6 CH  tS, dZ, S       11 E   e (bed)
-    2 FF   f, v             7 SS  s, z            12 ih  ih (tip)
-    3 TH   th               8 nn  n, l            13 oh  oh (toe)
-    4 DD   t, d             9 RR  r (red)         14 ou  ou (book)
-
-https://developers.meta.com/horizon/documentation/unity/audio-ovrlipsync-viseme-reference. That page covers English in
-broad strokes; `_SHAPES` extends it to the whole IPA by place of articulation (consonants) and by jaw and lips (vowels).
-
-A symbol such as aɪ, tʃ or ɔːɹ is several sounds: its time is shared out among their shapes, a long one (ː) counting
-twice. h, ɦ and ʔ are made in the throat: the mouth already takes the shape of what follows. Neighbours of equal shape
-become one event. The events follow each other without a gap from sample 0 and end closed (`sil`) where the audio ends.
+The shapes are the fifteen of Meta's (Oculus) viseme reference; `_SHAPES` extends its English sounds to the whole IPA.
+A symbol such as aɪ, tʃ or ɔːɹ is several sounds, whose shapes share its time, a long one (ː) counting twice. h, ɦ and ʔ
+are made in the throat: the mouth already takes the shape of the next sound. Neighbours of equal shape become one event.
+The events follow each other without a gap from sample 0 and end closed (`sil`) where the audio ends.
 """
 
 from __future__ import annotations
@@ -52,7 +42,19 @@ _SHAPES: Final[dict[str, str]] = {
     "oh": "oɔɒɤøœɵɞ",
     "ou": "uʊɯʉyʏwʍɥᵿ",
 }
-"""The IPA letters of each shape; letters with marks above or below count as the bare letter."""
+"""The IPA letters of each shape; letters with diacritics count as the bare letter.
+
+The shapes' sounds in the reference
+(https://developers.meta.com/horizon/documentation/unity/audio-ovrlipsync-viseme-reference):
+
+    0 sil  neutral          5 kk  k, g            10 aa  A: (car)
+    1 PP   p, b, m          6 CH  tS, dZ, S       11 E   e (bed)
+    2 FF   f, v             7 SS  s, z            12 ih  ih (tip)
+    3 TH   th               8 nn  n, l            13 oh  oh (toe)
+    4 DD   t, d             9 RR  r (red)         14 ou  ou (book)
+
+It covers English only; other sounds are assigned by place of articulation (consonants) and by jaw and lips (vowels).
+"""
 
 _CODE_OF: Final = {letter: OVR15.index(name) for name, letters in _SHAPES.items() for letter in letters}
 _FOLLOWING: Final = frozenset("hɦʔ")
@@ -73,7 +75,7 @@ class _Shape:
     """One sound of a symbol, and its share of the symbol's time."""
 
     code: int | None
-    """None: the shape of what follows."""
+    """None for the shape of the next sound."""
     share: int
     weight: int
     flags: int
@@ -83,7 +85,7 @@ def shapes(ipa: str, stress: int) -> list[_Shape]:
     """Return the shapes of a symbol, in order; an empty symbol is silence."""
     found: list[_Shape] = []
     for symbol in unicodedata.normalize("NFC", ipa):
-        # ç is a letter of its own, ã an a with a mark.
+        # ç is a letter of its own, ã an a with a diacritic.
         letter = symbol if symbol in _CODE_OF else unicodedata.normalize("NFD", symbol)[0]
         if letter in _LONG_MARKS:
             if found:
@@ -104,10 +106,10 @@ def shapes(ipa: str, stress: int) -> list[_Shape]:
 
 
 class VisemeTrack:
-    """One stretch of audio on its way from phoneme onsets to viseme events."""
+    """The viseme track of one phrase: phoneme onsets to viseme events."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._shortest_silence = sample_rate * 40 // 1000  # the closure of a t or k is no closed mouth
+        self._shortest_silence = sample_rate * 40 // 1000  # the closure of a t or k does not close the mouth
         self._longest_wait = sample_rate * 300 // 1000
         self._closing = sample_rate * 40 // 1000
         self._since = 0
@@ -124,8 +126,8 @@ class VisemeTrack:
     def add(self, onsets: Iterable[PhonemeOnset], samples_total: int) -> list[VisemeEvent]:
         """Take the onsets that became known with the audio up to `samples_total`; return the events that ended.
 
-        An event whose end has not come for 300 ms of audio is returned as far as it goes, so that audio is never held
-        back for long by an engine that tells no onsets.
+        An event that has not ended after 300 ms of audio is returned up to there, so that an engine without onsets
+        does not hold audio back for long.
         """
         events: list[VisemeEvent] = []
         for onset in onsets:
@@ -134,17 +136,17 @@ class VisemeTrack:
             self._parts = shapes(onset.ipa, onset.stress)
         held, following = self._held, self._parts[0].code
         if held is not None and not self._undecided and following not in (None, _SIL, held.code):
-            # What follows cannot merge with it any more. Something must follow, though: the mouth closes at the end.
+            # The next sound cannot merge with it. It is kept at the end of the audio, where the mouth closes.
             events += self._flush(held.end) if held.end < samples_total else []
         if samples_total - max(self._since, self._sent_to) > self._longest_wait:
-            # Not quite to the end: `finish` may need room to close the mouth.
+            # Not to the end: `finish` may need time to close the mouth.
             events += self._close(samples_total - self._closing)
             events += self._flush(self._since)
             self._parts = self._parts[-1:]
         return events
 
     def finish(self, samples_total: int) -> list[VisemeEvent]:
-        """The audio ends at `samples_total`: return the remaining events, the last of which is `sil`."""
+        """Take the end of the audio at `samples_total`; return the remaining events, the last of which is `sil`."""
         events: list[VisemeEvent] = []
         if samples_total > self._since:
             events += self._close(samples_total)
@@ -159,7 +161,7 @@ class VisemeTrack:
         return fitting
 
     def _close(self, end: int) -> list[VisemeEvent]:
-        """The current sound lasts until `end`: give its time to its shapes."""
+        """End the current sound at `end`; return the events of its shapes that are decided."""
         start, self._since = self._since, end
         total = sum(part.share for part in self._parts)
         events: list[VisemeEvent] = []
@@ -179,7 +181,7 @@ class VisemeTrack:
         return events
 
     def _append(self, event: VisemeEvent) -> list[VisemeEvent]:
-        """Put `event` behind the held one, or merge the two; return what is decided by that."""
+        """Put `event` after the held one, or merge the two; return the events that this decides."""
         if self._undecided:
             start = self._undecided[0][0]
             self._undecided = []
@@ -200,7 +202,7 @@ class VisemeTrack:
         return [held]
 
     def _flush(self, end: int) -> list[VisemeEvent]:
-        """Decide all that is held, up to `end`."""
+        """Return all held events, up to `end`."""
         events: list[VisemeEvent] = []
         if self._undecided:
             start = self._undecided[0][0]

@@ -280,7 +280,7 @@ def test_any_text_can_be_checked_and_grounds_itself(text: str) -> None:
 
 
 @pytest.mark.parametrize("occasion", get_args(canned_lines.Occasion))
-def test_stock_lines_pass_the_guardrails_they_serve(occasion: canned_lines.Occasion) -> None:
+def test_canned_lines_pass_the_guardrails(occasion: canned_lines.Occasion) -> None:
     world = load_world(LANTERNPORT)
     for card in (*world.characters.values(), PersonaCard(name="X"), PersonaCard(name="Y", tone="dry, guarded")):
         lines = [canned_lines.line(card, occasion, turn) for turn in range(12)]

@@ -42,7 +42,7 @@ def test_it_fits_afterwards_and_keeps_the_newest(said: list[tuple[str, str]], ro
 
 
 @given(st.lists(st.tuples(SAID, SAID)), st.integers(0, 300))
-def test_who_is_left_alone_keeps_four_messages_at_most(said: list[tuple[str, str]], room: int) -> None:
+def test_compact_keeps_four_messages_at_most(said: list[tuple[str, str]], room: int) -> None:
     history = History()
     for number, (words, answer) in enumerate(said):
         history.add(f"t-{number}", words, answer)

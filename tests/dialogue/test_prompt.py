@@ -127,7 +127,7 @@ def test_what_was_evaluated_as_system_and_history_is_a_prefix_of_every_later_tur
 
 
 @given(line, sections)
-def test_the_words_come_last_and_the_sections_never_move_before_the_history(words: str, found: Sections) -> None:
+def test_words_are_last_and_sections_stay_after_the_history(words: str, found: Sections) -> None:
     history = [ChatMessage("user", "q"), ChatMessage("assistant", "a")]
     prompt = build("w", "c", history, words, found)
     assert prompt.history == tuple(history)

@@ -87,9 +87,9 @@ def test_every_row_leads_to_a_state_and_says_what_to_do(state: State, event: Eve
 
 
 @pytest.mark.parametrize(("state", "event"), ILLEGAL, ids=str)
-def test_everything_else_is_refused_and_changes_nothing(state: State, event: Event) -> None:
+def test_illegal_event_raises_and_changes_nothing(state: State, event: Event) -> None:
     before = {state: dict(row) for state, row in TABLE.items()}
-    with pytest.raises(IllegalEvent, match=f"{event} cannot happen while {state}"):
+    with pytest.raises(IllegalEvent, match=rf"\b{event}\b.*\b{state}\b"):
         advance(state, event)
     assert before == TABLE
 
@@ -121,7 +121,7 @@ def test_a_voice_over_hers_softens_it_and_cuts_it_only_when_it_is_meant() -> Non
     assert advance(state, Event.INTERRUPTED) == (State.BARGE_IN, (Command.CUT,))
 
 
-def test_the_key_cuts_her_at_once_and_what_was_heard_is_settled_when_the_client_is_silent() -> None:
+def test_key_press_cuts_at_once_and_settles_when_playback_stops() -> None:
     state, commands = advance(State.SPEAKING, Event.FLOOR_TAKEN)
     assert (state, commands) == (State.BARGE_IN, (Command.CUT, Command.OPEN_TURN))
     state, commands = advance(state, Event.PLAYBACK_STOPPED)

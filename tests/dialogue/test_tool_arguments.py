@@ -103,7 +103,7 @@ def test_an_earlier_rule_decides() -> None:
     assert find("Rose", known) == "a"
     assert find("the rose", known) == "b"
     assert find("Rose Hill", known) == "d"
-    with pytest.raises(ToolRejected, match="'rose' in things may mean 'Rose' or 'the rose' or 'the roses'"):
+    with pytest.raises(ToolRejected, match="'rose'.* things.*'Rose' or 'the rose' or 'the roses'"):
         find("rose", known)
 
 
@@ -136,41 +136,45 @@ def test_normalised() -> None:
 # --- what is rejected, and how
 
 
-def test_the_nearest_names_are_told(world: World) -> None:
+def test_unknown_name_is_answered_with_the_nearest(world: World) -> None:
     with pytest.raises(ToolRejected) as caught:
         call(world, "set_waypoint", place="the marked")
-    assert caught.value.what == "There is nothing called 'the marked' in places."
+    assert "'the marked'" in caught.value.what
+    assert "places" in caught.value.what
     assert "'the market'" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "what"),
+    ("name", "arguments", "named"),
     [
-        ("set_waypont", {"place": "market"}, "There is no tool 'set_waypont'."),
-        ("set_waypoint", {}, "set_waypoint needs 'place', name of a place, not None."),
-        ("set_waypoint", {"place": 7}, "set_waypoint needs 'place', name of a place, not 7."),
-        ("set_waypoint", {"place": "\x00 "}, "set_waypoint needs 'place', name of a place, not '\\x00 '."),
-        ("set_waypoint", {"place": "market", "x": 3}, "set_waypoint has no argument 'x'."),
+        ("set_waypont", {"place": "market"}, ["tool", "'set_waypont'"]),
+        ("set_waypoint", {}, ["set_waypoint: ", "'place'", "name of a place", "None"]),
+        ("set_waypoint", {"place": 7}, ["set_waypoint: ", "'place'", "name of a place", "7"]),
+        ("set_waypoint", {"place": "\x00 "}, ["set_waypoint: ", "'place'", "name of a place", "'\\x00 '"]),
+        ("set_waypoint", {"place": "market", "x": 3}, ["set_waypoint: ", "argument", "'x'"]),
     ],
 )
-def test_bad_calls(world: World, name: str, arguments: dict[str, Any], what: str) -> None:
+def test_bad_call_is_rejected_by_name_and_value(
+    world: World, name: str, arguments: dict[str, Any], named: list[str]
+) -> None:
     with pytest.raises(ToolRejected) as caught:
         resolve(name, arguments, world.tools, world.things, "p")
-    assert caught.value.what == what
+    assert [part for part in named if part not in caught.value.what] == []
     assert caught.value.remedy
 
 
-def test_no_list_of_the_kind_is_no_crash(world: World) -> None:
-    with pytest.raises(ToolRejected, match="There are none at all"):
+def test_kind_without_things_is_rejected(world: World) -> None:
+    with pytest.raises(ToolRejected, match="'market'.*places") as caught:
         resolve("set_waypoint", {"place": "market"}, world.tools, {}, "p")
+    assert caught.value.remedy
 
 
-def test_what_does_not_fit_the_schema_never_reaches_the_game(world: World) -> None:
+def test_call_that_does_not_fit_the_schema_is_rejected(world: World) -> None:
     places = {"mill": Thing(name="the mill", values={"x": "far", "y": 0, "z": 0})}
     with pytest.raises(ToolRejected, match=r"set_waypoint: x: 'far' is not of type 'number'"):
         resolve("set_waypoint", {"place": "mill"}, world.tools, {"places": places}, "p")
     places = {"mill": Thing(name="the mill", values={"x": float("nan"), "y": 0, "z": 0})}
-    with pytest.raises(ToolRejected, match="which JSON cannot say"):
+    with pytest.raises(ToolRejected, match="set_waypoint.*NaN.*JSON"):
         resolve("set_waypoint", {"place": "mill"}, world.tools, {"places": places}, "p")
 
 
@@ -192,7 +196,7 @@ def test_clean(text: str) -> None:
     assert cleaned == cleaned.strip()
 
 
-# --- the world is checked before anybody speaks
+# --- the world is checked before the first turn
 
 
 def test_check_passes_lanternport(world: World) -> None:
@@ -312,9 +316,9 @@ def test_cancelled_calls_are_never_sent() -> None:
     ledger.sent(out.call_id, 0.0)
     assert ledger.cancel("t-1") == [gone]
     assert other.state is CallState.PENDING
-    with pytest.raises(ToolError, match="is cancelled and must not be sent"):
+    with pytest.raises(ToolError, match=f"{gone.call_id}'.*cancelled"):
         ledger.sent(gone.call_id, 1.0)
-    with pytest.raises(ToolError, match="is unknown"):
+    with pytest.raises(ToolError, match="'c-y-1'.*unknown"):
         ledger.sent("c-y-1", 1.0)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.text.spoken_words import comparable_words, number_words, spoken_words, word_error_rate, word_errors
+from mythicd.text.spoken_words import comparable_words, spoken_words, word_error_rate, word_errors
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,6 @@ def test_text_as_it_is_said(written: str, spoken: str) -> None:
 def test_speaking_spoken_words_changes_nothing(text: str) -> None:
     words = spoken_words(text)
     assert spoken_words(" ".join(words)) == words
-
-
-@given(st.integers(0, 999_999_999))
-def test_numbers_are_words_only(number: int) -> None:
-    assert all(word.isalpha() for word in number_words(number))
 
 
 def test_contractions_and_spelling_are_no_errors() -> None:

@@ -164,16 +164,16 @@ async def test_closing_frees_the_engine(tts: PiperTts) -> None:
 
 
 async def test_missing_and_broken_voices_name_their_file(directory: Path, tts: PiperTts) -> None:
-    with pytest.raises(ModelError, match=r"'tom' has no file .*none\.onnx"):
+    with pytest.raises(ModelError, match=r"'tom'.*none\.onnx"):
         await tts.prepare(VoiceSpec("tom", "none.onnx"))
     (directory / "half.onnx").write_bytes((directory / "tiny.onnx").read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"half\.onnx\.json"):
         await tts.prepare(VoiceSpec("tom", "half.onnx"))
     (directory / "half.onnx.json").write_bytes((directory / "tiny.onnx.json").read_bytes())
-    with pytest.raises(ModelError, match=r"half\.onnx.*cannot be loaded"):
+    with pytest.raises(ModelError, match=r"'tom'.*half\.onnx "):
         await tts.prepare(VoiceSpec("tom", "half.onnx"))
     (directory / "half.onnx.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match=r"'tom'.*half\.onnx "):
         await tts.prepare(VoiceSpec("tom", "half.onnx"))
     assert samples(await say(tts, "Still here.")) > 0
 

@@ -235,7 +235,7 @@ def test_far_too_much_is_refused() -> None:
     queue = SpeechQueue(RATE, Pacing(buffered_ms=1000))
     queue.begin(Phrase("x", 0), spoken("x"))
     queue.add(VoiceChunk(tone(900).tobytes()))
-    with pytest.raises(EngineError, match="more than 1 s"):
+    with pytest.raises(EngineError, match=r"\b1 s\b"):
         queue.add(VoiceChunk(tone(200).tobytes()))
 
 
@@ -243,7 +243,7 @@ def test_chunks_need_a_phrase() -> None:
     queue = SpeechQueue(RATE)
     with pytest.raises(ValueError, match="begin"):
         queue.add(VoiceChunk(b""))
-    with pytest.raises(ValueError, match="No phrase"):
+    with pytest.raises(ValueError, match="begin"):
         queue.end()
 
 

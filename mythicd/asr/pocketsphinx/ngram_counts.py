@@ -1,13 +1,10 @@
-"""Everything a player of this world may be expected to say, as weighted word triples: wordings × names, and the lore.
+"""Weighted word triples of what players of this world may say: wordings × names, and the lore.
 
-Writing out every wording with every name would be millions of sentences that differ in one place. A trigram model sees
-no further than two words, so it is enough to
-
-1. count the triples of the wordings with the slots still in them, once (`_templates`);
-2. put every name of the world, with its share of the weight, into each triple that has a slot (`_fill`).
-
-A wording thus weighs the same in a world of three names and of three hundred. Sentences are padded `<s> <s> … </s>`;
-two- and one-word counts follow by summing (`ngram_model.py`).
+All wordings with all names would be millions of sentences, and a trigram model uses only two words of context. So the
+triples of the wordings are counted once, with their slots (`_templates`), and then every name of the world is put into
+each triple with a slot, with its share of the weight (`_fill`). A wording thus weighs the same in a world of three
+names and of three hundred. Sentences are padded `<s> <s> … </s>`; counts of one and two words are sums
+(`ngram_model.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +18,7 @@ from typing import Final
 from mythicd.asr.pocketsphinx.phrase_patterns import Sentence, expand
 from mythicd.asr.pocketsphinx.player_phrases import CONTRACTED, CONTRACTIONS, ENDINGS, OPENINGS, REACTIONS, WORDINGS
 from mythicd.engines.asr import Vocabulary
+from mythicd.text.english.plurals import plural
 from mythicd.text.spoken_words import spoken_words
 
 BEGIN: Final = "<s>"
@@ -30,21 +28,21 @@ SLOTS: Final = frozenset({"{place}", "{person}", "{topic}", "{item}", "{items}"}
 Triple = tuple[str, str, str]
 
 _MOST_WAYS = 600
-"""Expansions of one wording that are counted; of richer ones every n-th is taken: their triples repeat anyway."""
+"""Expansions of one wording that are counted; of more every n-th is taken, since their triples repeat anyway."""
 _BARE, _OPENED, _ENDED, _CONTRACTED = 0.7, 0.2, 0.1, 0.35
-"""Shares of a sentence said plainly, behind an opening, before an ending; and how much of it is (also) contracted."""
+"""Shares of a sentence alone, after an opening, before an ending; and the share of contracted forms."""
 _POLITE = frozenset({"hours", "where", "way", "price", "trade", "who", "what", "often", "truth", "help", "gesture"})
-"""Sections whose sentences are questions and requests, which openings and endings go with."""
+"""Sections of questions and requests, which are also counted with openings and endings."""
 _LORE_WEIGHT = 1.5
-"""Weight of one line of lore; a wording said in one way weighs 1."""
+"""Weight of one line of lore; a wording with one expansion weighs 1."""
 _NAME_ALONE = 12.0
-"""Weight of all names said by themselves, as an answer to "who?"."""
+"""Weight of all names alone, as an answer to "who?"."""
 _ARTICLES = frozenset({"the", "a", "an"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Templates:
-    """The wordings' triples, counted with their slots still open. Those with several slots stand under each place."""
+    """The wordings' triples with slots. A triple with several slots is in the table of each position."""
 
     plain: dict[Triple, float]
     """Without a slot."""
@@ -53,11 +51,11 @@ class _Templates:
     middle: dict[Triple, float]
     """A slot between two tokens."""
     right: dict[Triple, float]
-    """A slot, and two tokens behind it; the second is empty behind the end."""
+    """A slot, and two tokens after it; the second is empty after the end."""
 
 
 def triples(vocabulary: Vocabulary) -> dict[Triple, float]:
-    """Return the weight of every triple of words that the world makes likely."""
+    """Return the weight of every triple of words that players of the world may say."""
     counts = _fill(_templates(), fillings(vocabulary))
     for line in vocabulary.lines:
         for part in _clauses(line):
@@ -75,7 +73,7 @@ def reactions() -> dict[Triple, float]:
 
 
 def fillings(vocabulary: Vocabulary) -> dict[str, list[tuple[Sentence, float]]]:
-    """Return for each slot what it may be filled with, and each filling's share (the shares of a slot sum to 1)."""
+    """Return each slot's fillings with their shares, which sum to 1."""
     people = [way for name in vocabulary.people for way in _said(name, proper_takes_article=False)]
     places = [way for name in vocabulary.places for way in _said(name, proper_takes_article=True)]
     items = [words for name in vocabulary.items if (words := _without_article(name))]
@@ -85,7 +83,7 @@ def fillings(vocabulary: Vocabulary) -> dict[str, list[tuple[Sentence, float]]]:
         "{person}": _shared(people),
         "{place}": _shared(places),
         "{item}": _shared([(words, 1.0) for words in items]),
-        "{items}": _shared([((*words[:-1], _plural(words[-1])), 1.0) for words in items]),
+        "{items}": _shared([((*words[:-1], plural(words[-1])), 1.0) for words in items]),
         "{topic}": _shared(people + places + things + topics),
     }
 
@@ -108,7 +106,7 @@ def _templates() -> _Templates:
                 for sentence, part in _variants(way):
                     _count_template(templates, sentence, share * part * (_BARE if polite else 1.0))
                 if polite:
-                    # The lists' lengths have no common factor with what they walk beside, so all pairs come about.
+                    # The lengths of the lists have no common factor with the number of ways, so all pairs occur.
                     _count_template(templates, openings[turn % len(openings)] + way, share * _OPENED)
                     _count_template(templates, way + endings[turn % len(endings)], share * _ENDED)
     _count_template(templates, ("{topic}",), _NAME_ALONE)
@@ -116,7 +114,7 @@ def _templates() -> _Templates:
 
 
 def _variants(way: Sentence) -> Iterator[tuple[Sentence, float]]:
-    """Yield the sentence, and its contracted form where it has one, with their shares."""
+    """Yield the sentence, and its contracted form if it has one, with their shares."""
     short: list[str] = []
     for word in way:
         pair = (short[-1], word) if short else ("", word)
@@ -142,10 +140,10 @@ def _count_template(templates: _Templates, sentence: Sentence, weight: float) ->
 
 
 def _fill(templates: _Templates, names: Mapping[str, list[tuple[Sentence, float]]]) -> defaultdict[Triple, float]:
-    """Count the triples that come about when every slot is filled with every name.
+    """Return the counts of triples with every slot filled with every name.
 
-    A triple with two slots is counted from its leftmost, the other being filled by one name in turn: all pairs of two
-    names would be many, and the back-off of the model knows about them anyway.
+    In a triple with two slots the right one is filled with one name in turn: all pairs would be many, and the model's
+    back-off covers them anyway.
     """
     counts = defaultdict[Triple, float](float, templates.plain)
     before: defaultdict[tuple[str, str], float] = defaultdict(float)
@@ -192,7 +190,7 @@ def _article(left: str, name: Sentence) -> str:
 
 
 def _right(tokens: Sentence, turn: int, names: Mapping[str, list[tuple[Sentence, float]]]) -> Sentence:
-    """Return the words behind a name; for another slot, one of its names in turn."""
+    """Return the words after a name; for another slot, one of its names in turn."""
     words: Sentence = ()
     for token in tokens:
         if token in SLOTS:
@@ -215,7 +213,7 @@ def _count(counts: defaultdict[Triple, float], words: Sentence, weight: float) -
 
 
 def _clauses(line: str) -> Iterable[str]:
-    """Cut lore where a voice would pause: what stands on both sides of a comma is no sequence of words to expect."""
+    """Split lore where a speaker would pause: words on both sides of a comma are not a sequence to expect."""
     return line.translate(str.maketrans(";:,.!?()\N{EM DASH}", "\n" * 9)).splitlines()
 
 
@@ -225,7 +223,7 @@ def _without_article(name: str) -> Sentence:
 
 
 def _said(name: str, *, proper_takes_article: bool) -> list[tuple[Sentence, float]]:
-    """Return how a name is said inside a sentence: with "the", without, or both where its spelling doesn't tell."""
+    """Return a name with "the" and without it, with shares that depend on its spelling."""
     words = _without_article(name)
     if not words:
         return []
@@ -247,13 +245,3 @@ def _shared(ways: Iterable[tuple[Sentence, float]]) -> list[tuple[Sentence, floa
         merged[words] += weight
     total = sum(merged.values())
     return [(words, weight / total) for words, weight in merged.items()]
-
-
-def _plural(noun: str) -> str:
-    if noun.endswith("s") and not noun.endswith("ss"):
-        return noun
-    if noun.endswith(("ss", "sh", "ch", "x", "z")):
-        return noun + "es"
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return noun[:-1] + "ies"
-    return noun + "s"
