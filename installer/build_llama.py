@@ -1,8 +1,8 @@
-"""Build llama-cpp-python into the virtual environment that runs this script, showing how far it is.
+"""The build of llama-cpp-python, into the virtual environment that runs this script, with progress output.
 
-There is no ready-made wheel for it, so llama.cpp is compiled here, once, in about four minutes on two cores; pip keeps
-the wheel, and later environments take it from there. GGML_NATIVE is off: the result runs on every x86-64 CPU with
-AVX2, and not only on the one that compiled it (and without the AMX kernels, which crash on quantised weights).
+There is no prebuilt wheel, so llama.cpp is compiled here once, in about four minutes on two cores; pip caches the wheel
+for later environments. GGML_NATIVE is off: the result runs on every x86-64 CPU with
+AVX2, not only on the one that compiled it (and without the AMX kernels, which crash on quantised weights).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEP = re.compile(r"\[(\d+)/(\d+)\]")
 
 
 def installed() -> bool:
-    """Tell whether this environment has it already."""
+    """Return whether this environment has this version."""
     try:
         return importlib.metadata.version("llama-cpp-python") == VERSION
     except importlib.metadata.PackageNotFoundError:
@@ -29,7 +29,7 @@ def installed() -> bool:
 
 
 def build() -> int:
-    """Run pip and turn its log into one line of progress. Returns pip's exit code."""
+    """Run pip, print progress every ten seconds, and return pip's exit code."""
     environment = {
         **os.environ,
         "CMAKE_ARGS": f"-DGGML_NATIVE=OFF {os.environ.get('CMAKE_ARGS', '')}".strip(),
@@ -61,7 +61,7 @@ def build() -> int:
     else:
         print(f"llama.cpp: the build failed. The end of {LOG}:", file=sys.stderr)
         print("".join(LOG.read_text().splitlines(keepends=True)[-30:]), file=sys.stderr)
-        print("It needs a C and C++ compiler: apt install build-essential cmake", file=sys.stderr)
+        print("Install a C and C++ compiler and CMake: apt install build-essential cmake", file=sys.stderr)
     return code
 
 

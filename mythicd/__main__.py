@@ -1,4 +1,4 @@
-"""`python -m mythicd`."""
+"""Entry point of `python -m mythicd`."""
 
 import sys
 

@@ -26,31 +26,31 @@ def parser() -> argparse.ArgumentParser:
 
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--data", type=Path, default=None, metavar="DIR", help="data dir (default: this user's)")
-    shared.add_argument("--profile", help="profile to run with, such as starter")
+    shared.add_argument("--profile", help="name of a profile, such as starter, or a path")
     shared.add_argument("--world", help="name of a folder under worlds/, or a path")
 
-    run = commands.add_parser("run", parents=[shared], help="run the daemon until it is told to stop")
-    run.add_argument("--headless", action="store_true", help="no tray icon; needs no display and no audio device")
+    run = commands.add_parser("run", parents=[shared], help="run the daemon until it gets SIGINT or SIGTERM")
+    run.add_argument("--headless", action="store_true", help="run without a display and audio device")
     run.add_argument("--port", type=int, help="port on 127.0.0.1 (0: any)")
-    run.add_argument("--log", default="info", choices=("debug", "info", "warning", "error"), help="how much to log")
+    run.add_argument("--log", default="info", choices=("debug", "info", "warning", "error"), help="log level")
 
     talk = commands.add_parser("talk", parents=[shared], help="talk to a character from the terminal")
     talk.add_argument("npc", help="id of the character, such as barkeep_01")
     asks = talk.add_mutually_exclusive_group(required=True)
-    asks.add_argument("--text", action="append", metavar="WORDS", help="type to the character (may be repeated)")
-    asks.add_argument("--say", action="append", metavar="WORDS", help="speak to it in a synthetic voice (repeatable)")
-    asks.add_argument("--wav", action="append", type=Path, metavar="FILE", help="speak a recording to it (repeatable)")
-    asks.add_argument("--mic", action="store_true", help="speak to it yourself")
-    talk.add_argument("--out", type=Path, metavar="FILE", help="write its voice to this wav")
-    talk.add_argument("--timeline", action="store_true", help="print each turn's waterfall")
-    talk.add_argument("--svg", type=Path, metavar="FILE", help="save what is printed as a picture")
-    talk.add_argument("--player", default="player", help="who you are, for its memory")
-    talk.add_argument("--playthrough", default="talk", help="which story this belongs to, for its memory")
+    asks.add_argument("--text", action="append", metavar="WORDS", help="type to the character (repeatable)")
+    asks.add_argument("--say", action="append", metavar="WORDS", help="speak in a synthetic voice (repeatable)")
+    asks.add_argument("--wav", action="append", type=Path, metavar="FILE", help="play a recording (repeatable)")
+    asks.add_argument("--mic", action="store_true", help="speak into the microphone")
+    talk.add_argument("--out", type=Path, metavar="FILE", help="write the character's voice to this wav file")
+    talk.add_argument("--timeline", action="store_true", help="print each turn's latency waterfall")
+    talk.add_argument("--svg", type=Path, metavar="FILE", help="save the output as an SVG picture")
+    talk.add_argument("--player", default="player", help="id of the player, for the character's memory")
+    talk.add_argument("--playthrough", default="talk", help="id of the playthrough, for the character's memory")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit code: 0 done, 1 failed with a message, 2 wrong usage."""
+    """Run a command and return its exit code: 0 success, 1 a MythicError, 2 wrong usage, 130 Ctrl-C."""
     chosen = parser().parse_args(arguments)
     console = Console(stderr=True, highlight=False)
     data: Path = chosen.data or data_dir()
@@ -110,6 +110,6 @@ def _talk(chosen: argparse.Namespace, data: Path) -> int:
     )
     if chosen.svg is not None:
         picture = console.export_svg(title=f"mythicd talk {chosen.npc}")
-        # A picture that lies in a repository fetches nothing: the viewer's own monospaced font will do.
+        # The picture must not load fonts from the network: the viewer's monospaced font is used.
         chosen.svg.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")
     return 0

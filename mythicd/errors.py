@@ -1,32 +1,8 @@
-"""Every way Mythic can fail, as one tree.
+"""The error tree: every error that Mythic raises on purpose.
 
-    MythicError
-    ├── ConfigError            a settings file, persona card, world or profile is wrong
-    ├── AudioError             a wav or a stretch of PCM is not usable
-    ├── DaemonError            the process itself cannot start, be reached, or go on
-    │   ├── PortTaken          another program listens on the port
-    │   ├── AlreadyRunning     another mythicd serves this data dir
-    │   ├── DataDirError       the data dir cannot be written
-    │   └── DaemonUnreachable  a client found no daemon, or lost it
-    ├── EngineError            a model or a speech engine failed
-    │   ├── EngineUnavailable  its package or library is not installed
-    │   └── ModelError         its model file is missing, corrupt or of an unknown kind
-    ├── ProtocolError          the other side of the socket broke the protocol
-    │   ├── BadMessage         a text frame is not one of the messages
-    │   ├── BadFrame           a binary frame is malformed
-    │   ├── UnknownStream      a frame or message names a stream that is not open
-    │   ├── TooLarge           a frame or field is over its cap
-    │   ├── HelloExpected      something came before Hello, or Hello twice
-    │   └── VersionMismatch    the client speaks another version of the protocol
-    ├── UnknownNpc             no such character in the world
-    ├── ToolError              a tool call could not be carried out
-    │   ├── ToolRejected       its arguments do not fit, or name nothing that exists
-    │   └── ToolTimeout        the game did not acknowledge it in time
-    ├── StoreError             the memory database cannot be opened or is damaged
-    └── Busy                   there is no room for this turn now
-
-Each class has a `code`, which is what stands in an `Error` message on the wire, and says whether trying the same
-again can help. Each instance says what was wrong and where (`what`), and what to do about it (`remedy`).
+Each class has a `code`, which stands in an `Error` message on the wire, and tells whether the same request may succeed
+later. Each instance tells what is wrong and where (`what`), and what to do about it (`remedy`). docs/protocol.md lists
+all codes.
 """
 
 from __future__ import annotations
@@ -35,10 +11,10 @@ from typing import ClassVar
 
 
 class MythicError(Exception):
-    """Base of all errors that Mythic raises on purpose."""
+    """Base of the error tree."""
 
     code: ClassVar[str] = "INTERNAL"
-    """What stands in the `code` field of an `Error` on the wire."""
+    """Value of the `code` field of an `Error` on the wire."""
 
     retryable: ClassVar[bool] = False
     """Whether the same request may succeed later, unchanged."""
@@ -53,7 +29,7 @@ class MythicError(Exception):
 
 
 class ConfigError(MythicError):
-    """A settings file, persona card, world or profile is wrong; `what` names the file and the key."""
+    """A settings file, persona card, world or profile is invalid; `what` names the file and the key."""
 
     code = "CONFIG"
 
@@ -65,7 +41,7 @@ class AudioError(MythicError):
 
 
 class DaemonError(MythicError):
-    """The process itself cannot start, be reached, or go on."""
+    """The daemon cannot start, be reached, or continue."""
 
     code = "DAEMON"
 
@@ -122,17 +98,17 @@ class ProtocolError(MythicError):
     code = "PROTOCOL"
 
     close_code: ClassVar[int | None] = None
-    """WebSocket close code that follows the `Error`; None where the connection goes on."""
+    """WebSocket close code that follows the `Error`; None where the connection stays open."""
 
 
 class BadMessage(ProtocolError):
-    """A text frame is not one of the messages. The connection goes on: nothing was lost but that frame."""
+    """A text frame is not a valid message. It is ignored, and the connection stays open."""
 
     code = "BAD_MESSAGE"
 
 
 class BadFrame(ProtocolError):
-    """A binary frame is malformed; the sender's framing cannot be trusted any more."""
+    """A binary frame is malformed. The sender's framing can no longer be trusted, so the connection closes."""
 
     code = "BAD_FRAME"
     close_code = 4400
@@ -178,7 +154,7 @@ class ToolError(MythicError):
 
 
 class ToolRejected(ToolError):
-    """The call's arguments do not fit the tool's schema, or name nothing that exists."""
+    """The call's arguments do not fit the tool's schema, or refer to something that does not exist."""
 
     code = "TOOL_REJECTED"
 
@@ -197,7 +173,7 @@ class StoreError(MythicError):
 
 
 class BusyError(MythicError):
-    """There is no room for this turn now."""
+    """The daemon has no capacity for this turn at the moment."""
 
     code = "BUSY"
     retryable = True

@@ -1,12 +1,7 @@
-"""Where things lie: one function per place, equal to what the Unity and Unreal plugins compute.
+"""File locations: the data dir and what is in it, worlds and profiles.
 
-    MYTHIC_HOME                                  if set
-    Windows   %LOCALAPPDATA%\\Mythic             else %USERPROFILE%\\AppData\\Local\\Mythic
-    macOS     ~/Library/Application Support/Mythic
-    Linux     $XDG_DATA_HOME/Mythic (if absolute), else ~/.local/share/Mythic
-
-protocol/vectors/paths.json holds cases that all three languages must agree on. platformdirs is not asked: on macOS it
-follows XDG_DATA_HOME, which a game started from the Finder does not see.
+protocol/vectors/paths.json holds cases on which the daemon and the plugins must agree. platformdirs is not used: on
+macOS it follows XDG_DATA_HOME, which a game started from the Finder does not see.
 """
 
 from __future__ import annotations
@@ -20,7 +15,13 @@ from mythicd.errors import ConfigError
 
 
 def data_dir_of(platform: str, environment: Mapping[str, str], home: str) -> str:
-    """Return the data dir for a `sys.platform`, an environment and a home directory, as text. Pure."""
+    """Return the data dir for a `sys.platform`, an environment and a home directory, as text. Pure.
+
+    MYTHIC_HOME                                  if set
+    Windows   %LOCALAPPDATA%\\Mythic             else %USERPROFILE%\\AppData\\Local\\Mythic
+    macOS     ~/Library/Application Support/Mythic
+    Linux     $XDG_DATA_HOME/Mythic (if absolute), else ~/.local/share/Mythic
+    """
     if environment.get("MYTHIC_HOME"):
         return environment["MYTHIC_HOME"]
     if platform == "win32":
@@ -41,20 +42,20 @@ def data_dir() -> Path:
 
 
 def discovery_file(data: Path) -> Path:
-    """Return the file in which a running daemon tells where it is."""
+    """Return the discovery file of a data dir."""
     return data / "run" / "daemon.json"
 
 
 def starter_model() -> Path:
-    """Return the language model that lies in the package."""
+    """Return the language model that comes with the package."""
     return Path(__file__).parent / "assets" / "starter.gguf"
 
 
 def find(kind: str, name: str, data: Path) -> Path:
     """Find a world's folder (`worlds`, NAME) or a profile's file (`profiles`, NAME) by name or path.
 
-    Looked for: the path itself, the user's data dir, the current directory, the folder that holds the package.
-    Raises ConfigError that names every place tried.
+    Searched in this order: the path itself, the data dir, the current directory, the folder that holds the package.
+    Raises ConfigError that names every place searched.
     """
     leaf = f"{name}.yaml" if kind == "profiles" else name
     given = Path(name)
@@ -65,4 +66,6 @@ def find(kind: str, name: str, data: Path) -> Path:
         if place.exists():
             return place
     tried = ", ".join(dict.fromkeys(str(place) for place in (given, *places)))
-    raise ConfigError(f"There is no {kind[:-1]} {name!r}.", remedy=f"Looked at: {tried}.")
+    raise ConfigError(
+        f"There is no {kind[:-1]} {name!r}.", remedy=f"Check the name, or create it in one of these places: {tried}."
+    )

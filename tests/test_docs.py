@@ -1,4 +1,4 @@
-"""The documents tell the truth: docs/protocol.md is held to the wire's code, docs/dialogue.md to the state table."""
+"""Documents agree with the code: docs/protocol.md with the protocol, docs/dialogue.md with the state table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STRUCTS = [*PARTS[CLIENT], *PARTS[SERVER], *NESTED]
 
 
 def section(heading: str) -> str:
-    """Return what stands below a heading, up to the next of its rank or higher."""
+    """Return the text below a heading, up to the next one of its rank or higher."""
     rank = heading.split()[0]
     found = re.search(rf"^{re.escape(heading)}$(.*?)(?=^#{{1,{len(rank)}}} |\Z)", PROTOCOL, re.M | re.S)
     assert found, f"docs/protocol.md has no heading {heading!r}"
@@ -47,7 +47,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def type_in_words(kind: Any) -> str:
-    """Say a field's type as the document must: with its range or cap."""
+    """Return a field's type as the document must write it, with its range or cap."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         inner, meta = arguments[0], arguments[1]
@@ -86,7 +86,7 @@ def expected_rows(struct: type[msgspec.Struct]) -> list[list[str]]:
     told = []
     for field in msgspec.structs.fields(struct):
         if field.name == "schema_version":
-            continue  # said once, for all messages
+            continue  # described once, for all messages
         default = field.default if field.default is not msgspec.NODEFAULT else None
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
@@ -95,7 +95,7 @@ def expected_rows(struct: type[msgspec.Struct]) -> list[list[str]]:
     return told
 
 
-def test_every_message_has_its_place_and_no_other_is_described() -> None:
+def test_every_message_is_described_and_no_other() -> None:
     for part, kinds in PARTS.items():
         headings = re.findall(r"^### (\w+)$", section(part), re.M)
         assert headings == [kind.__name__ for kind in kinds], part
@@ -109,7 +109,7 @@ def test_every_field_is_described(struct: type[msgspec.Struct]) -> None:
     assert [row[:3] for row in described] == expected, "docs/protocol.md should say:\n" + "\n".join(
         f"| {' | '.join(row)} | … |" for row in expected
     )
-    assert all(len(row) == 4 and row[3] for row in described), "a field without a word on what it means"
+    assert all(len(row) == 4 and row[3] for row in described), "a field without its meaning"
 
 
 def error_tree(kind: type[MythicError] = MythicError) -> list[type[MythicError]]:
@@ -129,7 +129,7 @@ def test_every_error_code_is_listed() -> None:
     assert all(len(row) == 5 and row[3] and row[4] for row in described), "a code without its meaning or its remedy"
 
 
-def test_the_frame_header_is_the_codes() -> None:
+def test_the_frame_header_agrees_with_the_code() -> None:
     described = rows(section("### Header"))
     assert [int(row[0]) for row in described] == [0, 2, 3, 4, 6, 8, 12, 16]
     widths = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "2 bytes": "2s"}
@@ -154,11 +154,11 @@ def test_the_frame_header_is_the_codes() -> None:
         ("Media frames waiting for a slow client", str(connection.MAX_MEDIA)),
     ],
 )
-def test_the_limits_are_the_codes(what: str, value: str) -> None:
+def test_the_limits_agree_with_the_code(what: str, value: str) -> None:
     assert [what, value] in [row[:2] for row in rows(section("## Limits"))]
 
 
-def test_the_close_codes_are_the_codes() -> None:
+def test_the_close_codes_agree_with_the_code() -> None:
     closes = {kind.close_code for kind in error_tree(ProtocolError) if issubclass(kind, ProtocolError)} - {None}
     closes |= {gateway.CLOSE_HELLO_TIMEOUT, connection.CLOSE_TOO_SLOW, CLOSE_TAKEN_OVER, 1000, 1001}
     assert {int(row[0]) for row in rows(section("## Close codes"))} == closes
@@ -175,18 +175,18 @@ def test_every_example_is_a_message() -> None:
         decode(example)
 
 
-def test_links_lead_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     anchors = {
         re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-")
         for title in re.findall(r"^#+ (.*)$", PROTOCOL, re.M)
     }
     for text, target in re.findall(r"\[([^]]*)\]\(#([^)]*)\)", PROTOCOL):
-        assert target in anchors, f"[{text}](#{target}) leads nowhere"
+        assert target in anchors, f"[{text}](#{target}) has no target"
     for text, target in re.findall(r"\[([^]]*)\]\(([^#)][^)]*)\)", PROTOCOL + DIALOGUE):
-        assert (DOCS / target).exists(), f"[{text}]({target}) leads nowhere"
+        assert (DOCS / target).exists(), f"[{text}]({target}) has no target"
 
 
-def test_the_dialogue_diagram_is_the_tables() -> None:
+def test_the_dialogue_diagram_agrees_with_the_table() -> None:
     blocks = re.findall(r"^```mermaid\n(.*?)^```$", DIALOGUE, re.M | re.S)
     assert blocks == [diagram()], (
         "The diagram in docs/dialogue.md is not what dialogue/state.py says. Put this into its mermaid block:\n\n"

@@ -1,4 +1,4 @@
-"""Where things lie, held to the vectors that the plugins read too."""
+"""File locations, compared with the vectors that the plugins use too."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_world_is_found_by_name_and_by_path(tmp_path: Path) -> None:
     assert paths.find("worlds", "lanternport", tmp_path).name == "lanternport"
 
 
-def test_a_missing_profile_names_every_place_tried(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no profile 'gpu-99gb'") as caught:
+def test_a_missing_profile_names_every_place_searched(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="profile 'gpu-99gb'") as caught:
         paths.find("profiles", "gpu-99gb", tmp_path)
     assert str(tmp_path / "profiles" / "gpu-99gb.yaml") in caught.value.remedy

@@ -1,1 +1,1 @@
-"""Samples: PCM arithmetic, wav files, gaps, clocks."""
+"""Audio: PCM arithmetic, wav files, gap filling, the microphone clock."""

@@ -1,8 +1,8 @@
-"""Microphone frames -> audio without holes, on a sample clock that only goes forward. Pure: arrival is an argument.
+"""Gap filling: microphone frames to continuous audio on a monotonic sample clock. Pure: arrival times are arguments.
 
-Everything behind counts samples: endpoints, the recogniser, the echo of the character's own voice. So a gap in the
-frames' sample indexes is filled with silence, what came already is dropped, and where a stream jumps further than
-anything can be lost on the way, it goes on from there. Whoever sends such a stream is told once of each trouble.
+All later stages count samples: the endpointer, the recogniser, the echo canceller. So a gap in the frames' sample
+indexes is filled with silence, repeated samples are dropped, and after a jump that is too long for packet loss the
+stream continues from its new index. Each kind of fault is reported once for each stream.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from mythicd.audio.pcm import MIC_RATE, SAMPLE_BYTES
 from mythicd.errors import AudioError
 
 MOST_FILLED_S = 1.0
-"""Longest gap that is filled whole; longer ones count as this much silence, which ends what was being said."""
+"""Longest gap that is filled completely; longer ones become this much silence, which ends the utterance."""
 JUDGED_S = 2.0
-"""Time after which the rate of a stream can be told."""
+"""Time after which the rate of a stream is checked."""
 MOST_RATE = 1.25
-"""Times as many samples a second as there should be that a stream may send: after a hitch they come in a burst."""
+"""Highest ratio of a stream's rate to MIC_RATE; above 1, because frames arrive in a burst after a network stall."""
 
 
 class GapFill:
-    """One microphone stream's."""
+    """Gap filling for one microphone stream."""
 
     def __init__(self, stream: int) -> None:
         self._stream = stream
@@ -38,14 +38,15 @@ class GapFill:
 
     @property
     def offset(self) -> int:
-        """How much higher the client's sample indexes are than the count of samples given out: 0 for a stream that
-        begins at 0, and changed only by what was too much to fill."""
+        """The client's sample index minus the number of samples returned: 0 for a stream that begins at 0, changed only
+        by jumps that are too long to fill."""
         return (self._next or 0) - self._given
 
     def add(self, sample: int | None, pcm: bytes, arrived_s: float) -> tuple[bytes, float, list[AudioError]]:
-        """Take a frame; return the audio to be heard now, when it arrived, and what is to be told of it.
+        """Add a frame; return its audio with gaps filled, its arrival time, and the faults to report.
 
-        `sample` is the index of the frame's first sample, None where the client gave none. The time never falls.
+        `sample` is the index of the frame's first sample, None where the client gave none. Returned times never
+        decrease.
         """
         if self._next is None:
             self._next, self._first_s, self._last_s = sample or 0, arrived_s, arrived_s
@@ -58,7 +59,7 @@ class GapFill:
         most = int(MOST_FILLED_S * MIC_RATE)
         if start > expected:
             missing = start - expected
-            troubles += self._tell("gap", f"{missing} samples before sample {start} never came")
+            troubles += self._tell("gap", f"{missing} samples before sample {start} are missing")
             pcm = bytes(min(missing, most) * SAMPLE_BYTES) + pcm
         elif start < expected:
             again = expected - start
@@ -70,7 +71,7 @@ class GapFill:
         elapsed = arrived_s - self._first_s
         if elapsed >= JUDGED_S and self._received > MOST_RATE * MIC_RATE * elapsed:
             rate = self._received / elapsed
-            troubles += self._tell("rate", f"{rate:.0f} samples a second come, of which there should be {MIC_RATE}")
+            troubles += self._tell("rate", f"the rate is {rate:.0f} Hz, expected {MIC_RATE} Hz")
         self._given += len(pcm) // SAMPLE_BYTES
         return pcm, arrived_s, troubles
 
@@ -79,8 +80,8 @@ class GapFill:
             return []
         self._told.add(kind)
         remedies = {
-            "gap": "Number each frame by its first sample, and send them all; the gap counts as silence.",
-            "back": "Number each frame by its first sample, and send each once; what came already is ignored.",
+            "gap": "Number each frame by its first sample, and send all frames; the gap counts as silence.",
+            "back": "Number each frame by its first sample, and send each frame once; repeated samples are ignored.",
             "rate": f"Resample the microphone to {MIC_RATE} Hz mono before you send it.",
         }
         return [AudioError(f"Microphone stream {self._stream}: {what}.", remedy=remedies[kind])]

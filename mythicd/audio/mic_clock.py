@@ -1,4 +1,4 @@
-"""Maps a microphone stream's sample index to monotonic time."""
+"""The microphone clock: sample indexes to monotonic time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 
 class MicClock:
-    """Joins a microphone's sample index with the monotonic clock: each frame is stamped as it arrives."""
+    """The clock of one microphone stream: each frame is timestamped as it arrives."""
 
     def __init__(self, rate: int, *, window_s: float = 60.0) -> None:
         self._rate = rate
@@ -19,9 +19,9 @@ class MicClock:
         self._stamps.append((end_sample, arrived_s))
 
     def when(self, sample: int) -> float | None:
-        """Return when `sample` was spoken, as far as can be told from its frame's arrival; None before any frame.
+        """Return when `sample` was spoken, estimated from its frame's arrival; None before any frame.
 
-        The frame that holds it arrived when its last sample did; the sample itself is earlier by what follows it.
+        A frame arrives with its last sample; a sample is earlier by the number of samples that follow it.
         """
         best: tuple[int, float] | None = None
         for end, at in reversed(self._stamps):

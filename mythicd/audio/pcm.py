@@ -30,8 +30,8 @@ def to_array(pcm: bytes) -> NDArray[np.int16]:
     """View s16le bytes as samples. Raises AudioError on an odd number of bytes."""
     if len(pcm) % SAMPLE_BYTES:
         raise AudioError(
-            f"PCM of {len(pcm)} bytes is not a whole number of 16-bit samples.",
-            remedy="Send s16le audio: two bytes a sample.",
+            f"The length of the PCM data, {len(pcm)} bytes, is not a multiple of 2 bytes.",
+            remedy="Send s16le audio: two bytes for each sample.",
         )
     return np.frombuffer(pcm, dtype="<i2")
 
@@ -44,7 +44,7 @@ def rms_dbfs(pcm: bytes) -> float:
 
 
 class Reframer:
-    """Cuts a stream of PCM into frames of one length, whatever the lengths it arrives in."""
+    """A reframer: PCM in chunks of any length to frames of one length."""
 
     def __init__(self, samples: int) -> None:
         self._size = samples * SAMPLE_BYTES
@@ -59,17 +59,17 @@ class Reframer:
 
     @property
     def left(self) -> int:
-        """Samples that wait for the rest of their frame."""
+        """Number of samples that wait for the rest of their frame."""
         return len(self._rest) // SAMPLE_BYTES
 
     def finish(self) -> bytes:
-        """Return what is left, shorter than a frame, and start anew."""
+        """Return what is left, shorter than a frame, and start again."""
         rest, self._rest = self._rest, b""
         return rest
 
 
 class Resampler:
-    """Streams PCM from one sample rate to another (soxr, "high quality"). Equal rates pass through untouched."""
+    """A streaming resampler (soxr, "high quality"). Equal rates pass through unchanged."""
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
         import soxr
@@ -81,13 +81,13 @@ class Resampler:
         )
 
     def add(self, pcm: bytes) -> bytes:
-        """Return the resampled audio that is ready; the filter holds some milliseconds back."""
+        """Return the resampled audio that is ready; the filter delays some milliseconds."""
         if self._stream is None:
             return pcm
         return bytes(self._stream.resample_chunk(to_array(pcm)).astype("<i2").tobytes())
 
     def finish(self) -> bytes:
-        """Return what the filter still held."""
+        """Return the rest of the resampled audio."""
         if self._stream is None:
             return b""
         empty: NDArray[np.int16] = np.empty(0, dtype=np.int16)
@@ -96,7 +96,7 @@ class Resampler:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of s16le mono audio."""
+    """A piece of s16le mono audio with its sample rate."""
 
     pcm: bytes
     rate: int

@@ -1,8 +1,7 @@
-"""The daemon's socket from Python: what `mythicd talk`, the tests and the benchmarks use, as a game's plugin would.
+"""The reference client: what a game's plugin does, in Python, for `mythicd talk`, the tests and the benchmarks.
 
-A `DaemonClient` connects, keeps a `Playback` for each voice stream and answers the daemon with its playhead, answers
-tool calls, and hands every message to whoever iterates `events()`. It plays to a virtual loudspeaker in real time
-unless it is given a real one.
+A `DaemonClient` keeps a `Playback` for each voice stream, reports its playhead to the daemon, answers tool calls, and
+yields every message from `events()`. It plays to a virtual loudspeaker in real time.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ TICK_S = 0.005
 """How often the virtual loudspeaker moves its playhead."""
 MAX_EVENTS = 4096
 MAX_STREAMS = 64
-"""Voice streams that are kept, with their audio; the oldest go first."""
+"""Most voice streams that are kept, with their audio; the oldest are dropped first."""
 
 ToolHandler = Callable[[m.ToolCall], Awaitable[m.Ack]]
 
@@ -51,7 +50,7 @@ class ReceivedVoice:
     end: m.StreamEnd | None = None
     cutoff: m.Cutoff | None = None
     ducks: list[m.Duck] = field(default_factory=list)
-    """How it was made softer, and as loud as before."""
+    """Changes of its volume."""
 
     @property
     def clip(self) -> Clip:
@@ -60,7 +59,7 @@ class ReceivedVoice:
 
 
 async def acknowledge(call: m.ToolCall) -> m.Ack:
-    """Answer a tool call as a game does that could carry it out."""
+    """Answer a tool call with success."""
     return m.Ack(call_id=call.call_id, turn_id=call.turn_id, status="ok")
 
 
@@ -108,10 +107,10 @@ class DaemonClient:
         playheads: bool = True,
         speed: float = 1.0,
     ) -> DaemonClient:
-        """Find the daemon of this data dir, open the socket and greet it. Raises DaemonUnreachable.
+        """Find the daemon of this data dir, open the socket and send `Hello`. Raises DaemonUnreachable.
 
-        `playheads=False` makes a client that never says what was heard, as a careless one would. `speed` plays voices
-        that many times faster than real time.
+        `playheads=False` makes a client that never reports its playhead. `speed` plays voices that many times faster
+        than real time.
         """
         where = discovery or discover(data)
         session = aiohttp.ClientSession()
@@ -128,11 +127,14 @@ class DaemonClient:
             if isinstance(answer, m.Error):
                 raise DaemonUnreachable(f"The daemon refused: {answer.message}", remedy=answer.remedy)
             if not isinstance(answer, m.Welcome):
-                raise DaemonUnreachable(f"The daemon closed the connection ({first.data}).", remedy="See its log.")
+                raise DaemonUnreachable(
+                    f"The daemon closed the connection ({first.data}).", remedy="See the daemon's log."
+                )
         except aiohttp.WSServerHandshakeError as error:
             await session.close()
             raise DaemonUnreachable(
-                f"The daemon at {where.url} refused the handshake ({error.status}).", remedy="Is daemon.json current?"
+                f"The daemon at {where.url} refused the handshake (HTTP {error.status}).",
+                remedy="Check that run/daemon.json is current.",
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             await session.close()
@@ -149,7 +151,7 @@ class DaemonClient:
         try:
             await self._socket.send_str(codec.encode(message))
         except (ConnectionError, aiohttp.ClientError) as error:
-            raise DaemonUnreachable("The daemon closed the connection.", remedy="See its log.") from error
+            raise DaemonUnreachable("The daemon closed the connection.", remedy="See the daemon's log.") from error
 
     async def send_pcm(self, stream: int, sequence: int, timestamp: int, pcm: bytes, flags: int = 0) -> None:
         """Send one microphone frame."""
@@ -157,9 +159,9 @@ class DaemonClient:
         await self._socket.send_bytes(pack_frame(frame))
 
     async def speak(self, npc_id: str, clip: Clip, *, mode: str = "push_to_talk", tail_ms: int = 0) -> float:
-        """Say a clip into the microphone at real-time pace; return when its last sample was handed over.
+        """Send a clip as microphone audio in real time; return the time at which its last sample was sent.
 
-        With `open`, the microphone stays open for `tail_ms` of silence, so that the daemon hears the end.
+        With `open`, `tail_ms` of silence follow, so that the daemon detects the end.
         """
         stream, self._next_mic = self._next_mic, self._next_mic + 1
         sound = clip.at(MIC_RATE)
@@ -174,7 +176,7 @@ class DaemonClient:
         last_s = begun
         self._captured = 0 if mode == "open" else None
         for index, pcm in enumerate(frames):
-            # A frame exists only once its last sample was recorded.
+            # A frame is complete only when its last sample is recorded.
             due = begun + (index + 1) * FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self.send_pcm(stream, index, index * samples, pcm)
@@ -186,13 +188,13 @@ class DaemonClient:
         return last_s
 
     async def listen(self, npc_id: str, blocks: AsyncIterator[bytes]) -> None:
-        """Send an open microphone as it is recorded (s16le, 16 kHz); close it at its end, or when cancelled."""
+        """Send the audio of an open microphone (s16le, 16 kHz) as it is recorded, until its end or cancellation."""
         stream, self._next_mic = self._next_mic, self._next_mic + 1
         samples = sequence = 0
         opened = False
         try:
             async for pcm in blocks:
-                if not opened:  # only once there is something to hear: a device may take a while, or not open at all
+                if not opened:  # only with the first audio: a device may take a while, or fail to open
                     await self.send(m.MicStart(stream=stream, npc_id=npc_id, mode="open"))
                     opened = True
                 await self.send_pcm(stream, sequence, samples, pcm)
@@ -221,10 +223,10 @@ class DaemonClient:
                 seen.append(message)
                 if isinstance(message, m.TurnTimeline):
                     return seen
-        raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See its log.")
+        raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See the daemon's log.")
 
     async def close(self) -> None:
-        """Leave politely."""
+        """Close the connection."""
         tasks = [*self._tasks, *self._acting]
         for task in tasks:
             task.cancel()
@@ -239,7 +241,7 @@ class DaemonClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # --- what runs by itself -----------------------------------------------------------------------------------------
+    # --- background tasks --------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
         try:
@@ -249,7 +251,7 @@ class DaemonClient:
                 elif incoming.type is aiohttp.WSMsgType.BINARY:
                     self._take_frame(unpack_frame(incoming.data))
         finally:
-            if self._events.full():  # nobody reads; whoever does later must learn that it is over
+            if self._events.full():  # a later reader must still get the end marker
                 self._events.get_nowait()
             self._events.put_nowait(None)
 
@@ -275,7 +277,7 @@ class DaemonClient:
             acting.add_done_callback(self._acting.discard)
 
     async def _act(self, call: m.ToolCall) -> None:
-        """Carry a call out while the conversation goes on, and acknowledge it."""
+        """Run the tool handler and send its `Ack`, while other messages are read."""
         with contextlib.suppress(DaemonUnreachable):
             await self.send(await self._tools(call))
 

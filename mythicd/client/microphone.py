@@ -1,4 +1,4 @@
-"""A real microphone and loudspeaker, through PortAudio (sounddevice). Only `mythicd talk --mic` needs them."""
+"""The microphone of this machine, through PortAudio (package sounddevice), for `mythicd talk --mic`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _sounddevice() -> types.ModuleType:
     except OSError as error:
         raise EngineUnavailable(
             f"The microphone needs PortAudio: {error}.",
-            remedy="On Debian and Ubuntu: apt install libportaudio2. Or use --wav or --text.",
+            remedy="Install it (on Debian and Ubuntu: apt install libportaudio2), or use --wav or --text.",
         ) from None
     module: types.ModuleType = sounddevice
     return module
@@ -37,14 +37,14 @@ def _sounddevice() -> types.ModuleType:
 async def microphone() -> AsyncGenerator[bytes, None]:
     """Yield 20 ms blocks of s16le 16 kHz audio from the default microphone until closed.
 
-    Raises EngineUnavailable when there is no PortAudio or no device that records.
+    Raises EngineUnavailable when PortAudio or a recording device is missing.
     """
     sounddevice = _sounddevice()
     loop = asyncio.get_running_loop()
     blocks: asyncio.Queue[bytes] = asyncio.Queue(MAX_BLOCKS)
 
     def put(pcm: bytes) -> None:
-        # A reader that lags five seconds behind gets the present, not the past.
+        # When the reader is five seconds late, the oldest audio is dropped.
         if blocks.full():
             blocks.get_nowait()
         blocks.put_nowait(pcm)
@@ -58,7 +58,7 @@ async def microphone() -> AsyncGenerator[bytes, None]:
         )
     except sounddevice.PortAudioError as error:
         raise EngineUnavailable(
-            f"No microphone can be opened: {error}.", remedy="Plug one in, allow its use, or use --wav or --text."
+            f"Cannot open a microphone: {error}.", remedy="Connect one, allow its use, or use --wav or --text."
         ) from None
     with stream:
         while True:

@@ -1,8 +1,8 @@
-"""One voice stream as a player's machine plays it: jitter buffer, playhead, cut. Pure: time is an argument.
+"""The playback of one voice stream: jitter buffer, playhead, cut-off. Pure: time is an argument.
 
-The playhead counts samples that were really heard. When audio runs out it stands still until the buffer has filled
-again, and the mouth waits with the sound. An underrun is such a gap, counted when the sound resumes: audio that runs
-out because the reply is over, though nobody has said so yet, is none.
+The playhead counts samples that were heard. When audio runs out, it stops until the buffer has filled again. That is an
+underrun, which is counted when the sound resumes, because audio also runs out at the end of a reply, before `StreamEnd`
+arrives.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from mythicd.audio.pcm import SAMPLE_BYTES, samples_of
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The first sample is being heard."""
+    """The first sample is played."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """Heard so far, in samples."""
+    """The playhead has moved; `samples` were heard so far."""
 
     samples: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Silent now, for good; heard in all, in samples."""
+    """The stream is silent from now on; `samples` were heard in all."""
 
     samples: int
 
@@ -35,25 +35,31 @@ PlaybackEvent = Started | Played | Stopped
 
 
 class Playback:
-    """A stream's audio, and how far it has been heard."""
+    """One stream's audio and playhead."""
 
     def __init__(self, rate: int, *, prebuffer_ms: float = 40.0, report_ms: float = 50.0) -> None:
-        self._rate = rate
+        self.rate = rate
+        """Samples per second."""
         self._prebuffer = samples_of(prebuffer_ms, rate)
         self._report = samples_of(report_ms, rate)
         self._received = 0
         self._ended = False
         self._anchor: tuple[float, int] | None = None
-        """When the current stretch of sound began, and at which sample."""
+        """Time and sample at which playback last started or resumed."""
         self._played = 0
         self._reported = 0
         self._started = False
         self.stopped = False
-        """Whether it is silent for good."""
+        """Whether playback has ended."""
         self.underruns = 0
         """Gaps heard so far."""
         self.pcm = bytearray()
         """All audio received, s16le."""
+
+    @property
+    def received(self) -> int:
+        """Samples received."""
+        return self._received
 
     @property
     def played(self) -> int:
@@ -61,17 +67,17 @@ class Playback:
         return self._played
 
     def add(self, pcm: bytes) -> None:
-        """Take audio that arrived."""
+        """Add audio that arrived."""
         self.pcm += pcm
         self._received += len(pcm) // SAMPLE_BYTES
 
     def end(self) -> None:
-        """No more audio comes."""
+        """Note that no more audio comes."""
         self._ended = True
 
     def cut(self, now_s: float) -> list[PlaybackEvent]:
-        """Fall silent at once; what was not heard by now never will be."""
-        # A stream that does not sound must not begin to, only to be cut.
+        """Stop at once; audio not heard by `now_s` is never played."""
+        # A stream that is not playing must not start just to be cut.
         events = self.advance(now_s) if self._anchor is not None else []
         if not self.stopped:
             self.stopped = True
@@ -81,7 +87,7 @@ class Playback:
     def advance(self, now_s: float) -> list[PlaybackEvent]:
         """Move the playhead to `now_s`, which must not run backwards; return what the daemon should be told.
 
-        Call it before `add` when both happen at the same moment: a gap that nobody looked at was not heard.
+        At the same time as `add`, call it first: else a gap before that audio is missed.
         """
         if self.stopped:
             return []
@@ -97,7 +103,7 @@ class Playback:
         else:
             begun, first = self._anchor
             # 0.06 s − 0.01 s is 0.04999… s: a millionth of a sample makes round times whole samples.
-            heard = first + int((now_s - begun) * self._rate + 1e-6)
+            heard = first + int((now_s - begun) * self.rate + 1e-6)
             if heard >= self._received:
                 heard = self._received
                 self._anchor = None

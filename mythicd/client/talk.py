@@ -1,4 +1,4 @@
-"""`mythicd talk NPC`: a conversation from the terminal, over the real socket, as a game would have it."""
+"""`mythicd talk NPC`: a conversation from the terminal, over the same socket as a game's."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from mythicd.wire.frames import OVR15
 START_TIMEOUT_S = 60.0
 TURN_TIMEOUT_S = 60.0
 PLAYER_VOICE = "en-us+f2"
-"""espeak-ng voice of `--say`: no character of the sample world has it."""
+"""espeak-ng voice of `--say`; no character of the sample world uses it."""
 STAGE_COLOURS = ("cyan", "blue", "magenta", "green", "yellow", "red")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One turn of the player's."""
+    """One turn of the player."""
 
     text: str = ""
-    """Typed words, or the label of `clip`."""
+    """Typed words, or the label printed for `clip`."""
     clip: Clip | None = None
     """Spoken words."""
     from_microphone: bool = False
@@ -53,7 +53,7 @@ def synthesise(text: str) -> Clip:
 
 @contextlib.asynccontextmanager
 async def daemon(data: Path, arguments: Sequence[str], console: Console) -> AsyncIterator[None]:
-    """Make sure that a daemon runs while the block does; stop it afterwards if it was started here."""
+    """Start a daemon unless one is running; stop it after the block if it was started here."""
     try:
         running = psutil.pid_exists(discover(data).pid)
     except DaemonUnreachable:
@@ -75,16 +75,18 @@ async def daemon(data: Path, arguments: Sequence[str], console: Console) -> Asyn
 
 
 async def _ready(data: Path, process: asyncio.subprocess.Process) -> None:
-    """Wait until the daemon we started is warm. Raises DaemonError when it dies or takes too long."""
+    """Wait until the daemon of `process` is ready. Raises DaemonError when it ends or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.returncode is not None:
-            raise DaemonError(f"mythicd stopped with exit code {process.returncode}.", remedy="Its message is above.")
+            raise DaemonError(f"mythicd stopped with exit code {process.returncode}.", remedy="See its message above.")
         with contextlib.suppress(DaemonUnreachable):
             if discover(data).pid == process.pid:
                 return
         await asyncio.sleep(0.05)
-    raise DaemonError(f"mythicd was not ready within {START_TIMEOUT_S:.0f} s.", remedy="Run `mythicd run` and look.")
+    raise DaemonError(
+        f"mythicd was not ready within {START_TIMEOUT_S:.0f} s.", remedy="Run `mythicd run` and read its log."
+    )
 
 
 async def talk(
@@ -106,7 +108,9 @@ async def talk(
     ):
         names = {character.npc_id: character.name for character in client.welcome.characters}
         if npc_id not in names:
-            raise UnknownNpc(f"There is nobody called {npc_id!r} here.", remedy=f"Here are: {', '.join(names)}.")
+            raise UnknownNpc(
+                f"There is no character {npc_id!r} in this world.", remedy=f"Choose one of: {', '.join(names)}."
+            )
         await client.send(m.Attend(npc_id=npc_id))
         said: list[ReceivedVoice] = []
         for question in questions:
@@ -122,14 +126,14 @@ async def talk(
 async def _turn(
     client: DaemonClient, npc_id: str, name: str, question: Question, timeline: bool, console: Console
 ) -> list[ReceivedVoice]:
-    """Ask one question and show what comes back. Returns the voice streams of the answer."""
+    """Ask one question, print the reply, and return its voice streams."""
     before = set(client.streams)
     asking = asyncio.create_task(_ask(client, npc_id, question, console))
     answering = asyncio.create_task(_show_answer(client, name, console))
     try:
         async with asyncio.timeout(TURN_TIMEOUT_S):
-            # A question that cannot be asked (no microphone) has no answer to wait for; an answer can come while the
-            # question is still under way (an open microphone never ends by itself).
+            # An error of asking (no microphone) must end the wait, and a reply may come before asking ends (an open
+            # microphone never ends by itself).
             while not answering.done():
                 await asyncio.wait(
                     {asking, answering} if not asking.done() else {answering}, return_when="FIRST_COMPLETED"
@@ -138,7 +142,7 @@ async def _turn(
                     asking.result()
             marks = answering.result()
     except TimeoutError:
-        raise DaemonError(f"No answer came within {TURN_TIMEOUT_S:.0f} s.", remedy="See the daemon's log.") from None
+        raise DaemonError(f"No reply came within {TURN_TIMEOUT_S:.0f} s.", remedy="See the daemon's log.") from None
     finally:
         for task in (asking, answering):
             task.cancel()
@@ -152,7 +156,7 @@ async def _turn(
 
 
 async def _ask(client: DaemonClient, npc_id: str, question: Question, console: Console) -> None:
-    """Bring the question to the daemon; a microphone stays open until cancelled."""
+    """Send the question to the daemon; a microphone stays open until cancelled."""
     if question.from_microphone:
         console.print("[dim]player[/]    speak now …")
         async with contextlib.aclosing(microphone()) as blocks:
@@ -166,7 +170,7 @@ async def _ask(client: DaemonClient, npc_id: str, question: Question, console: C
 
 
 async def _show_answer(client: DaemonClient, name: str, console: Console) -> Mapping[str, float]:
-    """Show what the daemon says until the turn is over; return the turn's marks."""
+    """Print the daemon's messages until the turn is over; return the turn's marks."""
     shown = ""
     async for message in client.events():
         match message:
@@ -184,13 +188,13 @@ async def _show_answer(client: DaemonClient, name: str, console: Console) -> Map
             case m.TurnTimeline():
                 console.print(f"[bold]{name}[/]: {message.reply or '[dim](says nothing)[/]'}")
                 if message.played != message.reply:
-                    console.print(f"[dim]  heard of it: {message.played}[/]")
+                    console.print(f"[dim]  played  {message.played}[/]")
                 return message.marks
-    raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See its log.")
+    raise DaemonUnreachable("The daemon closed the connection during the turn.", remedy="See the daemon's log.")
 
 
 def _act(console: Console) -> Callable[[m.ToolCall], asyncio.Future[m.Ack]]:
-    """Return a game that carries out every tool call and says so."""
+    """Return a tool handler that accepts every call and prints its `Ack`."""
 
     async def carry_out(call: m.ToolCall) -> m.Ack:
         console.print(f"[dim]  game[/]    ack {call.call_id} ok")
@@ -208,10 +212,10 @@ def _mouth(voice: ReceivedVoice) -> str:
 
 
 def waterfall(marks: Mapping[str, float], width: int = 56) -> Table:
-    """Draw a turn's marks: one row a span, milliseconds after the player's last voiced sample."""
+    """Return a turn's marks as a table: a row for each span, in milliseconds after the player's last voiced sample."""
     rows = [row for row in spans(marks) if row[0] not in ("speech_start",)]
     first = min((start for _, start, _ in rows), default=0.0)
-    # The speech itself and the playback of a long reply would crush what matters: show from just before its end.
+    # Speech and a long playback would compress the latency part: start shortly before the end of speech.
     left = max(first, -200.0)
     audible = marks.get("first_audible", marks.get("playback_started", 0.0))
     right = max(audible + 150.0, left + 1.0)
@@ -235,8 +239,8 @@ def question_from_wav(file: Path) -> Question:
 
 
 def explain(error: MythicError, console: Console) -> None:
-    """Print an error for a person."""
-    # Paths stay in one piece, to be copied; and brackets in them are no markup.
+    """Print an error with its remedy."""
+    # Soft wrap keeps paths in one piece for copying; Text keeps brackets in them from being markup.
     console.print(Text.assemble((type(error).__name__, "bold red"), f": {error.what}"), soft_wrap=True)
     if error.remedy:
         console.print(Text(f"  {error.remedy}"), soft_wrap=True)

@@ -1,1 +1,1 @@
-"""Threads, child processes and background tasks, each with an owner and a bound."""
+"""Concurrency: worker threads, child processes, background tasks, write queues; each has an owner and a bound."""

@@ -1,4 +1,4 @@
-"""Work that no turn depends on: warming up, looking ahead. One piece at a time, and its failure is only logged."""
+"""Background tasks: work that no turn depends on, such as a warm-up. One at a time; errors are only logged."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundTask:
-    """Room for one piece of work of one kind."""
+    """At most one running task of one kind."""
 
     def __init__(self, name: str) -> None:
-        """`name` says whose and which, for the log."""
+        """`name` is the task's name in the log."""
         self._name = name
         self._task: asyncio.Task[None] | None = None
-        self._given_up: set[asyncio.Task[None]] = set()
-        """What was cancelled and has not ended yet."""
+        self._cancelled: set[asyncio.Task[None]] = set()
+        """Tasks that were cancelled and have not ended yet."""
 
     def start_if_idle(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do this, unless something of the kind is being done already."""
+        """Start the work, unless a task is running."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._do(work), name=self._name)
 
     def replace(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Give up what is being done, and do this when that has ended."""
-        self._give_up()
+        """Cancel the running task, and start the work once it has ended."""
+        self._cancel()
 
         async def after() -> None:
             await self._ended()
@@ -37,31 +37,31 @@ class BackgroundTask:
         self._task = asyncio.create_task(self._do(after), name=self._name)
 
     async def finish(self, timeout_s: float) -> None:
-        """Wait until it is done; what takes longer is given up."""
+        """Wait for the running task; cancel it after `timeout_s`."""
         if self._task is not None:
             await asyncio.wait((self._task,), timeout=timeout_s)
         await self.stop()
 
     async def stop(self) -> None:
-        """Give it up, and return when it has ended."""
-        self._give_up()
+        """Cancel the running task, and return when it has ended."""
+        self._cancel()
         await self._ended()
 
-    def _give_up(self) -> None:
+    def _cancel(self) -> None:
         task, self._task = self._task, None
         if task is not None and not task.done():
-            self._given_up.add(task)
-            task.add_done_callback(self._given_up.discard)
+            self._cancelled.add(task)
+            task.add_done_callback(self._cancelled.discard)
             task.cancel()
 
     async def _ended(self) -> None:
-        if self._given_up:
-            await asyncio.wait(tuple(self._given_up))
+        if self._cancelled:
+            await asyncio.wait(tuple(self._cancelled))
 
     async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except MythicError as error:
-            log.warning("%s: %s", self._name, error.code)
+            log.warning("%s failed: %s", self._name, error.code)
         except Exception:
-            log.exception("%s", self._name)
+            log.exception("%s failed", self._name)

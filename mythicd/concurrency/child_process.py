@@ -1,16 +1,10 @@
-"""An engine in a process of its own: for one that keeps the interpreter's lock while it works, or may crash.
+"""An engine in a child process, for engines that hold the GIL while they work, or may crash.
 
-    parent                                                 child: another interpreter, the same modules
-    Child(name, make) ── start ──> process ──────────────> engine = make()
-    await child.call("method", …) ── pipe, in order ─────> engine.method(…)
-                                  <──────────── result, or the exception it raised
+Calls are pickled and go through a pipe, one at a time. The child ends when its input ends, so it does not outlive its
+parent. When the child dies, every later call raises EngineError.
 
-One call at a time, on a thread that waits outside the interpreter's lock. The child lives as long as its input: when
-the parent ends, however it ends, the child reads the end of it and goes. When the child dies, every call raises
-EngineError from then on.
-
-multiprocessing would load the parent's main module in the child and keep processes that are children from having some.
-The child is `sys.executable`: a program that embeds the interpreter sets that to one that takes `-P -c`.
+multiprocessing is not used: it loads the parent's main module in the child, and forbids its children to have children.
+The child is `sys.executable`: a program that embeds the interpreter must set that to one that accepts `-P -c`.
 """
 
 from __future__ import annotations
@@ -32,9 +26,9 @@ from mythicd.errors import EngineError, MythicError
 log = logging.getLogger(__name__)
 
 LEAVES_S: Final = 2.0
-"""How long a child may take to end once nobody asks it any more."""
+"""Seconds for the running call, and then for the child, to end before the child is killed."""
 
-# The parent's modules, wherever it has them from, and not those that lie where it was started.
+# The child imports from the parent's sys.path, and not from the current directory.
 _BOOT: Final = (
     "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from mythicd.concurrency.child_process import serve; serve()"
@@ -42,10 +36,10 @@ _BOOT: Final = (
 
 
 class ChildProcess:
-    """One engine's process, and the calls to it."""
+    """The child process of one engine, and the calls to it."""
 
     def __init__(self, name: str, make: Callable[[], object]) -> None:
-        """`make` is called in the child, so it is a class or a module's function. Nothing is started yet."""
+        """`make` builds the engine in the child, so it must be a class or a module's function. Starts nothing."""
         self._name = name
         self._make = make
         self._worker: WorkerThread | None = None
@@ -53,7 +47,7 @@ class ChildProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be made."""
+        """Whether the process is running."""
         process = self._process
         return process is not None and process.poll() is None
 
@@ -68,23 +62,23 @@ class ChildProcess:
         await self._worker.call(self._start)
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the engine. Raises what it raises, and EngineError when the process is not there.
+        """Call a method of the engine. Raises what it raises, and EngineError when the process is not running.
 
-        What passes is pickled. Cancelled while it waits for its turn, a call is never made; while it runs, it ends
-        unheard.
+        Arguments and result are pickled. A call cancelled in the queue is never made; the result of one cancelled while
+        it runs is discarded.
         """
         if self._worker is None:
             raise EngineError(f"The engine {self._name!r} is not running.", remedy="Start it first.")
         return await self._worker.call(self._ask, method, *arguments)
 
     def kill(self) -> None:
-        """End the process at once: whatever it is in the middle of fails. May be called from any thread."""
+        """Kill the process: a running call fails. May be called from any thread."""
         process = self._process
         if process is not None:
             process.kill()
 
     async def close(self) -> None:
-        """End the process, in the middle of a call if that takes long. Closing twice does nothing."""
+        """End the process; kill it after LEAVES_S of a running call. Closing twice does nothing."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
@@ -107,8 +101,8 @@ class ChildProcess:
             )
         except OSError as error:
             raise EngineError(
-                f"The process of the engine {self._name!r} cannot be started: {error}.",
-                remedy="See whether the machine has memory and processes left.",
+                f"Cannot start the process of the engine {self._name!r}: {error}.",
+                remedy="Check that the machine has free memory and processes.",
             ) from error
         try:
             self._send(sys.path)
@@ -124,17 +118,17 @@ class ChildProcess:
 
     def _send(self, what: object) -> None:
         if self._process is None:
-            raise EngineError(f"The process of the engine {self._name!r} has ended.", remedy="Start another one.")
+            raise EngineError(f"The process of the engine {self._name!r} has ended.", remedy="Start it again.")
         try:
             _write(_pipe(self._process.stdin), what)
         except OSError:
             raise self._died() from None
 
     def _receive(self) -> Any:
-        assert self._process is not None, "it was asked something"
+        assert self._process is not None, "_send found a process"
         try:
             fine, value = pickle.load(_pipe(self._process.stdout))  # noqa: S301 - from our own child
-        except Exception:  # what cannot be unpickled leaves nobody knowing where the next answer begins
+        except Exception:  # after a bad pickle the start of the next answer is unknown
             raise self._died() from None
         if fine:
             return value
@@ -146,14 +140,14 @@ class ChildProcess:
         code = process.returncode if process is not None else None
         how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
         return EngineError(
-            f"The process of the engine {self._name!r} {how}.", remedy="Try again; the log may say more."
+            f"The process of the engine {self._name!r} {how}.", remedy="Try again. If it happens again, see the log."
         )
 
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(OSError):  # what is left in the buffer has no reader
+        with contextlib.suppress(OSError):  # flushing the rest of the buffer fails without a reader
             _pipe(process.stdin).close()
         try:
             process.wait(LEAVES_S)
@@ -164,7 +158,7 @@ class ChildProcess:
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "asked for when the process was started"
+    assert pipe is not None, "Popen was called with PIPE"
     return pipe
 
 
@@ -179,11 +173,11 @@ def _write(pipe: IO[bytes], what: object) -> None:
 def serve() -> None:
     """Answer calls until the input ends. The parent's `sys.path` has been read from it already."""
     logging.basicConfig()
-    # Ctrl-C in a terminal reaches the whole group, and is the parent's to act on.
+    # Ctrl-C in a terminal reaches the whole process group; the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not stand among the answers
-    with contextlib.suppress(EOFError, OSError):  # the parent is gone, or wants no more
+    os.dup2(2, 1)  # output of a library must not mix with the answers
+    with contextlib.suppress(EOFError, OSError):  # the parent has ended or closed the pipe
         try:
             engine = pickle.load(asked)()  # noqa: S301 - from our own parent
         except Exception as error:
@@ -200,8 +194,8 @@ def serve() -> None:
 
 
 def _portable(error: Exception) -> MythicError:
-    """Return the error as it can be pickled: our own are. Of others the log has the rest."""
+    """Return an error that can be pickled: a MythicError as it is; any other is logged and wrapped."""
     if isinstance(error, MythicError):
         return error
-    log.error("an engine failed", exc_info=error)
+    log.error("engine call failed", exc_info=error)
     return EngineError(f"{type(error).__name__}: {error}")

@@ -1,10 +1,10 @@
-"""One engine's own thread: blocking calls run there in order, and what they yield comes back to the event loop.
+"""The worker thread of one engine: blocking calls run there in order, and their results return to the event loop.
 
-Native engines (llama.cpp, espeak-ng, ONNX Runtime) release the GIL while they work but must not be entered twice at
-once. Each engine therefore owns one `WorkerThread`. (pocketsphinx keeps the GIL: child_process.py.)
+Native engines (llama.cpp, espeak-ng, ONNX Runtime) release the GIL while they work, but are not reentrant. So each
+engine owns one `WorkerThread`. (pocketsphinx holds the GIL: child_process.py.)
 
-A stream hands its items over through a bounded queue: when the reader is `ahead` items behind, the thread waits for
-it, and with it everything else that the engine has to do. So read a stream to its end, or close it.
+The items of a stream pass through a bounded queue: when the reader is `ahead` items behind, the thread waits for it,
+and all other work of the engine waits too. So read a stream to its end, or close it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import ParamSpec, TypeVar
 
 from mythicd.errors import EngineError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class _Gate:
-    """Lets a stream's thread run at most `ahead` items before its reader, until it is stopped."""
+    """Backpressure of one stream: its thread gets at most `ahead` items ahead of the reader."""
 
     def __init__(self, ahead: int) -> None:
         self._room = threading.Semaphore(ahead)
@@ -34,29 +34,29 @@ class _Gate:
         """Whether the stream was ended because the engine was closed."""
 
     def enter(self) -> bool:
-        """Wait for room for one item, on the thread. False when the stream was stopped meanwhile."""
+        """Wait on the thread for space for one item; return False if the stream was stopped."""
         self._room.acquire()
         return not self.stopped
 
     def leave(self) -> None:
-        """Make room: the reader took an item."""
+        """Free the space of one item, which the reader has taken."""
         self._room.release()
 
     def stop(self) -> None:
-        """Wake the thread for good: nothing is read any more."""
+        """Wake the thread: nothing more is read."""
         self.stopped = True
         self._room.release()
 
 
 class _End:
-    """Stands behind a stream's last item."""
+    """The end of a stream, in the queue of its items."""
 
 
 class WorkerThread:
-    """A single named thread and the two ways to use it."""
+    """One named thread that runs blocking calls and iterates blocking iterators."""
 
     def __init__(self, name: str, *, ahead: int = 256) -> None:
-        """Name the thread. `ahead` bounds what a stream may hold ready: 256 chunks of 60 ms are 15 s of speech."""
+        """`ahead` is the most items that a stream buffers: 256 chunks of 60 ms are 15 s of speech."""
         self._name = name
         self._ahead = ahead
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -66,8 +66,8 @@ class WorkerThread:
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one blocking call on the thread and return its result; its exception is raised here.
 
-        Cancelled while it waits for its turn, it never runs; while it runs, it ends unheard. Raises EngineError after
-        `close`.
+        A call cancelled in the queue never runs; the result of one cancelled while it runs is discarded. Raises
+        EngineError after `close`.
         """
 
         def job() -> T:
@@ -109,7 +109,7 @@ class WorkerThread:
         self._check_open()
         job = self._threads.submit(pump)
         running = asyncio.wrap_future(job)
-        # Comes behind all items, because the loop runs callbacks in the order in which they were given to it.
+        # Comes after all items, because the loop runs callbacks in the order in which they were given to it.
         running.add_done_callback(lambda _: items.put_nowait(_End()))
         self._open.add(gate)
         read = False
@@ -125,13 +125,13 @@ class WorkerThread:
             if not job.cancel():
                 # The thread leaves within one item; waiting for it keeps "closed" meaning "the engine is free again".
                 await asyncio.wait([running])
-                # What it raises now nobody waits for: it is only logged, so that the reason for leaving stays visible.
+                # An error from here is only logged, because raising it would hide why the reader left.
                 failure = running.exception()
                 if failure is not None and not read and not gate.refused:
-                    logger.error("%s failed while its reader left.", self._name, exc_info=failure)
+                    log.error("%s: a stream failed after its reader had left", self._name, exc_info=failure)
 
     async def close(self) -> None:
-        """Let the running call end, stop the running stream, refuse what is queued, and join the thread."""
+        """Wait for the running call, stop the running stream, refuse queued work, and join the thread."""
         self._closed = True
         for gate in self._open:
             gate.stop()

@@ -1,4 +1,4 @@
-"""What one character has to write down, written in order by one task, so that no turn waits for the database."""
+"""The write queue: ordered, bounded database writes of one character, off the turn's path."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from mythicd.errors import MythicError, StoreError
 log = logging.getLogger(__name__)
 
 MAX_NOTES = 256
-"""Most notes that wait; more than a player can cause in minutes."""
+"""Most writes that wait; more than a player can cause in minutes."""
 
 Note = Callable[[], Awaitable[object]]
-"""Writes something down."""
+"""One write to the store."""
 
 
 class WriteQueue:
-    """Notes on their way to the store."""
+    """One character's queue of writes to the store."""
 
     def __init__(self, name: str, on_error: Callable[[MythicError], None]) -> None:
-        """`on_error` is told of notes that could not be written."""
+        """`on_error` is called for each write that fails or is dropped."""
         self._name = name
         self._on_error = on_error
         self._notes: asyncio.Queue[Note | None] = asyncio.Queue(MAX_NOTES)
         self._writing: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._writing = asyncio.create_task(self._write(), name=f"{self._name} notes")
 
     def add(self, note: Note) -> None:
-        """Write this down after everything before it."""
+        """Queue a write, after all earlier ones."""
         try:
             self._notes.put_nowait(note)
         except asyncio.QueueFull:
             self._on_error(
                 StoreError(
-                    f"{MAX_NOTES} notes of {self._name} wait for the memory database; one more was lost.",
-                    remedy="Look at the disk it lies on.",
+                    f"{MAX_NOTES} writes of {self._name} to the memory database are waiting; one more was dropped.",
+                    remedy="Check the disk that holds the data dir.",
                 )
             )
 
@@ -59,13 +59,15 @@ class WriteQueue:
             try:
                 await note()
             except MythicError as error:
-                log.error("%s does not remember something: %s", self._name, error)
+                log.error("%s: a write to the memory database failed: %s", self._name, error)
                 self._on_error(error)
             except Exception:
-                # The writer outlives everything: without it nothing would be remembered, and `close` never end.
-                log.exception("%s does not remember something", self._name)
+                # The writer must go on: without it nothing more is written, and `close` never ends.
+                log.exception("%s: a write to the memory database failed", self._name)
                 self._on_error(
-                    StoreError(f"Something of {self._name} was not written down.", remedy="Look at the daemon's log.")
+                    StoreError(
+                        f"A write of {self._name} to the memory database failed.", remedy="See the daemon's log."
+                    )
                 )
             finally:
                 self._notes.task_done()

@@ -1,4 +1,4 @@
-"""Settings: a profile, laid under the user's own file and the command line, checked whole and once.
+"""Settings: a profile, overridden by the user's file and the command line, checked as a whole.
 
     profiles/NAME.yaml  <  <data>/config.yaml  <  command line   ->   Settings
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from mythicd.config.llm_server import LlmServerSettings, _no_json, _wrong_server
+from mythicd.config.llm_server import LlmServerSettings, _wrong_server, unencodable
 from mythicd.config.yaml_reader import Strict, as_mapping, convert, merge, read_yaml
 from mythicd.errors import ConfigError
 
@@ -22,7 +22,7 @@ Ratio = Annotated[float, Meta(ge=0, le=1)]
 
 
 class GpuSettings(Strict, frozen=True, kw_only=True):
-    """The language model in this process and the memory it may use; idle where `llm.server` names a server."""
+    """The language model in this process and its memory; not used where `llm.server` names a server."""
 
     llm_model: str = "starter"
     """`starter`, or the path of a GGUF file."""
@@ -34,7 +34,7 @@ class GpuSettings(Strict, frozen=True, kw_only=True):
 
 
 class LlmSettings(Strict, frozen=True, kw_only=True):
-    """How replies are written."""
+    """Sampling of replies, and the model server."""
 
     max_tokens: Annotated[int, Meta(ge=1, le=4096)] = 128
     temperature: Annotated[float, Meta(ge=0, le=2)] = 0.7
@@ -43,38 +43,38 @@ class LlmSettings(Strict, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=0)] = 0
     """Threads of the model; 0 lets the engine choose."""
     grounded: bool = False
-    """Whether a phrase with a number or name found nowhere in the prompt is replaced by an honest don't-know."""
+    """Whether a phrase with a number or name that is not in the prompt is replaced by an "I don't know"."""
     server: LlmServerSettings = LlmServerSettings()
 
 
 class KvSettings(Strict, frozen=True, kw_only=True):
-    """How much of the conversations is kept, and where."""
+    """The KV cache: how much of each conversation it keeps."""
 
     max_ctx_tokens: Annotated[int, Meta(ge=256)] = 2048
-    """How long one character's prompt may grow; older exchanges are summed up beyond it."""
+    """Longest prompt of one character; beyond it older exchanges are summarised."""
     park_mib: Annotated[int, Meta(ge=0)] = 512
-    """Host memory for the conversations of characters that are out of view or have nothing to do; 0 keeps none."""
+    """Host memory for the parked KV cache of characters that are out of view or idle; 0 parks none."""
     unified: bool = True
-    """One cache whose fronts are shared, rather than an equal part of it for each sequence."""
+    """One cache with shared prefixes, instead of an equal part of it for each sequence."""
 
 
 class SchedulerSettings(Strict, frozen=True, kw_only=True):
-    """Who runs next."""
+    """The scheduler: how the model is shared between replies."""
 
     burst_tokens: Positive = 48
-    """Most tokens a reply may run ahead of its voice before others go first."""
+    """Most tokens that a reply may be ahead of its voice before other replies go first."""
     max_speakers: Positive = 8
-    """Replies at once; more of them wait, and are told Busy when their time is over."""
+    """Most replies generated at once; further ones wait, and end with Busy after `patience_s`."""
     min_slice_tokens: Positive = 8
-    """Tokens out of each `burst_tokens` that a reply gets however unimportant its character is."""
+    """Least tokens of each `burst_tokens` that a reply gets, whatever the focus of its character."""
     step_ms: Annotated[float, Meta(ge=5, le=1000)] = 225.0
-    """Longest step of the model while voices are being written for: others' prompts are cut to fit."""
+    """Longest step of the model while replies are generated: prompts of other requests are split to fit."""
     patience_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
-    """How long a reply may wait for its first token before the player is told Busy."""
+    """Longest time to the first token before a reply ends with Busy."""
 
 
 class AsrSettings(Strict, frozen=True, kw_only=True):
-    """How speech is understood."""
+    """Speech recognition and voice activity detection."""
 
     engine: Literal["pocketsphinx", "faster-whisper"] = "pocketsphinx"
     model: str = ""
@@ -86,14 +86,14 @@ class AsrSettings(Strict, frozen=True, kw_only=True):
 
 
 class TtsSettings(Strict, frozen=True, kw_only=True):
-    """How characters sound."""
+    """Speech synthesis."""
 
     backend: Literal["espeak", "piper"] = "espeak"
     sample_rate: Literal[16000, 22050, 24000] = 24000
 
 
 class BudgetSettings(Strict, frozen=True, kw_only=True):
-    """Most tokens in each section of a prompt; of lore and recent, 48 more may stay that half a question called for."""
+    """Most tokens in each section of a prompt; lore and recent may keep 48 more that were prefilled for a partial."""
 
     persona: Positive = 200
     lore: Positive = 400
@@ -102,7 +102,7 @@ class BudgetSettings(Strict, frozen=True, kw_only=True):
 
 
 class RagSettings(Strict, frozen=True, kw_only=True):
-    """How memory is searched."""
+    """Memory search."""
 
     embedder: Literal["mini-embed-384", "none"] = "mini-embed-384"
     topk_bm25: Positive = 20
@@ -115,35 +115,35 @@ class RagSettings(Strict, frozen=True, kw_only=True):
 
 
 class SafetySettings(Strict, frozen=True, kw_only=True):
-    """What no character may say."""
+    """Guardrails: what no character may say."""
 
     blocklist: tuple[str, ...] = ()
 
 
 class TurnSettings(Strict, frozen=True, kw_only=True):
-    """When a turn ends."""
+    """Turn-taking."""
 
     soft_ms: Annotated[int, Meta(ge=20, le=1000)] = 60
-    """Silence after which the end is suspected."""
+    """Silence after which the soft end comes: the player may be done."""
     wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 200
     """Silence after which the turn is over where the words look finished, with an open microphone."""
     max_wait_ms: Annotated[int, Meta(ge=60, le=5000)] = 700
-    """Silence after which it is over however they look. Longer pauses end the turn: docs/turns.md has the trade."""
+    """Silence after which it is over in any case; docs/turns.md describes the trade-off."""
     speculate: bool = True
-    """Whether an answer is begun as soon as the end is suspected; it is undone when the player goes on."""
+    """Whether a response is started at the soft end; it is rolled back when the player goes on."""
     murmurs: bool = True
-    """Whether characters make sounds of listening ("mm-hm") and, before a late answer, of thinking ("hmm")."""
+    """Whether characters use fillers: backchannels ("mm-hm") and, before a late reply, hesitations ("hmm")."""
 
 
 class ServerSettings(Strict, frozen=True, kw_only=True):
-    """Where the daemon listens, on 127.0.0.1."""
+    """The listening socket, on 127.0.0.1."""
 
     port: Annotated[int, Meta(ge=0, le=65535)] = 48140
     """Preferred port; 0 takes any."""
 
 
 class Settings(Strict, frozen=True, kw_only=True):
-    """Everything that can be set, for the whole daemon."""
+    """All settings of the daemon."""
 
     schema_version: Literal["v1"] = "v1"
     profile: str = "starter"
@@ -162,7 +162,7 @@ class Settings(Strict, frozen=True, kw_only=True):
 
 
 def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read a profile, lay the user's file (if it exists) and the overrides over it, and check the result.
+    """Read a profile, merge the user's file (if it exists) and the overrides into it, and check the result.
 
     Raises ConfigError.
     """
@@ -183,13 +183,12 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
     turn = settings.turn
     if not turn.soft_ms <= turn.wait_ms <= turn.max_wait_ms:
         raise ConfigError(
-            f"{layers[-1][0]}: turn: soft_ms ({turn.soft_ms}) may not be above wait_ms ({turn.wait_ms}), nor that above"
-            f" max_wait_ms ({turn.max_wait_ms}).",
-            remedy="A pause is first suspected to be the end, then believed to be, then taken for it.",
+            f"{layers[-1][0]}: turn: soft_ms ({turn.soft_ms}), wait_ms ({turn.wait_ms}) and max_wait_ms"
+            f" ({turn.max_wait_ms}) are not in rising order.",
+            remedy="Set soft_ms <= wait_ms <= max_wait_ms.",
         )
-    for file, server in written:  # each by itself: what one of them holds has no file any more when they are merged
-        if no_json := _no_json(server.get("extra", {}), "llm.server.extra"):
-            path, complaint, remedy = no_json
+    for file, server in written:  # each layer by itself, so that the error names the right file
+        for path, complaint, remedy in unencodable(server.get("extra", {}), "llm.server.extra"):
             raise ConfigError(f"{file}: {path}: {complaint}.", remedy=remedy)
     if wrong := _wrong_server(settings.llm.server, off=any("url" in server for _, server in written)):
         key, complaint, remedy = wrong

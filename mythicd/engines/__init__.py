@@ -1,5 +1,5 @@
-"""The five engine interfaces: one Protocol per module, with the values it takes and gives.
+"""The five engine interfaces: one Protocol for each module, with its values.
 
-Callers cannot tell whether an engine runs in this process, in a child process or on another machine. Every engine is
-built cheaply, loads in `start()`, and frees everything in `stop()`. Audio is s16le mono PCM throughout.
+An engine may run in this process, in a child process or on another machine. Its constructor is cheap; it loads in
+`start()` and frees everything in `stop()`. Audio is s16le mono PCM throughout.
 """

@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The words a world expects to hear: what a recogniser may favour or build its language model from."""
+    """The words of a world, which a recogniser may favour or build its language model from."""
 
     people: tuple[str, ...] = ()
     """Names and aliases of persons, as spoken."""
@@ -20,54 +20,54 @@ class Vocabulary:
     """Names and aliases of things."""
 
     topics: tuple[str, ...] = ()
-    """Anything else that may be asked about, such as "guild dues" or "the blue lantern"."""
+    """Other things players may ask about, such as "guild dues" or "the blue lantern"."""
 
     lines: tuple[str, ...] = ()
-    """Sentences of lore, whose word order is worth knowing."""
+    """Sentences of lore, for their word order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What an Asr made of a whole utterance."""
+    """The result for a whole utterance."""
 
     text: str
-    """The words; empty when none were understood."""
+    """The words; empty when none were recognised."""
 
     confidence: float = 1.0
-    """0–1, in the engine's own measure; 0 when nothing was understood."""
+    """0–1, on the engine's own scale; 0 when no words were recognised."""
 
     lang: str = "en"
     """BCP-47 language tag."""
 
 
 class AsrStream(Protocol):
-    """One utterance on its way through a recogniser."""
+    """The recognition of one utterance."""
 
     async def push(self, pcm: bytes) -> str:
-        """Take s16le 16 kHz audio; return the hypothesis so far (it may change until `finish`)."""
+        """Add s16le 16 kHz audio; return the hypothesis so far (it may change until `finish`)."""
 
     async def guess(self) -> Recognition:
-        """Return the final words, should the utterance end here. It stays open: more audio may follow, and then all of
-        it counts. When none follows, `finish` gives the same at once. May be cancelled without harm."""
+        """Return the final words if the utterance ended here. The stream stays open: when more audio follows, all of it
+        counts; when none follows, `finish` returns the same at once. Can be cancelled safely."""
 
     async def finish(self) -> Recognition:
-        """No more audio comes: return the final words. The stream is closed afterwards."""
+        """Return the final words and close the stream."""
 
     async def abandon(self) -> None:
-        """Throw the utterance away."""
+        """Close the stream without a result."""
 
 
 class Asr(Protocol):
-    """Turns speech into words."""
+    """A speech recognition engine."""
 
     async def start(self) -> None:
         """Load the model. Raises EngineUnavailable or ModelError."""
 
     async def learn(self, vocabulary: Vocabulary) -> None:
-        """Favour these words from now on. Streams already open keep what they had."""
+        """Use this vocabulary from now on. Streams that are open keep theirs."""
 
     async def open(self) -> AsrStream:
-        """Begin an utterance."""
+        """Open a stream for one utterance."""
 
     async def stop(self) -> None:
         """Free the model."""

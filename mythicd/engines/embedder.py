@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 
 class Embedder(Protocol):
-    """Turns text into unit vectors whose cosine tells how alike two texts are."""
+    """A text embedding engine: unit vectors, whose cosine is the similarity of two texts."""
 
     name: str
-    """Which model, at which precision: vectors of different names cannot be compared."""
+    """Model and precision: vectors of different names cannot be compared."""
 
     dimensions: int
     """Length of each vector; 384 for all-MiniLM-L6-v2."""

@@ -8,14 +8,6 @@ from typing import Any, Literal, Protocol
 
 from mythicd.telemetry.counters import LlmCounters
 
-# --- hearing ---------------------------------------------------------------------------------------------------------
-
-
-# --- remembering -----------------------------------------------------------------------------------------------------
-
-
-# --- thinking --------------------------------------------------------------------------------------------------------
-
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -31,8 +23,8 @@ class ChatMessage:
 class Prompt:
     """A prompt in the order in which its parts change, slowest first.
 
-    `world` + `character` are the system message; `world` is equal for every character of a world, so an engine can
-    evaluate it once and share it. `turn` is the ephemeral end: it is replaced by the plain words afterwards.
+    `world` + `character` are the system message; `world` is equal for all characters of a world, so an engine can
+    evaluate it once and share it. `turn` is the ephemeral end: after the turn it is replaced by the plain words.
     """
 
     world: str
@@ -41,13 +33,13 @@ class Prompt:
     turn: tuple[ChatMessage, ...] = ()
     """Normally one user message; after a tool result: user, assistant (so far), tool."""
     adapter: str | None = None
-    """Path of a LoRA adapter (GGUF) with which all of it is evaluated: what one adapter made of a text in the KV cache
-    is of no use to another. Ignored by engines without the ability."""
+    """Path of a LoRA adapter (GGUF) for the whole prompt: KV cells evaluated with one adapter cannot be used with
+    another. Ignored by engines without the ability."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as the model sees it: its arguments are names, as a person would say them."""
+    """A tool as the model sees it: its arguments are spoken names."""
 
     name: str
     description: str
@@ -57,7 +49,7 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen."""
+    """Sampling parameters of a reply."""
 
     temperature: float = 0.7
     """0 means greedy."""
@@ -70,7 +62,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class LlmRequest:
-    """One reply to be written."""
+    """A request for one reply."""
 
     npc_id: str
     turn_id: str
@@ -78,16 +70,15 @@ class LlmRequest:
     tools: tuple[ToolSpec, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     patience_s: float = 10.0
-    """Seconds in which its first token must come: what waits longer, for room or for others, ends with Busy."""
+    """Longest wait for the first token, in seconds; after it the reply ends with Busy."""
     ahead_tokens: int = 0
-    """Most tokens it may be ahead of its reader before it stops, until the reader reads on; 0 for the engine's own
-    limit, which none exceeds. For what is written before anybody knows whether it counts. Counted in events, which
-    are tokens but for a tool call: that is one, however long."""
+    """Most tokens that may wait for the reader before generation pauses, for speculative replies; 0 means the engine's
+    own limit, which always applies. Counted in events: a token is one, and so is a whole tool call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """How much a character matters just now: what goes first, and what may go when memory runs short."""
+    """How much a character matters now, for the order of requests and for eviction."""
 
     on_screen: bool = True
     """Whether the player sees it."""
@@ -97,19 +88,19 @@ class Focus:
 
 @dataclass(frozen=True, slots=True)
 class LlmAbilities:
-    """What an engine can do beyond writing replies; whoever asks for them adapts where they are missing."""
+    """Optional abilities of an engine; callers adapt where one is missing."""
 
     prepares: bool
-    """`prepare` evaluates ahead, and `rollback` takes it back: worth calling while the player speaks."""
+    """`prepare` and `rollback` have an effect, so they are worth calling while the player speaks."""
     places_calls: bool
-    """An InlineCall comes at its place in the text; otherwise all come behind the content."""
+    """An InlineCall comes at its place in the text; otherwise all come after the text."""
     adapters: bool
-    """`Prompt.adapter` is heeded."""
+    """`Prompt.adapter` is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """Words to be spoken, as they come."""
+    """A piece of the text to be spoken."""
 
     text: str
 
@@ -124,13 +115,13 @@ class InlineCall:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The reply is whole."""
+    """The end of the reply."""
 
     reason: Literal["stop", "length"]
     prompt_tokens: int
     """Tokens in the whole prompt."""
     evaluated_tokens: int
-    """Prompt tokens that had to be evaluated now; the rest was in the KV cache."""
+    """Prompt tokens that were evaluated for this reply; the rest was in the KV cache."""
     generated_tokens: int
 
 
@@ -146,63 +137,60 @@ LlmEvent = PrefillDone | TextDelta | InlineCall | Finished
 
 @dataclass(slots=True)
 class Reading:
-    """How far a turn that is read ahead has been read. The engine writes it, at any time; anybody may look."""
+    """Progress of a speculative prefill. The engine writes it at any time; others read it."""
 
     lines: int | None = None
-    """Lines of the turn's last message that have been evaluated to their end; None before it is begun. Until then,
-    what an earlier `prepare` has evaluated is still there."""
+    """Lines of the turn's last message that are completely evaluated; None before the prefill starts. Until then, what
+    an earlier `prepare` has evaluated is still in the cache."""
 
 
 class Llm(Protocol):
-    """Writes what characters say.
+    """A language model engine.
 
-    A turn's way through the KV cache: `attend` makes the front ready (system part, history) when the character comes
-    near and after each turn; `prepare` adds the turn so far while the player speaks, as often as more is known; then
-    `generate` evaluates what is still missing and writes (that is the commit), or `rollback` leaves the front alone.
+    A turn's way through the KV cache: `attend` evaluates the stable prefix (system part, history) when the character
+    comes near and after each turn; `prepare` adds the turn so far while the player speaks, as often as more is known;
+    then `generate` evaluates the rest and generates the reply (the commit), or `rollback` restores the prefix.
     """
 
     abilities: LlmAbilities
     """Known before `start`."""
     counters: LlmCounters
-    """What it has done since it was made."""
+    """Its counters since it was built."""
 
     async def start(self) -> None:
         """Load the model. Raises EngineUnavailable or ModelError."""
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
-        """Make this prompt's system part and history ready in the KV cache, so that the next turn starts warm.
+        """Evaluate this prompt's system part and history into the KV cache, so that the next turn starts warm.
 
-        Only a hint, like `prepare`: it returns early where there is no room or something more important to do.
+        Only a hint, like `prepare`: it returns early when there is no free memory, or more important work.
         """
 
     async def prepare(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
-        """Evaluate a turn of which more is to come: the last message of `prompt.turn` is open at its end.
+        """Evaluate an unfinished turn (speculative prefill): the last message of `prompt.turn` is open at its end.
 
-        At the lowest priority. A later `prepare` or `generate` of this character takes over from where it got, which
-        `reading` tells.
+        At the lowest priority. A later `prepare` or `generate` of this character continues where this one stopped,
+        which `reading` tells.
         """
 
     async def rollback(self, npc_id: str) -> None:
-        """Take back what was prepared or written in this turn: the character holds its front again, to the token."""
+        """Remove what was prepared or generated in this turn: the cache holds exactly the character's prefix again."""
 
     def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
-        """Write one reply: PrefillDone, then TextDelta and InlineCall, then Finished. Closing it cancels the reply.
+        """Generate one reply: PrefillDone, then TextDelta and InlineCall, then Finished. Closing it cancels the reply.
 
-        A reader that does not read slows its own stream down, nobody else's. Raises Busy when there is no room for it,
-        or its patience ended, and ConfigError, EngineUnavailable, ModelError or EngineError as the engine says.
+        A slow reader delays only its own stream. Raises BusyError when there is no capacity or `patience_s` has
+        passed, and ConfigError, EngineUnavailable, ModelError or EngineError, depending on the engine.
         """
 
     def focus(self, npc_id: str, focus: Focus) -> None:
-        """Tell how much this character matters from now on. Never blocks."""
+        """Set how much this character matters from now on. Never blocks."""
 
     async def park(self, npc_id: str) -> None:
-        """It left view: make room, and keep what it holds where it is found fast when it is wanted again."""
+        """Move the character's KV cache to host memory: it has left view, and may come back."""
 
     async def forget(self, npc_id: str) -> None:
-        """Give back everything that is held for this character."""
+        """Free everything that is held for this character."""
 
     async def stop(self) -> None:
         """Free the model."""
-
-
-# --- speaking --------------------------------------------------------------------------------------------------------

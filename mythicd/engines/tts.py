@@ -15,18 +15,18 @@ class VoiceSpec:
     """The name a persona card uses, such as `baritone_02`."""
 
     model: str
-    """What the engine calls it: an espeak-ng voice with variant (`en-gb+m3`), or a Piper file."""
+    """The engine's name for it: an espeak-ng voice with variant (`en-gb+m3`), or a Piper file."""
 
     rate: int = 165
-    """Words per minute, where the engine can tell."""
+    """Words per minute, where the engine supports it."""
 
     pitch: int = 50
-    """0–99, where the engine can tell."""
+    """0–99, where the engine supports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhonemeOnset:
-    """A speech sound begins. It lasts until the next onset."""
+    """The start of a speech sound, which lasts until the next onset."""
 
     sample: int
     """Sample index from the start of the phrase, at the engine's sample rate."""
@@ -40,7 +40,7 @@ class PhonemeOnset:
 
 @dataclass(frozen=True, slots=True)
 class WordOnset:
-    """A word of the phrase begins to sound."""
+    """The start of a word of the phrase."""
 
     sample: int
     """Sample index from the start of the phrase."""
@@ -49,12 +49,12 @@ class WordOnset:
     """Index of the word's first character in the phrase's text."""
 
     end: int
-    """Index behind the word's last character."""
+    """Index after the word's last character."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceChunk:
-    """A stretch of a phrase's audio, and the sounds and words known by then to begin in the phrase."""
+    """A chunk of a phrase's audio, with the phoneme and word onsets known so far."""
 
     pcm: bytes
     """s16le mono at the engine's sample rate."""
@@ -64,19 +64,19 @@ class VoiceChunk:
 
 
 class Tts(Protocol):
-    """Gives words a voice."""
+    """A speech synthesis engine."""
 
     sample_rate: int
-    """Hertz, of everything it says; known after `start`."""
+    """Hertz, of all its audio; known after `start`."""
 
     async def start(self) -> None:
         """Load the engine. Raises EngineUnavailable or ModelError."""
 
     async def prepare(self, voice: VoiceSpec) -> None:
-        """Warm this voice up. Raises ModelError when the engine has no such voice."""
+        """Warm up this voice. Raises ModelError when the engine does not have it."""
 
     def speak(self, text: str, voice: VoiceSpec) -> AsyncGenerator[VoiceChunk, None]:
-        """Say one phrase, chunk by chunk. Closing the generator stops the voice."""
+        """Speak one phrase, chunk by chunk. Closing the generator stops the voice."""
 
     async def stop(self) -> None:
         """Free the engine."""

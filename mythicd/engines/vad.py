@@ -9,20 +9,20 @@ VAD_FRAME = 320
 
 
 class VadStream(Protocol):
-    """One microphone's audio on its way through a voice activity detector. Synchronous: it costs microseconds."""
+    """The voice activity detection of one microphone stream. Synchronous: it takes microseconds."""
 
     def push(self, pcm: bytes) -> list[float]:
-        """Take s16le 16 kHz audio of any length; return one speech probability (0–1) per whole 20 ms frame."""
+        """Add s16le 16 kHz audio of any length; return a speech probability (0–1) for each complete 20 ms frame."""
 
 
 class Vad(Protocol):
-    """Tells speech from everything else."""
+    """A voice activity detection engine."""
 
     async def start(self) -> None:
         """Load the model. Raises EngineUnavailable."""
 
     def open(self) -> VadStream:
-        """Begin with a fresh stream of audio."""
+        """Open a stream for one microphone stream."""
 
     async def stop(self) -> None:
         """Free the model."""

@@ -1,1 +1,1 @@
-"""C libraries that several packages share, each loaded in one place."""
+"""Native libraries that several packages share, each loaded in one place."""

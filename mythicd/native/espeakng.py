@@ -1,23 +1,9 @@
-"""espeak-ng as a library: speech with the times of its sounds and words, and pronunciations, without a subprocess.
+"""espeak-ng as a library: speech with phoneme and word times, and pronunciations, without a subprocess.
 
-The C library keeps all its state in globals, so there is one `EspeakNg` in a process and a lock around each call. It
+The C library keeps all its state in globals, so there is one `EspeakNg` in a process, with a lock around each call. It
 speaks clause by clause into a callback, at about a thousandth of real time; a callback that returns 1 ends the speech.
-`speak` hands that callback on; `synthesize` turns it into an iterator by letting a thread run ahead of the reader,
-which therefore never holds the library while it does something else.
-
-Traps of the C interface, all met in practice:
-
-* Given a wrong data path, `espeak_Initialize` ends the *process* unless told not to (`_DONT_EXIT`); then it returns 0.
-* `espeak_SetVoiceByName` keeps the old voice when it knows no such voice (returns 2), knows some languages only by the
-  name of their file (`en-gb` is `en`), and ignores a variant that does not exist.
-* Control characters in the text are commands (SOH) or end it (NUL). They are read as blanks here; position by
-  position, so that word positions stay true.
-* It has its own idea of words: "3.5" makes three word events, "of the" one or none. Words here are what stands between
-  blanks, each at its first event; a word without an event of its own has no onset.
-* Speech that is cut off leaves the first letter of its next clause in the reader, and `espeak_TextToPhonemes` puts that
-  in front of whatever it reads next; only `espeak_Synth` begins with an empty reader.
-* The phases of its oscillators run on from one text to the next: the same text gives the same sounds and lengths to
-  within a period of the voice, never the same samples.
+`speak` passes the chunks to a sink; `synthesize` makes an iterator of them, with a thread that runs ahead of the
+reader, so that a slow reader never holds the library's lock.
 """
 
 from __future__ import annotations
@@ -92,12 +78,12 @@ class _Voice(ctypes.Structure):
 _SynthCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 Sink = Callable[[VoiceChunk], bool]
-"""Takes the next chunk; returns whether to go on."""
+"""Takes the next chunk; returns whether to continue."""
 
 
 @dataclass
 class _Utterance:
-    """The one synthesis under way: whose text, where its chunks go, and what went wrong there."""
+    """The running synthesis: its text, the sink of its chunks, and an error of the sink."""
 
     text: str
     sink: Sink
@@ -106,7 +92,22 @@ class _Utterance:
 
 
 class EspeakNg:
-    """The process's espeak-ng. Get it with `EspeakNg.load()`; every method may be called from any thread."""
+    """The process's espeak-ng. Get it with `EspeakNg.load()`; every method may be called from any thread.
+
+    Pitfalls of the C interface, all met in practice:
+
+    * Given a wrong data path, `espeak_Initialize` ends the *process* unless `_DONT_EXIT` is set; then it returns 0.
+    * `espeak_SetVoiceByName` keeps the old voice when it knows no such voice (returns 2), knows some languages only by
+      the name of their file (`en-gb` is `en`), and ignores a variant that does not exist.
+    * Control characters in the text are commands (SOH) or end it (NUL). Each is read as a blank here, so that word
+      positions stay true.
+    * Its word events follow its own rules: "3.5" makes three, "of the" one or none. Words here are what stands between
+      blanks, each at its first event; a word without an event has no onset.
+    * Speech that is cut off leaves the first letter of its next clause in the reader, and `espeak_TextToPhonemes` puts
+      that before whatever it reads next; only `espeak_Synth` begins with an empty reader.
+    * The phases of its oscillators continue from one text to the next: the same text gives the same sounds and lengths
+      to within a period of the voice, never the same samples.
+    """
 
     sample_rate: int
     """Hertz; 22050 for all of espeak-ng's own voices."""
@@ -126,13 +127,13 @@ class EspeakNg:
             return cls._loaded
 
     def __init__(self, library: ctypes.CDLL, data_path: str | None) -> None:
-        """Initialise a library; for `load` only, since a second one would share and spoil the first one's state."""
+        """Initialise the library. For `load` only: a second object would corrupt the state of the first."""
         self._lib = library
         self._lock = threading.Lock()
         self._utterance: _Utterance | None = None
         self._voice: str | None = None
         self._cut_off = False
-        """Whether the last speech was, so that a letter of it may be left."""
+        """Whether the last speech was cut off, so that a letter of it may be left in the reader."""
         _declare(library)
         self.sample_rate = library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS,
@@ -143,7 +144,7 @@ class EspeakNg:
         if self.sample_rate <= 0:
             raise EngineUnavailable(
                 f"espeak-ng found no usable data in {data_path or 'its default directory'}.",
-                remedy="Reinstall it: pip install --force-reinstall espeakng-loader",
+                remedy="Reinstall it: pip install --force-reinstall espeakng-loader.",
             )
         self.version = library.espeak_Info(None).decode("ascii", "replace").split()[0]
         # The library keeps only a bare pointer to the callback: this reference keeps it alive.
@@ -163,7 +164,7 @@ class EspeakNg:
         return tuple(sorted(self._variants.values()))
 
     def has_voice(self, name: str) -> bool:
-        """Tell whether `name`, with its variant if it has one, can be spoken. Case does not matter."""
+        """Return whether the voice `name`, with its variant if it has one, exists. Case does not matter."""
         try:
             with self._lock:
                 self._select(name)
@@ -172,14 +173,14 @@ class EspeakNg:
         return True
 
     def _select(self, name: str) -> None:
-        """Make `name` the current voice. Raises ModelError; the voice is then what it was."""
+        """Make `name` the current voice. Raises ModelError and keeps the current voice if it does not exist."""
         if name == self._voice:
             return
         language, plus, variant = name.partition("+")
         if plus and variant.lower() not in self._variants:
             raise ModelError(
                 f"espeak-ng has no voice variant {variant!r} (in {name!r}).",
-                remedy="`espeak-ng --voices=variant` lists them; m1 to m8 and f1 to f5 are the plain ones.",
+                remedy="Choose one that `espeak-ng --voices=variant` lists, such as m1 to m8 or f1 to f5.",
             )
         suffix = f"+{self._variants[variant.lower()]}" if plus else ""
         for candidate in (language, self._languages.get(language.lower(), "")):
@@ -188,7 +189,7 @@ class EspeakNg:
                 return
         raise ModelError(
             f"espeak-ng has no voice {name!r}.",
-            remedy="Name a language it speaks, with a variant if you like, for example en-us, en-gb+m3 or en-us+f2.",
+            remedy="Name a language that it has, with or without a variant, for example en-us, en-gb+m3 or en-us+f2.",
         )
 
     def _list_languages(self) -> dict[str, str]:
@@ -237,9 +238,9 @@ class EspeakNg:
     # --- speech ------------------------------------------------------------------------------------------------------
 
     def speak(self, text: str, voice: str, rate: int, pitch: int, sink: Sink) -> None:
-        """Say `text` into `sink`, chunk by chunk (60 ms, the last one shorter), until it returns False.
+        """Speak `text` into `sink`, chunk by chunk (60 ms, the last one shorter), until it returns False.
 
-        `rate` is in words per minute (80–450), `pitch` 0–99. Blocks until all is said; the sink runs on this thread
+        `rate` is in words per minute (80–450), `pitch` 0–99. Blocks until the end; the sink runs on this thread
         and must not call back into this object. Sample indexes count from the start of the text, at `sample_rate`.
         Raises ModelError when there is no such voice, and whatever the sink raised.
         """
@@ -258,7 +259,7 @@ class EspeakNg:
             raise utterance.error
 
     def synthesize(self, text: str, voice: str, rate: int = 165, pitch: int = 50) -> Generator[VoiceChunk, None, None]:
-        """Say `text`, yielding chunks as soon as they exist. Closing the iterator cuts the voice off within a chunk.
+        """Speak `text`, yielding chunks as soon as they exist. Closing the iterator cuts the voice off within a chunk.
 
         The same arguments and errors as `speak`.
         """
@@ -272,7 +273,7 @@ class EspeakNg:
         def run() -> None:
             try:
                 self.speak(text, voice, rate, pitch, sink)
-            except BaseException as error:  # carried over, not swallowed: the reader raises it
+            except BaseException as error:  # raised again by the reader
                 chunks.put(error)
             else:
                 chunks.put(None)
@@ -289,12 +290,12 @@ class EspeakNg:
             thread.join()
 
     def _synth(self, encoded: bytes) -> None:
-        """Say a text that ends with NUL, into the utterance if there is one."""
+        """Speak a text that ends with NUL into the current utterance, if there is one."""
         self._cut_off = False
         self._lib.espeak_Synth(encoded, len(encoded), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
 
     def _on_chunk(self, wav: Any, samples: int, events: Any) -> int:
-        """Called by the library with each stretch of audio; 1 ends the speech."""
+        """Receive a chunk from the library; return 1 to end the speech, else 0."""
         utterance = self._utterance
         if utterance is None or not wav:  # no wav: the end of the speech
             return 0
@@ -316,7 +317,7 @@ def _chunk(utterance: _Utterance, pcm: bytes, events: Any) -> VoiceChunk:
         event = events[index]
         if event.type == _EVENT_PHONEME:
             address = ctypes.addressof(event) + _Event.id.offset
-            # Eight bytes at most, with no NUL behind the eighth: a longer sound is cut, perhaps within a character.
+            # Eight bytes at most, with no NUL after the eighth: a longer symbol is cut, perhaps within a character.
             symbol = ctypes.string_at(address, 8).partition(b"\0")[0].decode("utf-8", "ignore")
             stress = max((_STRESS.get(mark, 0) for mark in symbol[:1]), default=0)
             phonemes.append(PhonemeOnset(event.sample, symbol.strip("ˈˌ"), stress))
@@ -348,12 +349,12 @@ def _readable(text: str) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    """Tell whether a voice name can be handed to C, and stays within espeak-ng's data directory."""
+    """Return whether a voice name can be passed to C and stays within espeak-ng's data directory."""
     return bool(name) and ".." not in name and _readable(name) == name
 
 
 def _languages_of(voice: Any) -> Iterator[tuple[int, str]]:
-    """Read espeak_VOICE.languages: (priority byte, NUL-terminated tag) again and again, until a 0 priority."""
+    """Read espeak_VOICE.languages: pairs of (priority byte, NUL-terminated tag), until priority 0."""
     at = voice.languages
     while at and (priority := ctypes.string_at(at, 1)[0]):
         tag = ctypes.string_at(at + 1)
@@ -362,7 +363,7 @@ def _languages_of(voice: Any) -> Iterator[tuple[int, str]]:
 
 
 def _find_library() -> tuple[ctypes.CDLL, str | None]:
-    """Return the library of the package espeakng-loader with its data path, else the system's with None."""
+    """Return the library of the package espeakng-loader with its data path, else the system's library with None."""
     reasons: list[str] = []
     try:
         import espeakng_loader
@@ -375,7 +376,7 @@ def _find_library() -> tuple[ctypes.CDLL, str | None]:
             return ctypes.CDLL(name), None
         except OSError:
             continue
-    reasons.append("no espeak-ng is installed in the system")
+    reasons.append("espeak-ng is not installed in the system")
     raise EngineUnavailable(
         f"espeak-ng cannot be loaded ({'; '.join(reasons)}).",
         remedy="Install it: pip install espeakng-loader (or your system's package libespeak-ng1).",
@@ -383,7 +384,7 @@ def _find_library() -> tuple[ctypes.CDLL, str | None]:
 
 
 def _declare(library: ctypes.CDLL) -> None:
-    """Give the functions used here their C signatures."""
+    """Declare the C signatures of the functions used here."""
     library.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
     library.espeak_Initialize.restype = ctypes.c_int
     library.espeak_Info.argtypes = [ctypes.c_void_p]

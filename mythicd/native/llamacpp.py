@@ -1,11 +1,8 @@
-"""llama.cpp as a library of this process: found once, initialised once, silent, and safe on every CPU.
+"""llama.cpp as a library of this process: imported and initialised once, silent, and safe on every CPU.
 
-Two rooms load GGUF models (the language model and the embedder) and rooms do not import one another, so what they
-share lies here: the import, the log, the parameters a model must be loaded with, and the errors of loading one. What
-else a process needs for llama.cpp (malloc.py) is seen to when it is first imported.
-
-llama.cpp is one native library per process. Its log has one callback per process and its backend is initialised
-once, which is why this module keeps those two (and nothing else) for the life of the process.
+The language model and the embedder share it: the import, the log, the parameters with which models are loaded, and the
+errors of loading. The first import also sets up malloc (malloc.py). The backend and the log callback exist once for
+each process, so this module keeps them (and nothing else) for the life of the process.
 """
 
 from __future__ import annotations
@@ -24,17 +21,17 @@ from typing import Any
 from mythicd.errors import EngineUnavailable, ModelError
 from mythicd.native.malloc import return_large_buffers
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 GGUF_MAGIC = b"GGUF"
 """The first four bytes of every GGUF file (ggml's docs/gguf.md)."""
 
 _WARN = 3
-"""ggml_log_level from which a line is a complaint: 1 debug, 2 info, 3 warn, 4 error, 5 continues the last line."""
+"""ggml_log_level from which lines are collected: 1 debug, 2 info, 3 warn, 4 error, 5 continues the last line."""
 _CONTINUES = 5
 
 _start = threading.Lock()
-_heard = threading.local()
+_collected = threading.local()
 
 
 def backend() -> ModuleType:
@@ -42,7 +39,7 @@ def backend() -> ModuleType:
 
     Raises EngineUnavailable when the package is not installed or its native library does not load.
     """
-    with _start:  # two rooms may start at the same time, each in its own thread
+    with _start:  # two engines may start at the same time, each in its own thread
         library, _ = _initialised()
         return library
 
@@ -72,14 +69,14 @@ def load_model(path: Path, params: Any | None = None) -> Any:
         model = library.llama_model_load_from_file(str(path).encode(), params if params is not None else model_params())
     if not model:
         raise ModelError(
-            f"llama.cpp cannot load {path}: {said[0] if said else 'no reason given'}.",
+            f"llama.cpp cannot load {path}: {said[0] if said else 'unknown reason'}.",
             remedy="Download or build the file again; an unknown architecture needs a newer llama-cpp-python.",
         )
     return model
 
 
 def metadata(model: Any, key: str) -> str:
-    """Return what a model's file says of something, such as `general.architecture`, as text; empty if nothing."""
+    """Return the value of a key of a model's metadata, such as `general.architecture`, as text; empty if missing."""
     buffer = ctypes.create_string_buffer(128)
     found: int = backend().llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
     return buffer.value.decode(errors="replace") if found >= 0 else ""
@@ -87,19 +84,19 @@ def metadata(model: Any, key: str) -> str:
 
 @contextmanager
 def complaints() -> Iterator[list[str]]:
-    """Collect what llama.cpp warns of in this thread, errors first, while the block runs."""
+    """Collect warnings and errors of llama.cpp in this thread while the block runs; errors come first."""
     lines: list[tuple[int, str]] = []
     said: list[str] = []
-    _heard.lines = lines
+    _collected.lines = lines
     try:
         yield said
     finally:
-        _heard.lines = None
+        _collected.lines = None
         said += [text for _, text in sorted(lines, key=lambda line: -line[0])]
 
 
 def system_info() -> str:
-    """Return what llama.cpp says it was compiled to use, such as "CPU : SSE3 = 1 | AVX2 = 1 | ..."."""
+    """Return the features that llama.cpp was compiled with, such as "CPU : SSE3 = 1 | AVX2 = 1 | ..."."""
     info: bytes = backend().llama_print_system_info()
     return info.decode(errors="replace")
 
@@ -119,7 +116,7 @@ def cpu_flags() -> frozenset[str] | None:
 
 
 def amx_in_use(info: str, flags: frozenset[str] | None) -> bool:
-    """Tell whether this build of llama.cpp may use AMX on this CPU. In doubt, yes: that costs little and crashes never.
+    """Return whether this build of llama.cpp may use AMX on this CPU; True in doubt, which is slower but never crashes.
 
     `info` is `system_info()`, `flags` is `cpu_flags()`.
     """
@@ -146,10 +143,10 @@ def _initialised() -> tuple[ModuleType, object]:
     """Return the library and the log callback, which must live as long as the library may call it."""
     try:
         import llama_cpp
-    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: the package's own word for a failed dlopen
+    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: the package raises it for a failed dlopen
         raise EngineUnavailable(
             f"llama.cpp is not available: {error}.",
-            remedy="pip install mythicd (which builds llama-cpp-python; it needs a C++ compiler and CMake).",
+            remedy="Install it: pip install mythicd (builds llama-cpp-python, which needs a C++ compiler and CMake).",
         ) from error
     return_large_buffers()
     callback = _LogCallback(_log)
@@ -162,10 +159,10 @@ _LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_vo
 
 
 def _log(level: int, text: bytes, _user_data: int | None) -> None:
-    """Take one line of llama.cpp's log. It runs inside native calls, in whatever thread made them."""
+    """Receive one line of llama.cpp's log. Runs inside native calls, in the thread that made them."""
     line = text.decode(errors="replace").strip()
-    lines: list[tuple[int, str]] | None = getattr(_heard, "lines", None)
+    lines: list[tuple[int, str]] | None = getattr(_collected, "lines", None)
     if lines is not None and _WARN <= level < _CONTINUES and line:
         lines.append((level, line))
-    # Only ever DEBUG: what matters is raised as an exception, and Python prints unhandled warnings to stderr.
-    logger.debug("llama.cpp [%d] %s", level, line)
+    # Always DEBUG: errors are raised as exceptions, and Python prints unhandled warnings to stderr.
+    log.debug("llama.cpp [%d] %s", level, line)

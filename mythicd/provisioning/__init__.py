@@ -1,1 +1,1 @@
-"""What a machine gets: engines built from the settings."""
+"""Provisioning: engines are chosen and built from the settings."""

@@ -1,8 +1,8 @@
-"""Builds the engines that a profile asks for, in the host it asks for, and owns them from start to stop.
+"""The engine factory: builds the engines that the settings name, and starts and stops them.
 
-Here every engine runs in a thread of the daemon (each owns its `Worker`), which for pocketsphinx waits for a process.
-An optional engine that is missing makes the daemon poorer, not dead: its `EngineUnavailable` becomes a notice that
-names the command which mends it. The engines that nothing works without raise.
+Every engine runs in its own thread of the daemon (`WorkerThread`); the one of pocketsphinx waits for a child process.
+A missing optional engine does not stop the daemon: its `EngineUnavailable` becomes a notice with the command that fixes
+it. A missing required engine raises.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class EngineHost:
     notices: list[str] = field(default_factory=list)
 
     async def start(self) -> None:
-        """Load everything, the slow ones side by side. Raises MythicError when a needed one cannot start."""
+        """Start the store, then all engines concurrently. Raises MythicError when a required one cannot start."""
         await self.store.open()
-        needed = [self.vad.start(), self.asr.start(), self.llm.start(), self.tts.start()]
-        results = await asyncio.gather(*needed, self._start_embedder(), return_exceptions=True)
+        required = [self.vad.start(), self.asr.start(), self.llm.start(), self.tts.start()]
+        results = await asyncio.gather(*required, self._start_embedder(), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 await self.stop()
@@ -62,17 +62,17 @@ class EngineHost:
 
     async def _start_embedder(self) -> None:
         if self.embedder is None:
-            self.notices.append("Memory is searched by words alone: the profile names no embedder.")
+            self.notices.append("Memory is searched by words only: rag.embedder is `none`.")
             return
         try:
             await self.embedder.start()
         except (EngineUnavailable, ModelError) as error:
             log.warning("no embedder: %s", error.what)
-            self.notices.append(f"Memory is searched by words alone. {error}")
+            self.notices.append(f"Memory is searched by words only. {error}")
             self.embedder = None
 
     async def stop(self) -> None:
-        """Stop everything, in the reverse order of `start`. One that fails does not keep the others from stopping."""
+        """Stop everything, in the reverse order of `start`; errors are logged."""
         stops = [self.tts.stop, self.llm.stop, self.asr.stop, self.vad.stop]
         if self.embedder is not None:
             stops.insert(0, self.embedder.stop)
@@ -80,7 +80,7 @@ class EngineHost:
             try:
                 await stop()
             except MythicError as error:
-                log.error("while stopping: %s", error)
+                log.error("error while stopping: %s", error)
 
     def engines(self) -> Engines:
         """The engines as a character needs them."""
@@ -89,7 +89,7 @@ class EngineHost:
 
 
 def build(settings: Settings, data: Path) -> EngineHost:
-    """Make the engines of these settings; nothing is loaded yet. Raises ConfigError for what does not fit together."""
+    """Build the engines of these settings, without loading them. Raises ConfigError for settings that conflict."""
     return EngineHost(
         vad=GatedSileroVad() if settings.asr.vad == "webrtc+silero" else WebRtcVad(),
         asr=_asr(settings, data),

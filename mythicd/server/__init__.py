@@ -1,1 +1,1 @@
-"""The daemon's process: start-up order, WebSocket server, client connections."""
+"""The server: start-up order, WebSocket server, client connections."""

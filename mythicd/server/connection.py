@@ -1,4 +1,9 @@
-"""One client's connection: its session, its playthrough, and its bounded send queues."""
+"""One client's connection: its session, its bounded send queues and their writer.
+
+Control messages overtake audio, because a `Cutoff` must not wait for seconds of speech; `StreamEnd` is queued as media,
+because it must not overtake its stream. A client that reads too slowly is disconnected, even while a full socket blocks
+the writer.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +20,17 @@ log = logging.getLogger(__name__)
 
 CLOSE_TOO_SLOW = 4429
 MAX_VOICES = 64
-"""Voice streams whose speaker is remembered, for audio sent as JSON."""
+"""Most voice streams whose speaker is remembered, for audio sent as JSON."""
 GOODBYE_S = 2.0
-"""How long a client may take to take in its last messages and the close frame."""
+"""Longest time for a client to receive its last messages and the close frame, in seconds."""
 MAX_CONTROL = 1024
 """Most messages waiting for one client."""
 MAX_MEDIA = 2048
-"""Most frames waiting for one client: with 40 ms frames, far more than voices are ever allowed to run ahead."""
+"""Most frames waiting for one client: with 40 ms frames, far more than voices may be ahead of their playback."""
 
 
 class Connection:
-    """One client: its session, and what waits to be sent to it. Implements `Outlet`."""
+    """The connection of one client. Implements `Outlet`."""
 
     def __init__(self, socket: web.WebSocketResponse, name: str, transport: asyncio.BaseTransport | None) -> None:
         self._socket = socket
@@ -37,10 +42,10 @@ class Connection:
         self._patience = asyncio.timeout(None)
         self._farewell: tuple[int, str] | None = None
         self._voices: dict[int, str] = {}
-        """Whose voice the latest streams are."""
+        """The speaker of each of the latest voice streams."""
         self.session = client_session.ClientSession()
 
-    # What a playthrough calls (Outlet). Never blocks: the writer task does the sending.
+    # Called by a playthrough (Outlet). Never blocks: the writer task sends.
 
     def send(self, message: ServerMessage) -> None:
         """Queue a message. It overtakes media, except `StreamEnd`, which ends its stream's media."""
@@ -56,7 +61,7 @@ class Connection:
         self._bound()
 
     def send_frame(self, frame: frames.Frame) -> None:
-        """Queue a binary frame; its audio as base64 in JSON where the client asked for that."""
+        """Queue a binary frame, or its audio as base64 in JSON if the client asked for that."""
         if self._farewell is not None:
             return
         item: str | bytes = frames.pack_frame(frame)
@@ -70,28 +75,28 @@ class Connection:
         self._bound()
 
     def drop_media(self, stream: int) -> None:
-        """Forget what is queued of a stream that was cut: a `Cutoff` ends it."""
+        """Drop the queued media of a stream that was cut off."""
         self._media = deque(item for item in self._media if item[0] != stream)
 
     def close(self, code: int, reason: str) -> None:
-        """Let the messages that are queued leave, then close the connection. Nothing more is queued from now on."""
+        """Close the connection once the queued messages are sent. From now on nothing more is queued."""
         if self._farewell is not None:
             return
         self._farewell = (code, reason)
         self._media.clear()
-        # The writer may hang in a socket that nobody reads.
+        # The writer may be blocked by a socket that the client does not read.
         self._patience.reschedule(asyncio.get_running_loop().time() + GOODBYE_S)
         self._wake.set()
 
     def _bound(self) -> None:
         if len(self._control) > MAX_CONTROL or len(self._media) > MAX_MEDIA:
-            log.warning("%s reads too slowly and is cut off", self._name)
+            log.warning("%s reads too slowly: closing its connection", self._name)
             self._control.clear()
             self.close(CLOSE_TOO_SLOW, "reads too slowly")
         self._wake.set()
 
     async def write(self) -> None:
-        """Send what is queued, until the socket closes or this side has said goodbye."""
+        """Send what is queued until the socket is closed, by the client or after `close`."""
         try:
             async with self._patience:
                 while not self._socket.closed:
@@ -110,6 +115,6 @@ class Connection:
             if isinstance(self._transport, asyncio.Transport):
                 self._transport.abort()
         except ConnectionError:
-            pass  # the reader sees it, too, and ends the conversation
+            pass  # the reader sees it too, and ends the connection
         finally:
             self._farewell = self._farewell or (WSCloseCode.ABNORMAL_CLOSURE, "")

@@ -1,4 +1,4 @@
-"""The daemon, whole: builds everything, starts it in order, waits, and stops it in reverse.
+"""The daemon: builds everything, starts it in order, waits, and stops it in reverse order.
 
 lock -> settings -> world files -> engines -> live world -> sessions -> gateway -> warm-up -> discovery file -> ready
 """
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """One daemon of one data dir."""
+    """The daemon of one data dir."""
 
     def __init__(self, data: Path, overrides: Mapping[str, Any] | None = None) -> None:
         self.data = data
@@ -43,7 +43,7 @@ class Daemon:
         self.world: LiveWorld
 
     async def start(self) -> Discovery:
-        """Start everything; return where the daemon is. Raises MythicError, and then everything is stopped again."""
+        """Start everything; return the discovery entry. On a MythicError, everything is stopped again."""
         try:
             return await self._start()
         except BaseException:
@@ -89,11 +89,11 @@ class Daemon:
     def _settings(self) -> Settings:
         user = self.data / "config.yaml"
         first = load_settings(find("profiles", "starter", self.data), user, self._overrides)
-        # The profile may itself be named by the user's file or the command line.
+        # The user's file or the command line may name another profile.
         return load_settings(find("profiles", first.profile, self.data), user, self._overrides)
 
     async def stop(self) -> None:
-        """Stop everything that was started, in reverse."""
+        """Stop everything that was started, in reverse order."""
         if hasattr(self, "gateway"):
             self.gateway.ready = False
         await self._undo.aclose()
@@ -101,19 +101,19 @@ class Daemon:
 
 async def run(data: Path, overrides: Mapping[str, Any]) -> int:
     """Run a daemon until SIGINT or SIGTERM; return the exit code. Raises MythicError when it cannot start."""
-    told = asyncio.Event()
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows' loops take no signal handlers; Ctrl+C raises there
-            loop.add_signal_handler(number, told.set)
+        with contextlib.suppress(NotImplementedError):  # on Windows, loops have no signal handlers, and Ctrl+C raises
+            loop.add_signal_handler(number, stopping.set)
     daemon = Daemon(data, overrides)
     await daemon.start()
     try:
-        await told.wait()
+        await stopping.wait()
     finally:
         log.info("stopping")
         try:
             await daemon.stop()
         except MythicError as error:
-            log.error("while stopping: %s", error)
+            log.error("error while stopping: %s", error)
     return 0

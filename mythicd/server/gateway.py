@@ -1,15 +1,6 @@
-"""The daemon's door: one aiohttp server on 127.0.0.1.
+"""The gateway: one aiohttp server on 127.0.0.1, its access checks and its routes.
 
-Every request passes three checks before anything else sees it, in this order:
-
-    Host    127.0.0.1, localhost or [::1] with our port, else 421   a name that was rebound to us is not us
-    Origin  absent, else 403                                       browsers send it, games do not
-    token   Authorization: Bearer …, else 401                      other users of this machine have no token
-
-(/healthz needs no token.) A connection has one reader and one writer. What leaves has two lanes: control overtakes
-audio, because a `Cutoff` that waits behind two seconds of speech is no cutoff; `StreamEnd` rides in the media lane,
-because it must not overtake its stream. Both lanes are bounded: who reads too slowly is cut off, by name, even while
-the writer hangs in a full socket.
+Each connection has one reader (here) and one writer (connection.py).
 """
 
 from __future__ import annotations
@@ -59,7 +50,7 @@ class Gateway:
         )
 
     async def start(self, port: int) -> None:
-        """Listen on 127.0.0.1:`port` (0 takes any). Raises PortTaken."""
+        """Listen on 127.0.0.1:`port` (0: any free port). Raises PortTaken."""
         app = web.Application(middlewares=[self._checks], client_max_size=codec.MAX_TEXT)
         app.router.add_get("/v1/ws", self._websocket)
         app.router.add_get("/healthz", self._healthz)
@@ -74,8 +65,8 @@ class Gateway:
             await self._runner.cleanup()
             self._runner = None
             raise PortTaken(
-                f"Port {port} of 127.0.0.1 cannot be had: {error.strerror or error}.",
-                remedy="Set server.port to 0 or to a free port, or stop what listens there.",
+                f"Port {port} of 127.0.0.1 is not available: {error.strerror or error}.",
+                remedy="Set server.port to 0 or to a free port, or stop the program that uses it.",
             ) from error
         self.port = int(self._runner.addresses[0][1])
 
@@ -95,22 +86,38 @@ class Gateway:
     async def _checks(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        """Check every request before its route, in this order (/healthz needs no token):
+
+        Host    127.0.0.1, localhost or [::1] with our port, else 421   against DNS rebinding
+        Origin  absent, else 403                                       browsers send it, games do not
+        token   Authorization: Bearer …, else 401                      other users of this machine have no token
+        """
         own = {f"{host}:{self.port}" for host in ("127.0.0.1", "localhost", "[::1]")}
         if request.headers.get("Host") not in own:
-            return _refuse(421, "HOST", "This is not the host you asked for.", f"Connect to 127.0.0.1:{self.port}.")
+            return _refuse(
+                421,
+                "HOST",
+                f"Unknown host {str(request.headers.get('Host'))[:64]!r}.",
+                f"Connect to 127.0.0.1:{self.port}.",
+            )
         if "Origin" in request.headers:
-            return _refuse(403, "ORIGIN", "Web pages may not talk to this daemon.", "Connect from a game or a plugin.")
+            return _refuse(
+                403,
+                "ORIGIN",
+                "Requests with an Origin header come from web pages and are refused.",
+                "Connect from a game or a plugin.",
+            )
         if request.path != "/healthz" and not self._knows_token(request):
             return _refuse(
                 401,
                 "TOKEN",
                 "The token is missing or wrong.",
-                "Read it anew from run/daemon.json; it changes each start.",
+                "Read it again from run/daemon.json; it changes at each start.",
             )
         try:
             return await handler(request)
         except web.HTTPNotFound:
-            return _refuse(404, "NOT_FOUND", f"There is nothing at {request.path}.", "The WebSocket is at /v1/ws.")
+            return _refuse(404, "NOT_FOUND", f"Unknown path {request.path[:64]}.", "Use /v1/ws for the WebSocket.")
 
     def _knows_token(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -134,7 +141,9 @@ class Gateway:
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if len(self._sockets) >= MAX_CONNECTIONS:
-            return _refuse(503, "CONNECTIONS", f"{MAX_CONNECTIONS} clients are connected.", "Close one first.")
+            return _refuse(
+                503, "CONNECTIONS", f"{MAX_CONNECTIONS} clients are connected, the limit.", "Close one first."
+            )
         socket = web.WebSocketResponse(
             protocols=("mythic.v1",), heartbeat=20.0, max_msg_size=frames.RECEIVE_LIMIT, compress=False, timeout=1.0
         )
@@ -150,7 +159,7 @@ class Gateway:
     async def _converse(
         self, socket: web.WebSocketResponse, peer: str, transport: asyncio.BaseTransport | None
     ) -> None:
-        """Read from one client until it leaves. A client that vanishes without a close is normal."""
+        """Read from one client until it disconnects. A disconnect without a close is normal."""
         connection = Connection(socket, peer, transport)
         playthrough: Playthrough | None = None
         writer = asyncio.create_task(connection.write(), name=f"writer {peer}")

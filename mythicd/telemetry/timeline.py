@@ -1,6 +1,6 @@
-"""The marks of one turn on the monotonic clock, and its waterfall.
+"""The timeline of one turn: its marks on the monotonic clock, and its waterfall.
 
-The figure that counts is `speech_end` to `first_audible`: from the player's last voiced sample to the first sample of
+The latency that counts is `speech_end` to `first_audible`: from the player's last voiced sample to the first sample of
 the reply that can be heard at the client (leading silence of the voice does not count). Marks are in seconds.
 """
 
@@ -28,11 +28,11 @@ class Mark(StrEnum):
     TTS_FIRST_CHUNK = "tts_first_chunk"
     FIRST_AUDIO_SENT = "first_audio_sent"
     PLAYBACK_STARTED = "playback_started"
-    """The client says that the stream plays."""
+    """The client reports that the stream plays."""
     FIRST_MURMUR = "first_murmur"
-    """The first audible sample of a hesitation that came before the reply. It masks the wait, and is not its end."""
+    """The first audible sample of a hesitation before the reply: it masks the wait, but does not end it."""
     FIRST_AUDIBLE = "first_audible"
-    """The reply's first sample that is not silence, by the client's playback."""
+    """The first sample of the reply that is not silence, as played by the client."""
     LLM_DONE = "llm_done"
     TTS_DONE = "tts_done"
     PLAYBACK_STOPPED = "playback_stopped"
@@ -40,13 +40,13 @@ class Mark(StrEnum):
 
 @dataclass(slots=True)
 class Timeline:
-    """The marks of one turn. The first time that a mark is set counts."""
+    """The marks of one turn. A mark keeps the time at which it was set first."""
 
     marks: dict[Mark, float] = field(default_factory=dict)
     """Seconds on the monotonic clock."""
 
     def mark(self, mark: Mark, at_s: float) -> None:
-        """Note that something happened, unless it was noted before."""
+        """Set a mark, unless it is set already."""
         self.marks.setdefault(mark, at_s)
 
     def relative_ms(self) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""The protocol, without sockets: messages, frames, codec, session rules, discovery."""
+"""The protocol without sockets: messages, frames, codec, session rules, discovery."""

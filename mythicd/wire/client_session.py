@@ -1,4 +1,4 @@
-"""The rules of one client's side of a connection: Hello first, frames only of open microphone streams.
+"""The client session: checks the order of what a client sends. Hello first, frames only of open microphone streams.
 
 A malformed frame header means that the sender's framing is lost: BadFrame, and the connection closes. A frame of a
 stream that is not open is dropped, counted and reported once: it may have been sent before the stream was closed.
@@ -11,13 +11,7 @@ from dataclasses import dataclass, field
 from mythicd.errors import BadFrame, BadMessage, HelloExpected, UnknownStream
 from mythicd.wire.codec import decode_client
 from mythicd.wire.frames import Frame, FrameType, unpack_frame
-from mythicd.wire.messages import (
-    AudioChunk,
-    ClientMessage,
-    Hello,
-    MicStart,
-    MicStop,
-)
+from mythicd.wire.messages import AudioChunk, ClientMessage, Hello, MicStart, MicStop
 
 MAX_MIC_STREAMS = 8
 """Most microphone streams a client may have open at once."""
@@ -25,18 +19,18 @@ MAX_MIC_STREAMS = 8
 
 @dataclass(slots=True)
 class ClientSession:
-    """What the daemon knows of one client's side of the conversation: Hello first, frames only of open streams."""
+    """The protocol state of one client: its Hello, its microphone streams, and frames that were dropped."""
 
     hello: Hello | None = None
     mics: dict[int, MicStart] = field(default_factory=dict)
     """Open microphone streams."""
     latest_mic: int = 0
-    """Highest stream id used so far: ids only go up, so nothing has to be remembered of the closed ones."""
+    """Highest stream id used so far. Ids only go up, so closed streams need not be remembered."""
     dropped: dict[int, int] = field(default_factory=dict)
-    """Frames dropped, by the stream they named."""
+    """Frames dropped, by stream id."""
 
     def receive_text(self, data: str | bytes) -> ClientMessage:
-        """Take a text frame; return its message. Raises ProtocolError of the kind that fits."""
+        """Check a text frame and return its message. Raises a subclass of ProtocolError."""
         message = decode_client(data)
         if isinstance(message, Hello):
             if self.hello is not None:
@@ -50,8 +44,8 @@ class ClientSession:
         if isinstance(message, MicStart):
             if message.stream <= self.latest_mic:
                 raise BadMessage(
-                    f"MicStart: stream {message.stream} comes after {self.latest_mic}: it was used before, or skipped.",
-                    remedy="Count streams upwards from 1.",
+                    f"MicStart: stream {message.stream} is not higher than {self.latest_mic}, the last stream opened.",
+                    remedy="Number streams upwards from 1.",
                 )
             if len(self.mics) >= MAX_MIC_STREAMS:
                 raise BadMessage(
@@ -72,10 +66,10 @@ class ClientSession:
         return message
 
     def receive_binary(self, data: bytes) -> Frame | None:
-        """Take a binary frame; return it, or None for one of a type this version does not know.
+        """Check a binary frame and return it; None for a type unknown to this version, and for a dropped frame.
 
-        Raises BadFrame or TooLarge when its form is broken, HelloExpected, and UnknownStream the first time that a
-        stream which is not open is named (later ones are only counted).
+        Raises BadFrame or TooLarge when it is malformed, HelloExpected, and UnknownStream for the first frame of a
+        stream that was never opened (later ones are only counted).
         """
         frame = unpack_frame(data)
         if self.hello is None:

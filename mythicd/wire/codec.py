@@ -1,6 +1,6 @@
-"""JSON text frames: messages to text and back, and errors as messages.
+"""The JSON codec: text frames to messages and back, and errors to `Error` messages.
 
-Input is limited to MAX_TEXT bytes; a message that does not fit its struct is answered with what is wrong and where.
+A frame over MAX_TEXT bytes is refused. The error of an invalid message says which field is wrong.
 """
 
 from __future__ import annotations
@@ -10,22 +10,11 @@ from typing import Any
 import msgspec
 
 from mythicd.errors import BadMessage, MythicError, TooLarge, VersionMismatch
-from mythicd.wire.messages import (
-    SCHEMA_VERSION,
-    ClientMessage,
-    Error,
-    Message,
-    ServerMessage,
-)
+from mythicd.wire.messages import SCHEMA_VERSION, ClientMessage, Error, Message, ServerMessage
 
 MAX_TEXT = 64 * 1024
 """Largest text frame, in bytes."""
 
-
-# --- visemes ---------------------------------------------------------------------------------------------------------
-
-
-# --- text ------------------------------------------------------------------------------------------------------------
 
 _encoder = msgspec.json.Encoder()
 _client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
@@ -38,11 +27,11 @@ def encode(message: Message) -> str:
 
 
 def decode_client(data: str | bytes) -> ClientMessage:
-    """Parse what a client sent. Raises BadMessage (where it is wrong), TooLarge or VersionMismatch."""
+    """Parse a text frame of a client. Raises BadMessage (which names the field), TooLarge or VersionMismatch."""
     size = len(data.encode("utf-8", "surrogatepass")) if isinstance(data, str) else len(data)
     if size > MAX_TEXT:
         raise TooLarge(
-            f"A text frame of {size} bytes is over the cap of {MAX_TEXT}.", remedy="Audio goes in binary frames."
+            f"A text frame of {size} bytes is over the cap of {MAX_TEXT}.", remedy="Send audio in binary frames."
         )
     try:
         return _client_decoder.decode(data)
@@ -53,7 +42,7 @@ def decode_client(data: str | bytes) -> ClientMessage:
 
 
 def decode_server(data: str | bytes) -> ServerMessage:
-    """Parse what the daemon sent. Raises BadMessage."""
+    """Parse a text frame of the daemon. Raises BadMessage."""
     try:
         return _server_decoder.decode(data)
     except msgspec.DecodeError as error:
@@ -61,7 +50,7 @@ def decode_server(data: str | bytes) -> ServerMessage:
 
 
 def _explain(data: str | bytes, error: msgspec.DecodeError) -> BadMessage | VersionMismatch:
-    """Turn msgspec's complaint into one that says which message, which field, and what to do."""
+    """Return msgspec's error with the message, the field and a remedy."""
     try:
         raw: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError):
@@ -79,18 +68,18 @@ def _explain(data: str | bytes, error: msgspec.DecodeError) -> BadMessage | Vers
         return BadMessage("A message has no `type`.", remedy="See docs/protocol.md for the messages.")
     if not isinstance(kind, str) or kind not in CLIENT_TYPES:
         return BadMessage(
-            f"There is no message of type {str(kind)[:64]!r}.", remedy=f"Known: {', '.join(CLIENT_TYPES)}."
+            f"Unknown message type {str(kind)[:64]!r}.", remedy=f"Send one of: {', '.join(CLIENT_TYPES)}."
         )
     return BadMessage(f"{kind}: {error}.", remedy=f"See docs/protocol.md, {kind}.")
 
 
 def plain_json(value: Any) -> str:
-    """Return a value as the JSON that stands inside a prompt."""
+    """Return a value as JSON for a prompt."""
     return _encoder.encode(value).decode()
 
 
 def describe(error: MythicError, *, npc_id: str = "", turn_id: str = "", call_id: str = "") -> Error:
-    """Return an error as the message that tells a client of it."""
+    """Return an error as an `Error` message."""
     return Error(
         code=error.code,
         message=error.what,
@@ -104,6 +93,3 @@ def describe(error: MythicError, *, npc_id: str = "", turn_id: str = "", call_id
 
 CLIENT_TYPES: tuple[str, ...] = tuple(kind.__name__ for kind in ClientMessage.__args__)
 """Names of all messages a client may send."""
-
-
-# --- the order of things ---------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""How a game finds the daemon: one small file in the data dir, and one lock so that only one daemon serves it.
+"""Discovery: the file that tells clients where the daemon is, and the lock that allows one daemon for each data dir.
 
 `<data>/run/daemon.json` (0600, in a 0700 folder) is replaced atomically at start and removed at a clean stop. It holds
-the port and a token that is fresh for each start, so a program that squats on a dead daemon's port only ever sees a
-dead token. Clients read it anew at every attempt to connect.
+the port and a token that is new at each start, so a program that takes over a dead daemon's port receives only an
+expired token. Clients read the file again at each attempt to connect.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mythicd.paths import discovery_file
 
 
 class Discovery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client must know to connect."""
+    """The content of the discovery file: what a client needs to connect."""
 
     schema: str = "mythic-discovery-v1"
     instance_id: str
-    """Fresh for each start; `Welcome` repeats it."""
+    """New at each start; `Welcome` repeats it."""
     pid: int
     started_at: str
     """UTC, ISO 8601."""
@@ -47,7 +47,7 @@ def publish(data: Path, discovery: Discovery) -> None:
     fresh = file.with_suffix(".new")
     try:
         _make_run_dir(data)
-        # What a crash left there may have other permissions, and they would stay.
+        # A file left by a crash may have other permissions, which would stay.
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as out:
@@ -60,7 +60,7 @@ def publish(data: Path, discovery: Discovery) -> None:
 
 
 def _make_run_dir(data: Path) -> None:
-    """Make `<data>/run`, open to this user only, also when it was made otherwise before. Raises OSError."""
+    """Create `<data>/run` for this user only, or correct its permissions. Raises OSError."""
     folder = discovery_file(data).parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if sys.platform != "win32":
@@ -68,7 +68,7 @@ def _make_run_dir(data: Path) -> None:
 
 
 def withdraw(data: Path, instance_id: str) -> None:
-    """Remove the discovery file, if it is still ours."""
+    """Remove the discovery file, if it still belongs to this instance."""
     file = discovery_file(data)
     with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeError):
         if msgspec.json.decode(file.read_bytes(), type=Discovery).instance_id == instance_id:
@@ -76,13 +76,13 @@ def withdraw(data: Path, instance_id: str) -> None:
 
 
 def discover(data: Path) -> Discovery:
-    """Read where the daemon is. Raises DaemonUnreachable when none has said so, or the file is damaged."""
+    """Read the discovery file. Raises DaemonUnreachable when it is missing or damaged."""
     file = discovery_file(data)
     try:
         return msgspec.json.decode(file.read_bytes(), type=Discovery)
     except FileNotFoundError:
         raise DaemonUnreachable(
-            f"No daemon runs: {file} does not exist.", remedy="Start one with `mythicd run`."
+            f"No daemon is running: {file} does not exist.", remedy="Start one with `mythicd run`."
         ) from None
     except (OSError, msgspec.DecodeError, UnicodeError) as error:
         raise DaemonUnreachable(
@@ -91,7 +91,7 @@ def discover(data: Path) -> Discovery:
 
 
 class InstanceLock:
-    """Held by the one daemon that serves a data dir. The operating system frees it even after a crash."""
+    """The lock of a data dir, held by the daemon that serves it. The operating system frees it even after a crash."""
 
     def __init__(self, data: Path) -> None:
         self._path = discovery_file(data).with_name("daemon.lock")
@@ -108,7 +108,7 @@ class InstanceLock:
         except OSError as error:
             raise DataDirError(
                 f"The data dir {self._path.parent.parent} cannot be written: {error.strerror}.",
-                remedy="Set MYTHIC_HOME to a folder that you own, or mend its permissions.",
+                remedy="Set MYTHIC_HOME to a folder that you own, or fix its permissions.",
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -116,7 +116,7 @@ class InstanceLock:
         self._file = file
 
     def _locked(self, file: IO[str]) -> bool:
-        """Lock the file. False when its last holder removed it meanwhile: then the lock guards nothing."""
+        """Lock the file; return False if its last holder has removed it, which makes this lock useless."""
         try:
             _lock(file)
         except OSError:
@@ -133,11 +133,11 @@ class InstanceLock:
             return False
 
     def release(self) -> None:
-        """Give the lock back and remove its file."""
+        """Release the lock and remove its file."""
         if self._file is None:
             return
-        # Unlinked while held: who opened the old file before sees in `_locked` that it is gone. On Windows an open
-        # file cannot be unlinked, so it is closed first.
+        # Unlinked while held, so that a process that has opened the old file sees in `_locked` that it is gone. On
+        # Windows an open file cannot be unlinked, so it is closed first.
         if sys.platform == "win32":
             self._file.close()
         with contextlib.suppress(OSError):
@@ -150,7 +150,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: IO[str]) -> None:
-        # One byte far behind the pid, so that others can still read who holds it.
+        # One byte far after the pid, so that other processes can still read the pid.
         file.seek(1024)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         file.seek(0)

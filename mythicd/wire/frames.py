@@ -1,11 +1,5 @@
 """Binary frames: PCM and visemes after a 24-byte little-endian header.
 
-    0  2s  magic "MY"          8  u32 stream id
-    2  u8  version, 1         12  u32 sequence number, from 0 for each stream and type
-    3  u8  type               16  u64 timestamp: sample index in the stream's own rate
-    4  u16 flags              24  payload
-    6  u16 header length (24 or more, a multiple of 4; later versions may use the excess, which is skipped)
-
 The WebSocket message gives the length. Times are sample indexes: exact, and immune to clock drift.
 """
 
@@ -17,21 +11,27 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from mythicd.errors import BadFrame, TooLarge
-from mythicd.wire.messages import (
-    VisemeEvent,
-)
+from mythicd.wire.messages import VisemeEvent
 
 MAX_BINARY = 4 * 1024 * 1024
 """Largest binary frame, in bytes."""
 RECEIVE_LIMIT = 2 * MAX_BINARY
-"""What a socket still takes in, so that it can be said what is wrong with a frame that is over the cap."""
+"""Largest message that the WebSocket accepts: above the cap, so that a frame over it is answered with an error."""
 HEADER = struct.Struct("<2sBBHHIIQ")
+"""Frame header, little-endian:
+
+    0  2s  magic "MY"          8  u32 stream id
+    2  u8  version, 1         12  u32 sequence number, from 0 for each stream and type
+    3  u8  type               16  u64 timestamp: sample index in the stream's own rate
+    4  u16 flags              24  payload
+    6  u16 header length (24 or more, a multiple of 4; later versions may use the excess, which is skipped)
+"""
 MAGIC = b"MY"
 VERSION = 1
 
 
 class FrameType(IntEnum):
-    """What a binary frame carries."""
+    """Types of binary frames."""
 
     MIC_PCM = 1
     TTS_PCM = 2
@@ -40,7 +40,7 @@ class FrameType(IntEnum):
 
 
 class FrameFlags(IntFlag):
-    """Unknown bits are ignored."""
+    """Flags of a binary frame; unknown bits are ignored."""
 
     START = 1
     END = 2
@@ -71,7 +71,7 @@ def pack_frame(frame: Frame) -> bytes:
 
 
 def unpack_frame(data: bytes) -> Frame:
-    """Parse a binary frame. Raises BadFrame (what is wrong with it) or TooLarge."""
+    """Parse a binary frame. Raises BadFrame or TooLarge."""
     if len(data) > MAX_BINARY:
         raise TooLarge(
             f"A binary frame of {len(data)} bytes is over the cap of {MAX_BINARY}.",
@@ -92,12 +92,12 @@ def unpack_frame(data: bytes) -> Frame:
     if header_length < HEADER.size or header_length % 4 or header_length > len(data):
         raise BadFrame(
             f"A binary frame of {len(data)} bytes claims a header of {header_length}.",
-            remedy=f"The header is {HEADER.size} bytes, or more in steps of 4.",
+            remedy=f"Send a header of {HEADER.size} bytes, or more in steps of 4.",
         )
     payload = data[header_length:]
     if kind in (FrameType.MIC_PCM, FrameType.TTS_PCM) and len(payload) % 2:
         raise BadFrame(
-            f"A PCM frame carries {len(payload)} bytes, which is no whole number of 16-bit samples.",
+            f"The payload of a PCM frame, {len(payload)} bytes, is not a multiple of 2 bytes.",
             remedy="Send s16le mono.",
         )
     return Frame(kind, stream, sequence, timestamp, payload, flags)
@@ -119,7 +119,7 @@ def pack_visemes(events: Iterable[VisemeEvent], timestamp: int) -> bytes:
 
 
 def unpack_visemes(payload: bytes, timestamp: int) -> list[VisemeEvent]:
-    """Parse a viseme payload; starts are absolute again. Raises BadFrame. Bytes behind each known event are skipped."""
+    """Parse a viseme payload; starts are absolute again. Raises BadFrame. Bytes after each known event are skipped."""
     if len(payload) < _VISEME_HEAD.size:
         raise BadFrame(f"A viseme payload of {len(payload)} bytes has no head.", remedy="See docs/protocol.md, frames.")
     kind, stride, count = _VISEME_HEAD.unpack_from(payload)

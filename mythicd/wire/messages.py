@@ -1,10 +1,10 @@
-"""Every message on the wire, as frozen tagged structs: the class name is the wire's `type`.
+"""The protocol's messages, as frozen tagged structs: the class name is the wire's `type`.
 
-Text frames are JSON objects with `schema_version` and `type`. `ClientMessage` is all that a game may send, and
-`ServerMessage` all that the daemon may; docs/protocol.md describes each field and a test holds it to this file.
-Audio and visemes are not here: they are binary frames (codec.py).
+Text frames are JSON objects with `schema_version` and `type`. `ClientMessage` is the union of what a game may send,
+`ServerMessage` of what the daemon may send; tests/test_docs.py compares docs/protocol.md with this file. Audio and
+visemes are binary frames (frames.py).
 
-Units: times are sample indexes of the stream they speak of, or milliseconds where the name ends in `_ms`.
+Units: times are sample indexes of the stream they refer to, or milliseconds where the name ends in `_ms`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 SCHEMA_VERSION: Literal["v1"] = "v1"
-"""Version of the protocol; a client that says another is refused with close code 4406."""
+"""Version of the protocol; a client with another one is refused with close code 4406."""
 
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63}$")]
 """A name in a game: 1–64 letters, digits and `_ . : -`, beginning with a letter or digit."""
@@ -65,7 +65,7 @@ class Welcome(Message, frozen=True, kw_only=True):
     """The daemon's answer to `Hello`."""
 
     instance_id: str
-    """Fresh for each start of the daemon; equals the discovery file's."""
+    """New at each start of the daemon; equals the discovery file's."""
     version: str
     """Version of mythicd."""
     profile: str
@@ -77,19 +77,19 @@ class Welcome(Message, frozen=True, kw_only=True):
 
 
 class Status(Message, frozen=True, kw_only=True):
-    """How the daemon is doing: sent after `Welcome` and whenever it changes."""
+    """The daemon's state: sent after `Welcome` and whenever it changes."""
 
     ready: bool
     """Whether every engine is loaded and warm."""
     notices: tuple[str, ...] = ()
-    """What works less well than it could, and the command that mends it."""
+    """What works less well than it could, and the command that fixes it."""
     asr: str = ""
     llm: str = ""
     tts: str = ""
     embedder: str = ""
 
 
-# --- the player's side -----------------------------------------------------------------------------------------------
+# --- from the game ---------------------------------------------------------------------------------------------------
 
 
 class MicStart(Message, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ class MicStart(Message, frozen=True, kw_only=True):
     stream: StreamId
     """Chosen by the client; each higher than the one before."""
     npc_id: Id | None = None
-    """Who is spoken to; the character attended to when absent."""
+    """The character spoken to; when absent, the one attended to."""
     mode: Literal["push_to_talk", "open"] = "push_to_talk"
     """With `push_to_talk`, `MicStop` ends the turn at once; with `open`, silence does."""
     sample_rate: Literal[16000] = 16000
@@ -144,7 +144,7 @@ class SceneObject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SceneUpdate(Message, frozen=True, kw_only=True):
-    """What is around a character now."""
+    """A character's current surroundings."""
 
     npc_id: Id
     zone: ShortText = ""
@@ -188,7 +188,7 @@ class PlaybackStopped(Message, frozen=True, kw_only=True):
     played_samples: SampleIndex
 
 
-# --- the character's side --------------------------------------------------------------------------------------------
+# --- from the daemon -------------------------------------------------------------------------------------------------
 
 
 class NpcState(Message, frozen=True, kw_only=True):
@@ -200,18 +200,18 @@ class NpcState(Message, frozen=True, kw_only=True):
 
 
 class ASRPartial(Message, frozen=True, kw_only=True):
-    """What has been understood of the player's words so far."""
+    """The words recognised so far."""
 
     npc_id: str
     turn_id: str
     text: str
     stable: str = ""
-    """The front of `text` that is not expected to change."""
+    """The beginning of `text` that is not expected to change."""
     is_final: bool = False
 
 
 class ASRFinal(Message, frozen=True, kw_only=True):
-    """What the player said."""
+    """The player's words, as finally recognised."""
 
     npc_id: str
     turn_id: str
@@ -263,11 +263,11 @@ class TTSChunk(Message, frozen=True, kw_only=True):
 
 
 class Duck(Message, frozen=True, kw_only=True):
-    """Play this stream softer, or as loud as before: somebody talks over it, and may not mean to interrupt."""
+    """Play this stream more softly, or at full volume again: the player talks over it and may not mean to interrupt."""
 
     stream: int
     gain_db: float
-    """−12 when it is to be softer, 0 when it is to be as before. Move there within 30 ms."""
+    """−12 to duck, 0 to restore. Reach it within 30 ms."""
 
 
 class Cutoff(Message, frozen=True, kw_only=True):
@@ -278,12 +278,12 @@ class Cutoff(Message, frozen=True, kw_only=True):
 
 
 class ToolCall(Message, frozen=True, kw_only=True):
-    """The character acts: the game carries this out and answers `Ack`. The words before it have been heard."""
+    """A tool call: the game carries it out and answers `Ack`. The words before it have been heard."""
 
     npc_id: str
     turn_id: str
     call_id: str
-    """Unique; a game that has seen it must not act again, only `Ack` again."""
+    """Unique; a game that has seen it must not act again, only answer `Ack` again."""
     name: str
     arguments: dict[str, Any]
 
@@ -297,22 +297,22 @@ class Busy(Message, frozen=True, kw_only=True):
 
 
 class TurnTimeline(Message, frozen=True, kw_only=True):
-    """A turn is over: its waterfall."""
+    """The end of a turn, with the times of its marks."""
 
     npc_id: str
     turn_id: str
     marks: dict[str, float]
     """Milliseconds of each mark after `speech_end`, the last voiced sample (before it: negative)."""
     heard: str
-    """What the player said, as understood."""
+    """What the player said, as recognised."""
     reply: str
     """What the character said."""
     played: str
-    """The front of the reply that was heard."""
+    """The part of the reply that was heard."""
 
 
 class Error(Message, frozen=True, kw_only=True):
-    """Something went wrong; the connection goes on unless a close follows."""
+    """An error; the connection stays open unless a close follows."""
 
     code: str
     """From the error tree (errors.py), such as `UNKNOWN_NPC`."""
@@ -325,7 +325,7 @@ class Error(Message, frozen=True, kw_only=True):
     turn_id: str = ""
     call_id: str = ""
     ref: str = ""
-    """A number that stands in the daemon's log beside the details."""
+    """An id under which the daemon's log has the details."""
 
 
 ClientMessage = (
@@ -377,5 +377,5 @@ class VisemeEvent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def end(self) -> int:
-        """Sample index behind its last sample."""
+        """Sample index after its last sample."""
         return self.start + self.duration

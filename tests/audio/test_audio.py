@@ -1,4 +1,4 @@
-"""PCM: every wav that may come, framing and resampling as properties, and levels."""
+"""Audio: wav files of all kinds, framing and resampling as properties, and levels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pitch_of(clip: Clip) -> float:
 
 
 def wav(data: bytes, *, rate: int = 16_000, channels: int = 1, bits: int = 16, data_size: int | None = None) -> bytes:
-    """Write a PCM wav by hand, so that its header can lie about the length of its data."""
+    """Write a PCM wav by hand, so that its header can give a wrong length of its data."""
     size = len(data) if data_size is None else data_size
     block = channels * bits // 8
     head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * block, block, bits)
@@ -108,7 +108,7 @@ class TestGoodFiles:
         assert samples == [32767, 32767, 32767, -32768, -32768, 32767, -32768, 0, 16384]
 
     @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
-    def test_a_wav_written_to_a_pipe_tells_no_length(self, tmp_path: Path, size: int) -> None:
+    def test_a_wav_written_to_a_pipe_has_no_length(self, tmp_path: Path, size: int) -> None:
         data = pcm_of(tone(16_000, 0.1))
         whole = bytearray(wav(data))
         whole[4:8] = struct.pack("<I", size)
@@ -123,7 +123,7 @@ class TestGoodFiles:
 
 
 class TestBadFiles:
-    """Each refusal names the file, what is wrong with it, and what to do."""
+    """Each error names the file, what is wrong with it, and what to do."""
 
     def refuses(self, file: Path, says: str) -> None:
         with pytest.raises(AudioError, match=says) as caught:
@@ -132,50 +132,50 @@ class TestBadFiles:
         assert caught.value.remedy
 
     def test_missing(self, tmp_path: Path) -> None:
-        self.refuses(tmp_path / "none.wav", r"Cannot read .*none\.wav: No such file or directory\.")
+        self.refuses(tmp_path / "none.wav", r"none\.wav: No such file or directory")
 
     def test_a_directory(self, tmp_path: Path) -> None:
         folder = tmp_path / "folder.wav"
         folder.mkdir()
-        self.refuses(folder, r"Cannot read .*: Is a directory\.")
+        self.refuses(folder, r"folder\.wav: Is a directory")
 
     def test_empty(self, tmp_path: Path) -> None:
         (tmp_path / "a.wav").touch()
-        self.refuses(tmp_path / "a.wav", r"a\.wav is empty\.")
+        self.refuses(tmp_path / "a.wav", r"a\.wav is empty")
 
     def test_no_samples(self, tmp_path: Path) -> None:
         (tmp_path / "a.wav").write_bytes(wav(b""))
-        self.refuses(tmp_path / "a.wav", "holds no audio")
+        self.refuses(tmp_path / "a.wav", "no audio")
 
     @pytest.mark.parametrize("length", [12, 13, 20, 36, 43, 44, 45, 46, 1000, 32_043])
     def test_truncated(self, tmp_path: Path, length: int) -> None:
         (tmp_path / "a.wav").write_bytes(wav(pcm_of(tone(16_000, 1)))[:length])
-        self.refuses(tmp_path / "a.wav", f"cut short: its header promises 32044 bytes, the file has {length}")
+        self.refuses(tmp_path / "a.wav", rf"truncated: .*\b32044 bytes.*\b{length}\b")
 
     @pytest.mark.parametrize("length", [1, 4, 11])
     def test_truncated_before_it_is_a_wav(self, tmp_path: Path, length: int) -> None:
         (tmp_path / "a.wav").write_bytes(wav(b"\0\0")[:length])
-        self.refuses(tmp_path / "a.wav", "not a sound file")
+        self.refuses(tmp_path / "a.wav", "not a readable sound file")
 
     @pytest.mark.parametrize("kind", ["FLAC", "OGG"])
     def test_truncated_in_other_formats(self, tmp_path: Path, kind: str) -> None:
         file = tmp_path / "a.wav"
         soundfile.write(file, tone(16_000, 1), 16_000, format=kind)
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-        self.refuses(file, "not a sound file that can be read|cut short")
+        self.refuses(file, "not a readable sound file|truncated")
 
     def test_a_pdf(self, tmp_path: Path) -> None:
         (tmp_path / "a.wav").write_bytes(b"%PDF-1.7\n" + bytes(range(256)) * 20)
-        self.refuses(tmp_path / "a.wav", r"a\.wav is not a sound file that can be read: Format not recognised\.")
+        self.refuses(tmp_path / "a.wav", r"a\.wav .*: Format not recognised")
 
     @pytest.mark.parametrize("rate", [0, 1, 2**31 - 1])
     def test_a_nonsensical_rate(self, tmp_path: Path, rate: int) -> None:
         data = bytearray(wav(bytes(2000)))
         data[24:28] = struct.pack("<I", rate)
         (tmp_path / "a.wav").write_bytes(data)
-        self.refuses(tmp_path / "a.wav", f"sample rate of {rate} Hz" if rate else "not a sound file")
+        self.refuses(tmp_path / "a.wav", f"sample rate of {rate} Hz" if rate else "not a readable sound file")
 
-    def test_three_hours_are_refused_without_reading_them(self, tmp_path: Path) -> None:
+    def test_three_hours_are_refused_unread(self, tmp_path: Path) -> None:
         file = tmp_path / "film.wav"
         size = 3 * 3600 * 48_000 * 4
         head = wav(b"", rate=48_000, channels=2, data_size=size)
@@ -183,12 +183,12 @@ class TestBadFiles:
         os.truncate(file, len(head) + size)  # sparse: two gigabytes that take no room
         tracemalloc.start()
         try:
-            self.refuses(file, r"film\.wav is 10800 s long; the longest clip is 300 s")
+            self.refuses(file, r"film\.wav .*\b10800 s.*\b300 s")
             assert tracemalloc.get_traced_memory()[1] < 2_000_000
         finally:
             tracemalloc.stop()
 
-    def test_many_channels_are_mixed_by_the_block(self, tmp_path: Path) -> None:
+    def test_many_channels_are_mixed_in_blocks(self, tmp_path: Path) -> None:
         """As floats this clip would be 61 MB; the most an allowed one could be is gigabytes."""
         (tmp_path / "a.wav").write_bytes(wav(bytes(2 * 16 * 960_000), rate=48_000, channels=16))
         tracemalloc.start()
@@ -198,21 +198,21 @@ class TestBadFiles:
         finally:
             tracemalloc.stop()
 
-    def test_three_hours_that_are_only_claimed(self, tmp_path: Path) -> None:
+    def test_a_header_that_claims_three_hours(self, tmp_path: Path) -> None:
         (tmp_path / "a.wav").write_bytes(wav(bytes(64_000), data_size=3 * 3600 * 32_000))
-        self.refuses(tmp_path / "a.wav", "cut short")
+        self.refuses(tmp_path / "a.wav", "truncated")
 
     def test_the_limit_is_exact(self, tmp_path: Path) -> None:
         file = tmp_path / "a.wav"
         file.write_bytes(wav(bytes(2 * 8_000), rate=8_000))
         assert read_wav(file, max_s=1.0).duration_s == 1.0
-        with pytest.raises(AudioError, match="the longest clip is 1 s"):
+        with pytest.raises(AudioError, match=r"limit is 1 s"):
             file.write_bytes(wav(bytes(2 * 8_001), rate=8_000))
             read_wav(file, max_s=1.0)
         assert MAX_CLIP_S == 300
 
     def test_writing_where_nothing_can_be_written(self, tmp_path: Path) -> None:
-        with pytest.raises(AudioError, match=r"Cannot write .*reply\.wav"):
+        with pytest.raises(AudioError, match=r"reply\.wav"):
             write_wav(tmp_path / "none" / "reply.wav", Clip(b"\0\0", 16_000))
 
 
@@ -229,7 +229,7 @@ class TestReframer:
         assert len(rest) < 2 * samples
 
     @given(st.binary(max_size=60), st.binary(max_size=60))
-    def test_finish_starts_anew(self, first: bytes, second: bytes) -> None:
+    def test_finish_starts_again(self, first: bytes, second: bytes) -> None:
         used, fresh = Reframer(4), Reframer(4)
         used.add(first)
         used.finish()
@@ -237,7 +237,7 @@ class TestReframer:
 
 
 class TestResampler:
-    """A library filters; what is tested is that a stream is the same sound as the whole."""
+    """A library does the filtering; these tests compare a stream with the whole clip."""
 
     @given(
         st.sampled_from([(a, b) for a in RATES for b in RATES if a != b]),
@@ -266,11 +266,11 @@ class TestResampler:
         middle = clip.pcm[target // 5 * 2 : -target // 5 * 2]
         assert rms_dbfs(middle) == pytest.approx(-9.03, abs=0.05)
 
-    def test_what_the_target_cannot_carry_is_gone(self) -> None:
+    def test_frequencies_above_the_target_rate_are_removed(self) -> None:
         clip = Clip(pcm_of(tone(48_000, 1.0, hertz=12_000)), 48_000).at(16_000)
         assert rms_dbfs(clip.pcm[3200:-3200]) < -80
 
-    def test_equal_rates_pass_untouched(self) -> None:
+    def test_equal_rates_pass_unchanged(self) -> None:
         pcm = pcm_of(tone(16_000, 0.1))
         resampler = Resampler(16_000, 16_000)
         assert (resampler.add(pcm), resampler.finish()) == (pcm, b"")
@@ -279,7 +279,7 @@ class TestResampler:
         assert Clip(b"", 22_050).at(16_000).pcm == b""
 
     def test_half_a_sample_is_refused(self) -> None:
-        with pytest.raises(AudioError, match="3 bytes is not a whole number of 16-bit samples"):
+        with pytest.raises(AudioError, match="3 bytes, .*multiple of 2"):
             Resampler(16_000, 8_000).add(b"abc")
 
 
@@ -300,5 +300,5 @@ class TestArithmetic:
     def test_samples_and_milliseconds_are_inverse(self, samples: int, rate: int) -> None:
         assert samples_of(ms_of(samples, rate), rate) == samples
 
-    def test_frames_have_the_lengths_people_expect(self) -> None:
+    def test_frame_lengths_of_20_ms(self) -> None:
         assert [samples_of(20, rate) for rate in RATES] == [160, 320, 441, 480, 882, 960]

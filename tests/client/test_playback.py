@@ -1,4 +1,4 @@
-"""A voice stream on virtual time: what was heard is counted to the sample, whatever the network does."""
+"""Playback on virtual time: heard samples are counted exactly, whatever the network does."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_underrun_holds_the_playhead_until_the_buffer_is_full_again() -> None
     assert playback.played == 50
     playback.advance(0.2)
     assert playback.played == 50
-    assert playback.underruns == 0, "nobody knows yet whether more is to come"
+    assert playback.underruns == 0, "it is not known yet whether more audio comes"
     playback.add(audio(39))
     assert playback.advance(0.3) == []
     assert playback.played == 50
@@ -69,7 +69,7 @@ def test_an_underrun_holds_the_playhead_until_the_buffer_is_full_again() -> None
     assert playback.played == 60
 
 
-def test_a_late_end_is_no_underrun() -> None:
+def test_a_late_end_is_not_an_underrun() -> None:
     playback = Playback(RATE, prebuffer_ms=10)
     playback.add(audio(20))
     playback.advance(0.0)
@@ -95,7 +95,7 @@ def test_a_cut_before_the_first_sound_starts_nothing() -> None:
     assert playback.cut(0.5) == [Stopped(0)]
 
 
-def test_a_cut_after_the_end_says_that_it_stopped_only_once() -> None:
+def test_a_cut_after_the_end_reports_stopped_once() -> None:
     playback = Playback(RATE, prebuffer_ms=10)
     playback.add(audio(20))
     playback.end()
@@ -103,7 +103,7 @@ def test_a_cut_after_the_end_says_that_it_stopped_only_once() -> None:
     assert playback.cut(1.0) == [Stopped(20)]
 
 
-def test_all_audio_is_kept_for_the_record() -> None:
+def test_all_audio_is_kept() -> None:
     playback = Playback(RATE)
     playback.add(b"ab")
     playback.add(b"cdef")
@@ -145,13 +145,13 @@ def play(playback: Playback, script: list[Step], watch: Callable[[float, int], N
 
 
 @given(steps, st.integers(0, 80), st.integers(1, 100))
-def test_the_playhead_is_honest(script: list[Step], prebuffer: int, report: int) -> None:
+def test_the_playhead_never_exceeds_time_or_audio(script: list[Step], prebuffer: int, report: int) -> None:
     playback = Playback(RATE, prebuffer_ms=prebuffer, report_ms=report)
     heads = [(0.0, 0)]
 
     def watch(now: float, received: int) -> None:
         last_now, last = heads[-1]
-        assert playback.played <= received, "more was heard than came"
+        assert playback.played <= received, "more was heard than received"
         assert playback.played >= last, "the playhead ran backwards"
         assert playback.played - last <= (now - last_now) * RATE + 1, "the playhead ran faster than time"
         heads.append((now, playback.played))
@@ -168,7 +168,7 @@ def test_the_playhead_is_honest(script: list[Step], prebuffer: int, report: int)
 
 
 @given(steps)
-def test_every_ended_stream_stops_and_was_heard_whole(script: list[Step]) -> None:
+def test_every_ended_stream_stops_and_was_heard_completely(script: list[Step]) -> None:
     script = [step for step in script if step.kind not in ("cut", "end")]
     playback = Playback(RATE)
     play(playback, script, lambda now, received: None)
@@ -190,7 +190,7 @@ def test_an_hour_of_playing_does_not_drift(rate: int) -> None:
     playback.advance(0.0)
     for second in range(1, 3600):
         playback.add(bytes(2 * rate))
-        playback.pcm.clear()  # the record is not what is tested
+        playback.pcm.clear()  # kept audio is not tested here
         playback.advance(float(second))
         assert playback.played == second * rate
     assert playback.underruns == 0

@@ -1,4 +1,4 @@
-"""An engine in a process of its own: what it answers, what it raises, and what is left when either side dies."""
+"""An engine in a child process: results, errors, and the death of either side."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Engine:
 
     def busy(self) -> None:
         """Refuse."""
-        raise BusyError("Nobody is free.", remedy="Wait.")
+        raise BusyError("All lines are busy.", remedy="Wait.")
 
     def fail(self) -> None:
-        """Fail as nobody expected."""
-        raise ZeroDivisionError("by nought")
+        """Raise an unexpected error."""
+        raise ZeroDivisionError("by zero")
 
     def chatter(self) -> str:
         """Print, as libraries do."""
@@ -66,11 +66,11 @@ class Engine:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def leave(self) -> None:
-        """End without a word."""
+        """Exit without an answer."""
         os._exit(3)
 
     def strange(self) -> None:
-        """Raise what can be pickled and not be made again."""
+        """Raise an error that can be pickled but not unpickled."""
         raise Strange("one", 2)
 
 
@@ -98,23 +98,23 @@ async def child() -> AsyncIterator[ChildProcess]:
     await one.close()
 
 
-async def test_calls_are_answered_in_order_by_another_process(child: ChildProcess) -> None:
+async def test_calls_run_in_order_in_another_process(child: ChildProcess) -> None:
     assert await child.call("pid") == child.pid != os.getpid()
     assert await asyncio.gather(*(child.call("add", number) for number in (1, 2, 3))) == [1, 3, 6]
 
 
-async def test_what_it_raises_is_raised_here(child: ChildProcess) -> None:
-    with pytest.raises(BusyError, match="Nobody is free") as caught:
+async def test_errors_of_the_child_are_raised_in_the_parent(child: ChildProcess) -> None:
+    with pytest.raises(BusyError, match="All lines are busy") as caught:
         await child.call("busy")
     assert caught.value.remedy == "Wait."
-    with pytest.raises(EngineError, match="ZeroDivisionError: by nought"):
+    with pytest.raises(EngineError, match="ZeroDivisionError: by zero"):
         await child.call("fail")
     with pytest.raises(EngineError, match="AttributeError"):
         await child.call("nothing")
-    assert await child.call("add", 1) == 1, "it goes on"
+    assert await child.call("add", 1) == 1, "the child still works"
 
 
-async def test_an_engine_that_cannot_load_says_why() -> None:
+async def test_an_error_while_loading_is_raised_by_start() -> None:
     child = ChildProcess("unloadable", Unloadable)
     with pytest.raises(ModelError, match="no model") as caught:
         await child.start()
@@ -122,7 +122,7 @@ async def test_an_engine_that_cannot_load_says_why() -> None:
     await child.close()
 
 
-async def test_what_it_prints_is_no_answer(child: ChildProcess, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_printed_output_is_not_read_as_an_answer(child: ChildProcess, capfd: pytest.CaptureFixture[str]) -> None:
     assert await child.call("chatter") == "quiet"
     assert await child.call("add", 1) == 1
     assert capfd.readouterr().out == ""
@@ -130,7 +130,7 @@ async def test_what_it_prints_is_no_answer(child: ChildProcess, capfd: pytest.Ca
 
 @needs_signals
 @pytest.mark.parametrize(("how", "told"), [("crash", "signal 9"), ("leave", "exit code 3")])
-async def test_a_death_is_told_and_another_one_is_started(how: str, told: str) -> None:
+async def test_death_during_a_call_raises_with_its_cause(how: str, told: str) -> None:
     child = ChildProcess("counter", Engine)
     await child.start()
     with pytest.raises(EngineError, match=told):
@@ -142,7 +142,7 @@ async def test_a_death_is_told_and_another_one_is_started(how: str, told: str) -
 
 
 @needs_signals
-async def test_a_death_that_nobody_was_told_of_is_seen(child: ChildProcess) -> None:
+async def test_death_between_calls_is_noticed(child: ChildProcess) -> None:
     child.kill()
     for _ in range(500):
         if not child.alive:
@@ -151,13 +151,15 @@ async def test_a_death_that_nobody_was_told_of_is_seen(child: ChildProcess) -> N
     assert not child.alive
 
 
-async def test_an_answer_that_cannot_be_read_ends_it(child: ChildProcess) -> None:
+async def test_an_unreadable_answer_ends_the_process(child: ChildProcess) -> None:
     with pytest.raises(EngineError, match="counter"):
         await child.call("strange")
     assert not child.alive
 
 
-async def test_it_has_our_modules_and_not_those_that_lie_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_child_imports_from_sys_path_not_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "signal.py").write_text("raise SystemExit('the wrong one')")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine.py").write_text("class Mine:\n    def name(self): return 'mine'\n")
@@ -169,15 +171,14 @@ async def test_it_has_our_modules_and_not_those_that_lie_about(tmp_path: Path, m
     await child.close()
 
 
-async def test_a_call_nobody_waits_for_any_more_disturbs_no_other(child: ChildProcess) -> None:
+async def test_a_cancelled_call_does_not_disturb_the_next(child: ChildProcess) -> None:
     waiting = asyncio.create_task(child.call("sleep", 0.2))
     await asyncio.sleep(0.05)
     waiting.cancel()
     assert await child.call("add", 1) == 1
 
 
-async def test_it_works_beside_us(child: ChildProcess) -> None:
-    """Though it keeps its interpreter's lock: ours is another one."""
+async def test_a_child_that_holds_its_gil_does_not_block_the_parent(child: ChildProcess) -> None:
     working, turns = asyncio.create_task(child.call("hold", 0.3)), 0
     while not working.done():
         await asyncio.sleep(0.001)
@@ -185,7 +186,7 @@ async def test_it_works_beside_us(child: ChildProcess) -> None:
     assert turns > 50
 
 
-async def test_closing_waits_for_nothing_that_takes_too_long() -> None:
+async def test_close_kills_a_call_that_takes_too_long() -> None:
     child = ChildProcess("counter", Engine)
     await child.start()
     pid = child.pid
@@ -204,13 +205,13 @@ async def test_closing_waits_for_nothing_that_takes_too_long() -> None:
 
 
 @needs_signals
-async def test_ctrl_c_is_ours_to_act_on(child: ChildProcess) -> None:
+async def test_the_child_ignores_ctrl_c(child: ChildProcess) -> None:
     assert child.pid is not None
     os.kill(child.pid, signal.SIGINT)
     assert await child.call("add", 1) == 1
 
 
-def test_it_ends_with_its_parent_however_that_ends() -> None:
+def test_the_child_ends_when_its_parent_dies() -> None:
     script = (
         "import asyncio, os, signal\n"
         "from mythicd.concurrency.child_process import ChildProcess\n"

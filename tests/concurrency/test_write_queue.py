@@ -1,4 +1,4 @@
-"""Notes are written in order, and one that fails costs only itself."""
+"""The write queue: writes are made in order, and a failed one does not stop the others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from mythicd.concurrency.write_queue import MAX_NOTES, WriteQueue
 from mythicd.errors import MythicError, StoreError
 
 
-async def test_notes_are_written_in_order_and_all_before_it_closes() -> None:
+async def test_writes_are_made_in_order_and_before_close_returns() -> None:
     written: list[int] = []
     told: list[MythicError] = []
-    notebook = WriteQueue("marla", told.append)
+    queue = WriteQueue("marla", told.append)
 
     def note(number: int) -> None:
         async def write() -> None:
@@ -20,27 +20,27 @@ async def test_notes_are_written_in_order_and_all_before_it_closes() -> None:
                 raise StoreError("The disk is full.", remedy="Free some.")
             written.append(number)
 
-        notebook.add(write)
+        queue.add(write)
 
-    notebook.open()
+    queue.open()
     for number in range(5):
         note(number)
-    await notebook.close()
+    await queue.close()
     assert written == [0, 1, 3, 4]
     assert [error.what for error in told] == ["The disk is full."]
 
 
-async def test_what_does_not_fit_is_told_and_not_waited_for() -> None:
+async def test_a_full_queue_reports_an_error_without_waiting() -> None:
     told: list[MythicError] = []
-    notebook = WriteQueue("marla", told.append)
+    queue = WriteQueue("marla", told.append)
 
     async def write() -> None:
         pass
 
     for _ in range(MAX_NOTES + 3):
-        notebook.add(write)
+        queue.add(write)
     assert len(told) == 3
-    assert "marla" in told[0].what
-    notebook.open()
-    await notebook.settled()
-    await notebook.close()
+    assert all(isinstance(error, StoreError) and "marla" in error.what for error in told)
+    queue.open()
+    await queue.settled()
+    await queue.close()

@@ -1,4 +1,4 @@
-"""One daemon for all tests that leave it as they found it."""
+"""One daemon for all tests that do not change it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.daemon import process
 
 @pytest.fixture(scope="session")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[process.DaemonProcess]:
-    """A running daemon with the sample world; it must be alive and well after every test."""
+    """A running daemon with the sample world; it must still run at the end."""
     running = process.start(tmp_path_factory.mktemp("mythic") / "data")
     yield running
     assert running.process.poll() is None, "the daemon died during the tests"

@@ -1,4 +1,4 @@
-"""A mythicd process for tests, and the player who speaks to it."""
+"""A mythicd process for tests, and the player's synthetic speech."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DaemonProcess:
         return f"http://127.0.0.1:{self.where.port}"
 
     def stop(self, number: int = signal.SIGTERM) -> float:
-        """Tell it to stop; return how long that took, in seconds."""
+        """Stop it with a signal; return how long that took, in seconds."""
         begun = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(timeout=15)
@@ -67,13 +67,13 @@ def start(data: Path, world: Path = WORLD, *arguments: str) -> DaemonProcess:
 
 
 def own_world(folder: Path) -> Path:
-    """Copy the sample world, to be edited by a test."""
+    """Copy the sample world for a test that edits it."""
     shutil.copytree(WORLD, folder)
     return folder
 
 
 def hello(name: str) -> Hello:
-    """Greet under a scope of this test's own."""
+    """Return a Hello with a playthrough of this test's own."""
     return Hello(game="tests", world="lanternport", player="ann", playthrough=name)
 
 

@@ -1,4 +1,4 @@
-"""What a daemon does with nonsense: a clear error, nothing lost, and the next turn works."""
+"""Invalid input: a clear error, and the next turn still works."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def bearer(daemon: DaemonProcess) -> dict[str, str]:
 
 
 async def open_socket(daemon: DaemonProcess, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-    """Open a socket that has said nothing yet."""
+    """Open a socket without sending Hello."""
     return await http.ws_connect(daemon.where.url, headers=bearer(daemon), max_msg_size=0)
 
 
 async def greeted(daemon: DaemonProcess, http: aiohttp.ClientSession, name: str) -> aiohttp.ClientWebSocketResponse:
-    """Open a socket, say Hello, and take what comes back for it."""
+    """Open a socket, send Hello, and receive Welcome and Status."""
     socket = await open_socket(daemon, http)
     await socket.send_str(codec.encode(process.hello(name)))
     assert isinstance(codec.decode_server((await socket.receive(5)).data), m.Welcome)
@@ -60,7 +60,7 @@ async def error_from(socket: aiohttp.ClientWebSocketResponse) -> m.Error:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/ws", "/readyz", "/nowhere"])
-async def test_the_door(
+async def test_requests_are_checked_before_their_route(
     daemon: DaemonProcess, http: aiohttp.ClientSession, path: str, headers: dict[str, str], status: int, code: str
 ) -> None:
     if headers.get("Authorization") == "right":
@@ -109,7 +109,7 @@ async def test_bad_messages_are_answered_and_survived(
     assert (error.code, says in error.message) == (code, True), error
     await socket.send_str('{"type":"Attend","npc_id":"barkeep_01"}')
     await socket.send_str('{"type":"Attend","npc_id":"still_here"}')
-    assert (await error_from(socket)).code == "UNKNOWN_NPC", "the connection goes on"
+    assert (await error_from(socket)).code == "UNKNOWN_NPC", "the connection stays open"
     await socket.close()
 
 
@@ -134,7 +134,9 @@ async def test_bad_frames_close_with_a_reason(
     assert socket.close_code == close
 
 
-async def test_a_frame_of_an_unknown_stream_is_told_once(daemon: DaemonProcess, http: aiohttp.ClientSession) -> None:
+async def test_a_frame_of_an_unknown_stream_is_reported_once(
+    daemon: DaemonProcess, http: aiohttp.ClientSession
+) -> None:
     socket = await greeted(daemon, http, "unknown-stream")
     for _ in range(3):
         await socket.send_bytes(frames.pack_frame(frames.Frame(1, 9, 0, 0, b"\0\0")))

@@ -1,4 +1,4 @@
-"""Starting, stopping, and everything that can be wrong with where the daemon is put."""
+"""Start and stop of the daemon, and errors of its data dir, port, model and world."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_two_daemons_of_one_data_dir(tmp_path: Path) -> None:
     daemon.stop()
 
 
-def test_a_daemon_that_was_killed_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_killed_daemon_can_be_replaced(tmp_path: Path) -> None:
     daemon = process.start(tmp_path / "data")
     daemon.process.kill()
     daemon.process.wait()
@@ -86,7 +86,7 @@ def test_a_data_dir_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, output = run_daemon(data=tmp_path / "file" / "data")
     assert code == 1
-    assert "cannot be written" in output and "MYTHIC_HOME" in output
+    assert "DataDirError" in output and str(tmp_path / "file" / "data") in output and "MYTHIC_HOME" in output
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_data_dir_that_cannot_be_written(tmp_path: Path) -> None:
     ],
     ids=["missing", "a PDF", "corrupt"],
 )
-def test_a_language_model_that_is_none(tmp_path: Path, content: bytes | None, says: str) -> None:
+def test_an_invalid_language_model_is_explained(tmp_path: Path, content: bytes | None, says: str) -> None:
     model = tmp_path / "starter-x.gguf"
     if content is not None:
         model.write_bytes(content)
@@ -119,9 +119,9 @@ def test_a_language_model_that_is_none(tmp_path: Path, content: bytes | None, sa
         ("npcs/barkeep_01.yaml", lambda text: "", "barkeep_01.yaml"),
         ("world.yaml", lambda text: "title: [", "world.yaml"),
     ],
-    ids=["misspelt key", "wrong type", "tab", "empty", "no YAML"],
+    ids=["misspelt key", "wrong type", "tab", "empty", "not YAML"],
 )
-def test_a_world_that_is_wrong(tmp_path: Path, world: Path, file: str, change: object, says: str) -> None:
+def test_an_invalid_world_is_explained(tmp_path: Path, world: Path, file: str, change: object, says: str) -> None:
     assert callable(change)
     (world / file).write_text(change((world / file).read_text()))
     code, output = run_daemon("--port", "0", "--world", str(world), data=tmp_path / "data")
@@ -129,7 +129,7 @@ def test_a_world_that_is_wrong(tmp_path: Path, world: Path, file: str, change: o
     assert says in output and file.split("/")[-1] in output and "Traceback" not in output
 
 
-async def test_a_world_without_lore_runs_and_says_so(tmp_path: Path, world: Path) -> None:
+async def test_a_world_without_lore_runs_with_a_notice(tmp_path: Path, world: Path) -> None:
     for file in (world / "lore").glob("*.yaml"):
         file.unlink()
     daemon = process.start(tmp_path / "data", world)

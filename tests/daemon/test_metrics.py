@@ -1,4 +1,4 @@
-"""The daemon's own figures, scraped before and after a real turn."""
+"""The daemon's metrics, scraped before and after a real turn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_a_turn_is_counted(client: DaemonClient, daemon: DaemonProcess) ->
     first_token_s = grown("mythic_llm_time_to_first_token_seconds_sum")
     assert 0 <= grown("mythic_llm_queue_wait_seconds_sum") <= first_token_s < 60
     assert grown("mythic_llm_written_tokens_total") >= len(turn[-1].reply.split()) > 0
-    assert grown("mythic_llm_prompt_evaluated_tokens_total") > 0, "at least her words and the header are new"
+    assert grown("mythic_llm_prompt_evaluated_tokens_total") > 0, "at least the turn's words and header are new"
     assert grown("mythic_llm_step_seconds_count") >= 1
     assert 0 < after["mythic_llm_kv_used_cells"] <= after["mythic_llm_kv_cells"]
     assert (after["mythic_llm_waiting_replies"], grown("mythic_llm_out_of_memory_total")) == (0, 0)

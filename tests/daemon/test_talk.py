@@ -26,7 +26,7 @@ def talk(data: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_it_starts_a_daemon_asks_writes_the_voice_and_stops_the_daemon(tmp_path: Path) -> None:
+def test_without_a_daemon_it_starts_one_and_stops_it_after_the_reply(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "reply.wav"
     question = tmp_path / "question.wav"
     write_wav(question, say("When does the tavern close?"))
@@ -41,14 +41,14 @@ def test_it_starts_a_daemon_asks_writes_the_voice_and_stops_the_daemon(tmp_path:
         discover(data)
 
 
-def test_it_uses_the_daemon_that_runs(daemon: DaemonProcess) -> None:
+def test_a_running_daemon_is_used(daemon: DaemonProcess) -> None:
     code, printed = talk(daemon.data, "barkeep_01", "--text", "Hello there!", "--text", "Who is the harbor master?")
     assert code == 0, printed
     assert printed.count("Marla the Barkeep:") == 2
     assert daemon.process.poll() is None
 
 
-def test_somebody_who_is_not_there(daemon: DaemonProcess) -> None:
+def test_an_unknown_character_names_the_known_ones(daemon: DaemonProcess) -> None:
     code, printed = talk(daemon.data, "nobody_07", "--text", "hi")
     assert code == 1
     assert "nobody_07" in printed and "barkeep_01" in printed and "Traceback" not in printed
@@ -56,10 +56,10 @@ def test_somebody_who_is_not_there(daemon: DaemonProcess) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(None, "Cannot read"), (b"", "is empty"), (b"%PDF-1.7 " + bytes(200), "not a sound file")],
+    [(None, "Cannot read"), (b"", "is empty"), (b"%PDF-1.7 " + bytes(200), "not a readable sound file")],
     ids=["missing", "empty", "a PDF"],
 )
-def test_a_wav_that_is_none(daemon: DaemonProcess, tmp_path: Path, content: bytes | None, says: str) -> None:
+def test_an_invalid_wav_is_explained(daemon: DaemonProcess, tmp_path: Path, content: bytes | None, says: str) -> None:
     file = tmp_path / "question.wav"
     if content is not None:
         file.write_bytes(content)
@@ -68,7 +68,7 @@ def test_a_wav_that_is_none(daemon: DaemonProcess, tmp_path: Path, content: byte
     assert says in printed and "question.wav" in printed and "Traceback" not in printed
 
 
-def test_a_microphone_that_is_not_there_is_told(daemon: DaemonProcess) -> None:
+def test_a_missing_microphone_is_explained(daemon: DaemonProcess) -> None:
     code, printed = talk(daemon.data, "barkeep_01", "--mic")
     if code == 0:
         pytest.skip("this machine has a microphone")

@@ -1,4 +1,4 @@
-"""The main job, whole: a spoken question in, a spoken answer from lore out, with visemes, tools and a timeline."""
+"""A whole turn: a spoken question in, a spoken answer from lore out, with visemes, tools and a timeline."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_spoken_question_is_answered_aloud_from_lore(client: DaemonClien
 
     marks = [mark.value for mark in Mark]
     present = [name for name in done.marks if name in marks]
-    assert set(present) == set(marks) - {Mark.FIRST_MURMUR}, "all but what only a slow answer has"
+    assert set(present) == set(marks) - {Mark.FIRST_MURMUR}, "all but the one that only a slow reply has"
     assert list(done.marks.values()) == sorted(done.marks.values())
     chain = [
         Mark.SPEECH_START, Mark.SPEECH_END, Mark.SOFT_END, Mark.CONTEXT_READY,
@@ -89,8 +89,7 @@ async def test_a_spoken_question_is_answered_aloud_from_lore(client: DaemonClien
     assert len({event.code for event in visemes}) >= 5
 
 
-async def test_her_voice_can_be_understood(client: DaemonClient, world: Path, tmp_path: Path) -> None:
-    """What she says is heard back by our own recogniser."""
+async def test_the_voice_is_recognised_by_our_recogniser(client: DaemonClient, world: Path, tmp_path: Path) -> None:
     await client.send(m.TextInput(npc_id=BARKEEP, text=HOURS))
     turn = await client.turn()
     recogniser = PocketSphinxAsr(cache_dir=tmp_path / "asr")
@@ -106,16 +105,16 @@ async def test_her_voice_can_be_understood(client: DaemonClient, world: Path, tm
     assert word_error_rate(timeline_of(turn).reply, heard.text) <= 0.3, heard.text
 
 
-async def test_audio_leaves_before_the_reply_is_whole(client: DaemonClient) -> None:
-    """Nothing waits for a whole reply: the first frame leaves while the model still writes.
+async def test_audio_is_sent_before_the_reply_is_complete(client: DaemonClient) -> None:
+    """The first frame is sent while the model still writes.
 
-    A reply with a call in it is long enough to tell: her first words stand before the call.
+    A reply with a tool call is long enough to test this: it has words before the call.
     """
     done = await ask(client, "Can you show me the way to the market?")
     assert done.marks["first_audio_sent"] < done.marks["llm_done"], done.marks
 
 
-async def test_what_is_in_no_lore_is_not_known(client: DaemonClient) -> None:
+async def test_a_question_beyond_the_lore_gets_a_dont_know(client: DaemonClient) -> None:
     done = await ask(client, "How much does a dragon saddle cost?")
     assert re.search(
         r"(don't|do not|no idea|can't say|couldn't say|wouldn't know|not know|never heard)", done.reply, re.I
@@ -130,11 +129,11 @@ async def test_the_way_to_the_market_is_a_tool_call(client: DaemonClient) -> Non
     assert [call.name for call in calls] == ["set_waypoint"]
     assert set(calls[0].arguments) == {"x", "y", "z"}
     assert all(isinstance(value, float | int) for value in calls[0].arguments.values())
-    assert timeline_of(turn).reply.strip(), "she goes on speaking"
+    assert timeline_of(turn).reply.strip(), "the call comes with words"
     assert "<" not in timeline_of(turn).reply
 
 
-async def test_a_call_comes_once_the_words_before_it_were_heard_and_she_goes_on_speaking(client: DaemonClient) -> None:
+async def test_a_call_comes_after_its_words_were_heard_and_before_the_rest(client: DaemonClient) -> None:
     """At the call, which the client acknowledges, part of the reply was heard, and more words are still to come."""
     await client.send(m.TextInput(npc_id=BARKEEP, text="Please show me the way to the market."))
     heard_s = 0.0
@@ -183,7 +182,7 @@ async def test_an_open_microphone_ends_the_turn_by_silence(client: DaemonClient)
     assert done.marks["soft_end"] < done.marks["hard_end"]
 
 
-async def test_silence_in_push_to_talk_is_no_question(client: DaemonClient) -> None:
+async def test_silence_in_push_to_talk_is_not_a_turn(client: DaemonClient) -> None:
     from mythicd.audio.pcm import Clip
 
     await client.speak(BARKEEP, Clip(bytes(32000), 16000))
@@ -191,7 +190,7 @@ async def test_silence_in_push_to_talk_is_no_question(client: DaemonClient) -> N
     assert "two in the morning" in timeline_of(await client.turn()).reply.lower()
 
 
-async def test_talking_over_her_cuts_her_off_at_the_word_that_was_heard(client: DaemonClient) -> None:
+async def test_push_to_talk_cuts_the_reply_at_the_last_heard_word(client: DaemonClient) -> None:
     await client.send(m.TextInput(npc_id=BARKEEP, text=HOURS))
     async for message in client.events():
         if isinstance(message, m.StreamStart):
@@ -228,19 +227,19 @@ async def test_edited_lore_is_spoken_on_the_next_turn(edited: DaemonProcess) -> 
         file.write_text(whole)
 
 
-async def test_what_was_said_is_kept_and_scoped(client: DaemonClient, daemon: DaemonProcess) -> None:
-    """The history of a playthrough is its own; it is written beside the turn, which does not wait for it."""
+async def test_utterances_are_stored_by_playthrough(client: DaemonClient, daemon: DaemonProcess) -> None:
+    """Each playthrough has its own history; it is written off the turn's path, which does not wait for it."""
     await ask(client, HOURS)
-    playthrough = "test-what-was-said-is-kept-and-scoped"
+    playthrough = "test-utterances-are-stored-by-playthrough"
     async with asyncio.timeout(10.0):
-        while len(rows := _utterances(daemon, playthrough)) < 2:  # noqa: ASYNC110  (a file tells only when it is asked)
+        while len(rows := _utterances(daemon, playthrough)) < 2:  # noqa: ASYNC110  (a file must be polled)
             await asyncio.sleep(0.05)
     assert [kind for kind, _ in rows] == ["player", "npc"]
     assert all(text for _, text in rows)
 
 
 def _utterances(daemon: DaemonProcess, playthrough: str) -> list[tuple[str, str]]:
-    """Who spoke and what was heard of it, in the order in which it was written down."""
+    """Return (speaker, heard text) of each utterance, in the order in which they were written."""
     db = apsw.Connection(str(daemon.data / "memory.db"), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         query = "select speaker_kind, heard_text from utterance where playthrough = ? order by id"

@@ -1,6 +1,6 @@
-"""Turn-taking with the real daemon and the starter engines, over the real socket, at the pace of speech.
+"""Turn-taking with the real daemon and the starter engines, over the real socket, in real time.
 
-The same scenes are played in virtual time, hundreds of times, in tests/character/test_turn_taking.py.
+The same scenes run in virtual time, hundreds of times, in tests/character/test_turn_taking.py.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PLAYER = "en-us+f2"
 
 
 def joined(*parts: Clip | float) -> Clip:
-    """Put clips and pauses (seconds) one behind the other."""
+    """Concatenate clips and pauses (seconds)."""
     rate = next(part.rate for part in parts if isinstance(part, Clip))
     pcm = b"".join(part.pcm if isinstance(part, Clip) else bytes(2 * round(part * rate)) for part in parts)
     return Clip(pcm, rate)
 
 
-async def test_an_open_microphone_is_answered_soon_after_the_silence_begins(client: DaemonClient) -> None:
+async def test_an_open_microphone_is_answered_after_a_silence(client: DaemonClient) -> None:
     await client.send(m.Attend(npc_id=BARKEEP))
     async with Room(client, BARKEEP) as room:
         await asyncio.sleep(0.5)
@@ -44,7 +44,7 @@ async def test_an_open_microphone_is_answered_soon_after_the_silence_begins(clie
         assert done.played == done.reply != ""
         assert done.marks["soft_end"] < done.marks["hard_end"] <= done.marks["first_audio_sent"]
         told = [type(message) for message in turn]
-        assert told.index(m.ASRFinal) < told.index(m.StreamStart), "nothing leaves before the words are final"
+        assert told.index(m.ASRFinal) < told.index(m.StreamStart), "nothing is sent before the words are final"
 
 
 async def test_a_pause_in_the_middle_of_a_question_does_not_end_it(client: DaemonClient) -> None:
@@ -57,13 +57,13 @@ async def test_a_pause_in_the_middle_of_a_question_does_not_end_it(client: Daemo
         assert isinstance(done, m.TurnTimeline)
         assert done.heard.endswith("market") and len(done.heard.split()) >= 6
         assert sum(isinstance(message, m.ASRFinal) for message in turn) == 1
-        # What was begun on the first half has left no trace.
+        # The response started on the first half has sent nothing.
         captions = "".join(message.delta for message in turn if isinstance(message, m.LLMStreamDelta))
         assert captions == done.reply
 
 
-async def test_a_sign_of_listening_softens_her_and_no_more(client: DaemonClient) -> None:
-    """In one of three tries: how often it is told from an interruption is measured elsewhere, in fifty cases."""
+async def test_a_backchannel_ducks_the_character_without_a_cutoff(client: DaemonClient) -> None:
+    """In one of three tries: other tests measure in fifty cases how often it is told from an interruption."""
     await client.send(m.Attend(npc_id=BARKEEP))
     softened = False
     async with Room(client, BARKEEP) as room:
@@ -81,15 +81,15 @@ async def test_a_sign_of_listening_softens_her_and_no_more(client: DaemonClient)
                 assert not any(isinstance(message, m.Cutoff) for message in turn)
                 assert done.heard == TELL and done.played == done.reply
                 break
-            with contextlib.suppress(TimeoutError):  # whatever was made of it instead
+            with contextlib.suppress(TimeoutError):  # the turn that may have resulted instead
                 await client.turn(4.0)
     assert softened
 
 
 async def interrupt(client: DaemonClient, room: Room) -> tuple[m.TurnTimeline, ReceivedVoice]:
-    """Talk over her replies until one is cut off, three at the most; return its turn and its voice.
+    """Talk over replies until one is cut off, three at the most; return its turn and its voice.
 
-    How often the first attempt succeeds is measured elsewhere, in fifty rooms (tests/vad, tests/dialogue).
+    Other tests measure how often the first attempt succeeds, in fifty rooms (tests/vad, tests/dialogue).
     """
     for _ in range(3):
         await client.send(m.TextInput(npc_id=BARKEEP, text=TELL))
@@ -102,12 +102,12 @@ async def interrupt(client: DaemonClient, room: Room) -> tuple[m.TurnTimeline, R
         voice = client.streams[stream.stream]
         if isinstance(done, m.TurnTimeline) and done.turn_id == stream.turn_id and voice.cutoff is not None:
             return done, voice
-        with contextlib.suppress(TimeoutError):  # whatever was made of the words instead
+        with contextlib.suppress(TimeoutError):  # the turn that may have resulted instead
             await client.turn(6.0)
-    raise AssertionError("she spoke on three times")
+    raise AssertionError("three replies were not cut off")
 
 
-async def test_an_interruption_stops_her_at_the_word_that_was_heard(client: DaemonClient) -> None:
+async def test_an_interruption_cuts_the_reply_at_the_last_heard_word(client: DaemonClient) -> None:
     await client.send(m.Attend(npc_id=BARKEEP))
     async with Room(client, BARKEEP) as room:
         first, voice = await interrupt(client, room)
@@ -118,7 +118,7 @@ async def test_an_interruption_stops_her_at_the_word_that_was_heard(client: Daem
 
 
 @pytest.mark.parametrize("echo_db", [-8.0, -16.0])
-async def test_her_own_voice_from_a_loudspeaker_does_not_interrupt_her(client: DaemonClient, echo_db: float) -> None:
+async def test_echo_of_the_own_voice_does_not_interrupt(client: DaemonClient, echo_db: float) -> None:
     await client.send(m.Attend(npc_id=BARKEEP))
     async with Room(client, BARKEEP, echo_db=echo_db):
         await asyncio.sleep(0.5)
@@ -132,7 +132,7 @@ async def test_her_own_voice_from_a_loudspeaker_does_not_interrupt_her(client: D
         assert all(voice.cutoff is None for voice in client.streams.values())
 
 
-async def test_the_player_is_heard_over_her_own_voice_from_a_loudspeaker(client: DaemonClient) -> None:
+async def test_the_player_can_interrupt_over_the_echo(client: DaemonClient) -> None:
     await client.send(m.Attend(npc_id=BARKEEP))
     async with Room(client, BARKEEP, echo_db=-12.0) as room:
         await asyncio.sleep(0.5)

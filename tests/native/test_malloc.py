@@ -1,4 +1,4 @@
-"""Large buffers go back to the system when they are freed, whatever lies between them."""
+"""Large buffers are returned to the system when they are freed, whatever is allocated between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from mythicd.native.malloc import LARGE_BYTES, return_large_buffers
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not told anything")
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not tuned")
 
 CHURN = """
 import ctypes, sys
@@ -37,7 +37,7 @@ for place in large:
     libc.free(place)
 print((psutil.Process().memory_info().rss - before) >> 20)
 """
-"""Ten buffers of 20 MiB with something small behind each; all are freed, the small things stay."""
+"""Ten buffers of 20 MiB with a small one after each; the large ones are freed, the small ones stay."""
 
 
 def left_by_churn(*arguments: str, **environment: str) -> int:
@@ -54,13 +54,13 @@ def left_by_churn(*arguments: str, **environment: str) -> int:
     return int(done.stdout)
 
 
-def test_what_is_freed_between_small_things_goes_back() -> None:
-    assert left_by_churn("untold") > 150, "otherwise there is nothing to tell glibc"
+def test_buffers_freed_between_small_ones_are_returned() -> None:
+    assert left_by_churn("untold") > 150, "otherwise this tuning is not needed"
     assert left_by_churn("told") < 10
 
 
 @pytest.mark.parametrize("name", ["MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])
-def test_what_the_user_has_tuned_stays(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_users_tuning_is_kept(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "glibc.malloc.mmap_threshold=1" if name.startswith("GLIBC") else "1048576")
     assert not return_large_buffers()
 
@@ -69,7 +69,7 @@ def test_a_list_of_candidates_is_not_large() -> None:
     assert 12 * 262_144 < LARGE_BYTES, "the largest vocabularies have so many words"
 
 
-def test_llama_cpp_comes_with_it() -> None:
+def test_loading_llama_cpp_tunes_malloc_once() -> None:
     code = "\n".join(
         (
             "from mythicd.native import llamacpp, malloc",

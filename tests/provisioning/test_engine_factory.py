@@ -1,4 +1,4 @@
-"""Engines are built as the settings say, and one that is missing makes the daemon poorer, not dead."""
+"""The engine factory: engines follow the settings, and a missing optional engine becomes a notice."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(find("profiles", "starter", tmp_path))
 
 
-async def test_without_the_embedder_memory_is_searched_by_words_and_that_is_told(
-    settings: Settings, tmp_path: Path
-) -> None:
+async def test_a_missing_embedder_becomes_a_notice(settings: Settings, tmp_path: Path) -> None:
     engines = engine_factory.build(settings, tmp_path)
     engines.embedder = MiniLmEmbedder(tmp_path, package="a_package_that_is_not_there")
     await engines.start()
@@ -35,7 +33,7 @@ async def test_without_the_embedder_memory_is_searched_by_words_and_that_is_told
         await engines.stop()
 
 
-async def test_a_profile_may_do_without_one(settings: Settings, tmp_path: Path) -> None:
+async def test_a_profile_without_an_embedder(settings: Settings, tmp_path: Path) -> None:
     engines = engine_factory.build(
         msgspec.structs.replace(settings, rag=msgspec.structs.replace(settings.rag, embedder="none")), tmp_path
     )
@@ -43,12 +41,12 @@ async def test_a_profile_may_do_without_one(settings: Settings, tmp_path: Path) 
     assert isinstance(engines.vad, GatedSileroVad)
 
 
-def test_the_plain_detector_can_be_asked_for(settings: Settings, tmp_path: Path) -> None:
+def test_the_webrtc_detector_alone_can_be_chosen(settings: Settings, tmp_path: Path) -> None:
     plain = msgspec.structs.replace(settings, asr=msgspec.structs.replace(settings.asr, vad="webrtc"))
     assert isinstance(engine_factory.build(plain, tmp_path).vad, WebRtcVad)
 
 
-async def test_a_needed_engine_that_cannot_start_stops_the_others(settings: Settings, tmp_path: Path) -> None:
+async def test_a_required_engine_that_cannot_start_stops_the_others(settings: Settings, tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.gguf")
     engines = engine_factory.build(
         msgspec.structs.replace(settings, gpu=msgspec.structs.replace(settings.gpu, llm_model=gone)), tmp_path

@@ -1,4 +1,4 @@
-"""The door's two lanes and its goodbyes: what overtakes what, and that nobody who does not read is waited for."""
+"""A connection's two send queues and its close: control overtakes media, and a client that does not read is cut off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.virtual_time import run
 
 
 class FakeSocket:
-    """Takes what is sent, unless it is stuck."""
+    """Accepts what is sent, unless it is blocked."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -37,7 +37,7 @@ class FakeSocket:
 
 
 class FakeTransport(asyncio.Transport):
-    """Notes that it was torn down."""
+    """Records that it was aborted."""
 
     aborted = False
 
@@ -80,7 +80,7 @@ def test_control_overtakes_media_and_a_cut_stream_is_gone() -> None:
         line.socket.free.clear()
         await asyncio.sleep(0)
         line.connection.send(start(1))
-        await asyncio.sleep(0)  # the writer hangs in this one
+        await asyncio.sleep(0)  # the writer is blocked by this one
         for number in range(3):
             line.connection.send_frame(line.frame(1, number))
             line.connection.send_frame(line.frame(2, number))
@@ -98,7 +98,7 @@ def test_control_overtakes_media_and_a_cut_stream_is_gone() -> None:
 
 @pytest.mark.parametrize("kind", ["control", "media"])
 @pytest.mark.parametrize("stuck", [True, False])
-def test_who_reads_too_slowly_is_cut_off_though_the_writer_hangs(stuck: bool, kind: str) -> None:
+def test_a_slow_client_is_cut_off_even_when_the_writer_is_blocked(stuck: bool, kind: str) -> None:
     async def play() -> None:
         line = Line()
         line.socket.free.clear()
@@ -109,7 +109,7 @@ def test_who_reads_too_slowly_is_cut_off_though_the_writer_hangs(stuck: bool, ki
                 line.connection.send_frame(line.frame(1, number))
             if number == 0:
                 await asyncio.sleep(0)
-        assert len(line.connection._control) + len(line.connection._media) == 0, "nothing piles up"
+        assert len(line.connection._control) + len(line.connection._media) == 0, "the queues are emptied"
         if not stuck:
             line.socket.free.set()
         await asyncio.sleep(GOODBYE_S + 0.1)
@@ -120,7 +120,7 @@ def test_who_reads_too_slowly_is_cut_off_though_the_writer_hangs(stuck: bool, ki
     run(play())
 
 
-def test_a_goodbye_lets_the_messages_leave_first() -> None:
+def test_close_sends_the_queued_messages_first() -> None:
     async def play() -> None:
         line = Line()
         await asyncio.sleep(0)

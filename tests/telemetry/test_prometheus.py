@@ -1,4 +1,4 @@
-"""What a scrape reads: every figure under its name, in a format that Prometheus's own parser takes, behind the door."""
+"""The metrics: every counter by its name, in a format that Prometheus's own parser accepts, and only with the token."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from mythicd.world.sessions import Sessions
 from tests.fakes import FakeAsr, FakeLlm, FakeStore, FakeTts, FakeVad
 
 ROOT = Path(__file__).parents[2]
-Figures = LlmCounters | TurnCounters
-ALL: tuple[tuple[tuple[Series, ...], type[Figures]], ...] = ((LLM, LlmCounters), (TURNS, TurnCounters))
+Counters = LlmCounters | TurnCounters
+ALL: tuple[tuple[tuple[Series, ...], type[Counters]], ...] = ((LLM, LlmCounters), (TURNS, TurnCounters))
 OURS = ("mythic_llm_", "mythic_turn")
 
 
 def samples(text: str) -> Iterator[Sample]:
-    """Parse an answer as Prometheus does. Raises ValueError where it is none."""
+    """Parse an answer as Prometheus does. Raises ValueError where it is invalid."""
     for family in text_string_to_metric_families(text):
         yield from family.samples
 
 
-def scrape(*given: Figures) -> list[Sample]:
+def scrape(*given: Counters) -> list[Sample]:
     llm = next((counters for counters in given if isinstance(counters, LlmCounters)), LlmCounters())
     turns = next((counters for counters in given if isinstance(counters, TurnCounters)), TurnCounters())
     return list(samples(Metrics(llm=lambda: llm, turns=lambda: turns, connections=lambda: 3).render().decode()))
@@ -51,7 +51,7 @@ def names(series_name: str, kind: str) -> set[str]:
     return {f"{series_name}{end}" for end in ("_bucket", "_count", "_sum")} if kind == "histogram" else {series_name}
 
 
-def test_before_anything_happened_every_series_is_there_and_zero() -> None:
+def test_at_the_start_every_series_is_zero() -> None:
     read = [sample for sample in scrape() if sample.name.startswith(OURS)]
     everything = (*LLM, *TURNS)
     assert {sample.name for sample in read} == set().union(*(names(series.name, series.kind) for series in everything))
@@ -59,8 +59,8 @@ def test_before_anything_happened_every_series_is_there_and_zero() -> None:
 
 
 @pytest.mark.parametrize(("every", "kind"), ALL)
-def test_every_figure_is_shown_once(every: tuple[Series, ...], kind: type[Figures]) -> None:
-    """A figure that is added without a name to be seen by fails here: give it a row in `metrics.LLM` or `TURNS`."""
+def test_every_counter_is_exported_once(every: tuple[Series, ...], kind: type[Counters]) -> None:
+    """A counter without a metric name fails here: give it a row in `LLM` or `TURNS` (telemetry/prometheus.py)."""
     shown = [attribute for series in every for attribute in (series.attribute, *series.outcomes.values()) if attribute]
     assert sorted(shown) == sorted(figure.name for figure in fields(kind))
 
@@ -78,7 +78,7 @@ def test_every_figure_is_shown_once(every: tuple[Series, ...], kind: type[Figure
 @pytest.mark.parametrize(
     ("series", "kind"), [(series, kind) for every, kind in ALL for series in every if series.kind == "histogram"]
 )
-def test_buckets_are_cumulative_and_agree_with_count_and_sum(series: Series, kind: type[Figures]) -> None:
+def test_buckets_are_cumulative_and_agree_with_count_and_sum(series: Series, kind: type[Counters]) -> None:
     counters, histogram = kind(), Histogram((0.01, 0.1, 1.0))
     setattr(counters, series.attribute, histogram)
     for seconds in (0.005, 0.1, 0.1, 0.5, 30.0):
@@ -91,7 +91,7 @@ def test_buckets_are_cumulative_and_agree_with_count_and_sum(series: Series, kin
     assert value(read, f"{name}_sum") == pytest.approx(30.705)
 
 
-def test_each_scrape_reads_anew_and_two_daemons_do_not_meet() -> None:
+def test_each_scrape_reads_again_and_two_daemons_stay_apart() -> None:
     one, other = LlmCounters(), LlmCounters(tokens_written=7)
     turns = TurnCounters()
     metrics, _ = (Metrics(llm=lambda f=f: f, turns=lambda: turns, connections=int) for f in (one, other))
@@ -100,7 +100,7 @@ def test_each_scrape_reads_anew_and_two_daemons_do_not_meet() -> None:
         assert value(list(samples(metrics.render().decode())), "mythic_llm_written_tokens_total") == written
 
 
-def test_names_are_as_prometheus_wants_them_and_labels_name_nobody() -> None:
+def test_names_follow_prometheus_and_labels_hold_no_names() -> None:
     for series in (*LLM, *TURNS):
         assert re.fullmatch(r"mythic_(llm|turns?)_[a-z]+(_[a-z]+)*", series.name)
         assert series.name.endswith("_total") == (series.kind == "counter")
@@ -116,21 +116,21 @@ def test_the_process_is_measured() -> None:
     assert value(read, "process_open_fds") >= 3
 
 
-def test_the_document_lists_exactly_what_there_is() -> None:
+def test_the_document_lists_exactly_the_metrics() -> None:
     document = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     table = dict(re.findall(r"^\| `(mythic_(?:llm|turns?)_\w+)` \| (.*) \|$", document, re.M))
     assert list(table) == [series.name for series in (*LLM, *TURNS)]
     for series in (*LLM, *TURNS):
         kind, unit, meaning = table[series.name].split(" | ")
         assert (kind, meaning) == (series.kind, series.meaning)
-        assert unit == "events" or unit in series.name, "the unit stands in the name"
+        assert unit == "events" or unit in series.name, "the unit must be in the name"
     others = {sample.name for sample in scrape() if not sample.name.startswith(OURS)}
     assert others - set(re.findall(r"^\| `(\w+)`", document, re.M)) == set()
 
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
-    """A real gateway before fake engines."""
+    """A real gateway with fake engines."""
     llm, store = FakeLlm(), FakeStore()
     llm.counters = LlmCounters(tokens_written=5)
     engines: Any = (FakeVad(), FakeAsr(), llm, FakeTts(), store, None, None)
@@ -144,7 +144,7 @@ async def gateway() -> AsyncIterator[Gateway]:
     await world.close()
 
 
-async def test_who_has_the_token_may_scrape(gateway: Gateway) -> None:
+async def test_a_scrape_needs_the_token(gateway: Gateway) -> None:
     url = f"http://127.0.0.1:{gateway.port}/metrics"
     right = {"Authorization": f"Bearer {gateway.token}"}
     async with aiohttp.ClientSession() as http:

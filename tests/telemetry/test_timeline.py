@@ -1,4 +1,4 @@
-"""A turn's marks, the microphone's clock, and what many turns look like together."""
+"""A turn's timeline, the microphone clock, and percentiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mythicd.telemetry.timeline import Mark, Timeline, spans
 class TestTimeline:
     """Marks of one turn."""
 
-    def test_the_first_time_counts(self) -> None:
+    def test_a_mark_keeps_its_first_time(self) -> None:
         timeline = Timeline()
         timeline.mark(Mark.FIRST_PHRASE, 1.0)
         timeline.mark(Mark.FIRST_PHRASE, 2.0)
@@ -38,7 +38,7 @@ class TestTimeline:
         assert timeline.relative_ms() == {"context_ready": 0, "llm_done": 1000}
         assert Timeline().relative_ms() == {}
 
-    def test_marks_of_one_moment_stand_in_the_order_of_a_turn(self) -> None:
+    def test_simultaneous_marks_are_in_the_order_of_a_turn(self) -> None:
         timeline = Timeline()
         for mark in reversed(Mark):
             timeline.mark(mark, 1.0)
@@ -61,7 +61,7 @@ class TestTimeline:
 
 
 class TestMicClock:
-    """Sample indexes and the monotonic clock, joined where frames arrive."""
+    """Sample indexes to monotonic time, by the arrival of frames."""
 
     def test_a_sample_was_spoken_before_its_frame_arrived(self) -> None:
         clock = MicClock(16_000)
@@ -78,10 +78,10 @@ class TestMicClock:
         assert clock.when(320) == pytest.approx(1.0)
         assert clock.when(480) == pytest.approx(1.49)
 
-    def test_without_frames_nothing_is_known(self) -> None:
+    def test_without_frames_there_is_no_time(self) -> None:
         assert MicClock(16_000).when(0) is None
 
-    def test_what_has_not_arrived_is_taken_for_now(self) -> None:
+    def test_a_sample_not_yet_arrived_has_the_latest_time(self) -> None:
         clock = MicClock(16_000)
         clock.add(320, 7.0)
         assert clock.when(5000) == 7.0
@@ -94,7 +94,7 @@ class TestMicClock:
         assert clock.when(320) == pytest.approx(0.02)
 
     @given(st.lists(st.tuples(st.integers(1, 2000), st.floats(0, 0.2)), min_size=1, max_size=40), st.data())
-    def test_time_never_runs_backwards_within_a_frame_nor_over_steady_ones(
+    def test_steady_frames_give_every_sample_its_true_time(
         self, frames: list[tuple[int, float]], data: st.DataObject
     ) -> None:
         """However frames are cut, if each arrives when its last sample was spoken, every sample has its true time."""

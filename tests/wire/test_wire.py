@@ -1,4 +1,4 @@
-"""The wire: golden vectors, round trips of every message, and everything that is refused."""
+"""The protocol: test vectors, round trips of every message, and refused input."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ from mythicd.wire import client_session, codec, frames
 from mythicd.wire import messages as m
 
 VECTORS = json.loads((Path(__file__).parents[2] / "protocol/vectors/frames.json").read_text())
+FAULTS = {
+    "short": "23 bytes .*24",
+    "magic": "b'XX'.* b'MY'",
+    "version": "version 2.* 1",
+    "header_too_short": "40 bytes .*header of 16",
+    "header_too_long": "40 bytes .*header of 65535",
+    "header_uneven": "40 bytes .*header of 26",
+    "odd_pcm": "PCM .*15 bytes.* multiple of 2",
+}
+"""The values that the error of each bad vector names."""
 
 
 @pytest.mark.parametrize("vector", VECTORS["good"], ids=lambda vector: vector["name"])
@@ -40,8 +50,9 @@ def test_good_frames(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["bad"], ids=lambda vector: vector["name"])
 def test_bad_frames(vector: dict[str, Any]) -> None:
-    with pytest.raises(BadFrame, match=vector["why"]):
+    with pytest.raises(BadFrame, match=FAULTS[vector["name"]]) as caught:
         frames.unpack_frame(bytes.fromhex(vector["hex"]))
+    assert caught.value.remedy
 
 
 def test_viseme_payload() -> None:
@@ -98,7 +109,7 @@ def _fill(kind: type[Any]) -> Any:
 
 
 @pytest.mark.parametrize("kind", typing.get_args(m.ClientMessage), ids=lambda kind: kind.__name__)
-def test_every_client_message_goes_round(kind: type[m.Message]) -> None:
+def test_every_client_message_survives_a_round_trip(kind: type[m.Message]) -> None:
     message = _fill(kind)
     text = codec.encode(message)
     assert json.loads(text)["type"] == kind.__name__
@@ -107,7 +118,7 @@ def test_every_client_message_goes_round(kind: type[m.Message]) -> None:
 
 
 @pytest.mark.parametrize("kind", typing.get_args(m.ServerMessage), ids=lambda kind: kind.__name__)
-def test_every_server_message_goes_round(kind: type[m.Message]) -> None:
+def test_every_server_message_survives_a_round_trip(kind: type[m.Message]) -> None:
     message = _fill(kind)
     assert codec.decode_server(codec.encode(message)) == message
 
@@ -119,9 +130,9 @@ def test_every_server_message_goes_round(kind: type[m.Message]) -> None:
         ("{", BadMessage, "not JSON"),
         ("[1]", BadMessage, "not an object"),
         ("{}", BadMessage, "no `type`"),
-        ('{"type":"Nope"}', BadMessage, "no message of type 'Nope'"),
-        ('{"type":7}', BadMessage, "no message of type '7'"),
-        ('{"type":"MicStart"}', BadMessage, "MicStart: Object missing required field `stream`"),
+        ('{"type":"Nope"}', BadMessage, "'Nope'"),
+        ('{"type":7}', BadMessage, "'7'"),
+        ('{"type":"MicStart"}', BadMessage, "MicStart: .*`stream`"),
         ('{"type":"MicStart","stream":0}', BadMessage, "stream"),
         ('{"type":"MicStart","stream":1,"sample_rate":48000}', BadMessage, "sample_rate"),
         ('{"type":"TextInput","npc_id":"a","text":""}', BadMessage, "text"),
@@ -131,7 +142,7 @@ def test_every_server_message_goes_round(kind: type[m.Message]) -> None:
     ],
 )
 def test_bad_text(text: str | bytes, error: type[MythicError], says: str) -> None:
-    with pytest.raises(error, match=says.replace("[", r"\[")) as caught:
+    with pytest.raises(error, match=says) as caught:
         codec.decode_client(text)
     assert caught.value.remedy
 
@@ -149,7 +160,7 @@ def test_a_five_mebibyte_frame_is_too_large() -> None:
 
 
 class TestSession:
-    """The order of things on a connection."""
+    """The order of messages on a connection."""
 
     def opened(self, **hello: Any) -> client_session.ClientSession:
         session = client_session.ClientSession()
@@ -157,11 +168,11 @@ class TestSession:
         return session
 
     def test_hello_comes_first_and_once(self) -> None:
-        with pytest.raises(HelloExpected, match="MicStart came before Hello"):
+        with pytest.raises(HelloExpected, match="MicStart .*before Hello"):
             client_session.ClientSession().receive_text(codec.encode(m.MicStart(stream=1)))
         with pytest.raises(HelloExpected, match="before Hello"):
             client_session.ClientSession().receive_binary(frames.pack_frame(frames.Frame(1, 1, 0, 0, b"")))
-        with pytest.raises(HelloExpected, match="a second time"):
+        with pytest.raises(HelloExpected, match="Hello .*second"):
             self.opened().receive_text(codec.encode(m.Hello(game="g")))
 
     def test_frames_need_an_open_stream(self) -> None:
@@ -175,12 +186,12 @@ class TestSession:
         session.receive_text(codec.encode(m.MicStart(stream=5)))
         assert session.receive_binary(frame) is not None
         session.receive_text(codec.encode(m.MicStop(stream=5)))
-        assert session.receive_binary(frame) is None, "late frames of a closed stream are dropped in silence"
+        assert session.receive_binary(frame) is None, "late frames of a closed stream are dropped without an error"
 
     def test_streams_are_used_once(self) -> None:
         session = self.opened()
         session.receive_text(codec.encode(m.MicStart(stream=1)))
-        with pytest.raises(BadMessage, match="used before"):
+        with pytest.raises(BadMessage, match="MicStart: stream 1 "):
             session.receive_text(codec.encode(m.MicStart(stream=1)))
         with pytest.raises(UnknownStream, match="Stream 2"):
             session.receive_text(codec.encode(m.MicStop(stream=2)))
@@ -189,7 +200,7 @@ class TestSession:
         session = self.opened()
         for stream in range(1, client_session.MAX_MIC_STREAMS + 1):
             session.receive_text(codec.encode(m.MicStart(stream=stream)))
-        with pytest.raises(BadMessage, match="open already"):
+        with pytest.raises(BadMessage, match=f"MicStart: {client_session.MAX_MIC_STREAMS} "):
             session.receive_text(codec.encode(m.MicStart(stream=99)))
 
     def test_dropped_frames_are_counted_in_bounded_memory(self) -> None:
@@ -199,16 +210,16 @@ class TestSession:
                 session.receive_binary(frames.pack_frame(frames.Frame(1, stream, 0, 0, b"")))
         assert len(session.dropped) <= 1024
 
-    def test_clients_send_no_voices(self) -> None:
+    def test_voice_frames_of_a_client_are_refused(self) -> None:
         with pytest.raises(BadFrame, match="TTS_PCM"):
             self.opened().receive_binary(frames.pack_frame(frames.Frame(2, 1, 0, 0, b"")))
 
-    def test_frame_types_of_the_future_are_ignored(self) -> None:
+    def test_unknown_frame_types_are_ignored(self) -> None:
         assert self.opened().receive_binary(frames.pack_frame(frames.Frame(77, 1, 0, 0, b"xyz"))) is None
 
-    def test_debug_audio_must_be_asked_for(self) -> None:
+    def test_debug_audio_must_be_requested(self) -> None:
         chunk = codec.encode(m.AudioChunk(stream=1, pcm=b"\0\0"))
-        with pytest.raises(BadMessage, match="debug audio"):
+        with pytest.raises(BadMessage, match="AudioChunk: "):
             self.opened().receive_text(chunk)
         session = self.opened(debug_audio=True)
         session.receive_text(codec.encode(m.MicStart(stream=1)))
