@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench NAME [--quick]`. Each prints a table for people and, last, one line of JSON."""
+"""Benchmarks: `python -m bench NAME [--quick]`. Each prints a table and, last, one line of JSON."""

@@ -7,18 +7,18 @@ import sys
 
 
 def main() -> int:
-    """Run one benchmark; return its exit code. Each is imported alone: a peer's package may be missing for another."""
+    """Run one benchmark, and return its exit code. It is imported alone, since another's packages may be missing."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure Mythic.")
     benches = parser.add_subparsers(dest="name", required=True)
-    turn = benches.add_parser("turn", help="from the player's last word to the first sound of the answer")
-    llm = benches.add_parser("llm", help="many characters on one model, beside llama-server")
-    echo = benches.add_parser("echo", help="our own voice in an open microphone beside a loudspeaker")
-    barge_in = benches.add_parser("barge_in", help="what is said over a character's voice: does she go on, or stop?")
+    turn = benches.add_parser("turn", help="latency of a turn, compared with Pipecat")
+    llm = benches.add_parser("llm", help="many characters on one model, compared with llama-server")
+    echo = benches.add_parser("echo", help="echo of a character's voice in an open microphone")
+    barge_in = benches.add_parser("barge_in", help="speech over a character's voice: backchannels and interruptions")
     for bench in (turn, llm, echo, barge_in):
-        bench.add_argument("--quick", action="store_true", help="less of everything: done within 55 s")
-    llm.add_argument("--only", choices=("turns", "newcomer", "engine"), help="one of its stages: 20 to 60 minutes each")
-    benches.add_parser("pauses", help="how long a pause is waited for, and how often that cuts a player off")
-    soak = benches.add_parser("llm_soak", help="many characters on one model, for a long time")
+        bench.add_argument("--quick", action="store_true", help="a reduced run of less than 55 s")
+    llm.add_argument("--only", choices=("turns", "newcomer", "engine"), help="run one stage: 20 to 60 minutes each")
+    benches.add_parser("pauses", help="wait at pauses against false cut-offs")
+    soak = benches.add_parser("llm_soak", help="many characters on one model for a long time, under random load")
     soak.add_argument("--minutes", type=float, default=30.0)
     chosen = parser.parse_args()
     match chosen.name:

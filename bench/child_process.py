@@ -1,10 +1,10 @@
-"""Each side in a process of its own: two builds of llama.cpp have the same symbols and cannot share one.
+"""The child process of a side: two builds of llama.cpp have the same symbols and cannot share a process.
 
-The parent says which coroutine function to run, the child runs it on its side and sends back what it returns:
+The parent names a coroutine function, the child runs it on its side and returns the result:
 
     async def scene(side, **arguments) -> result          child.run(scene, **arguments) -> result
 
-All clocks are the child's own, and only durations come back. While one child works the others sleep.
+All clocks are the child's own, and only durations are returned. While one child works the others sleep.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import psutil
 T = TypeVar("T")
 
 PATIENCE_S = 600.0
-"""A scene that takes longer is taken for hung."""
+"""Longest time of a scene, in seconds; then the child counts as hung."""
 
 
 class Startable(Protocol):
@@ -32,15 +32,15 @@ class Startable(Protocol):
         """Load the model."""
 
     async def stop(self) -> None:
-        """Free it."""
+        """Free the model."""
 
 
 class ChildFailed(Exception):
-    """What a child said before it gave up."""
+    """A failed child, with its traceback."""
 
 
 class Child:
-    """One side's process."""
+    """The process of one side."""
 
     def __init__(self, name: str, make: Callable[..., Startable], core: int | None = None, **options: Any) -> None:
         """`make` is called in the child with the options; `core` is the one CPU it may use, None for any."""
@@ -73,7 +73,7 @@ class Child:
             self._pipe.send(None)
             self._process.join(10)
         except OSError:
-            pass  # it is gone already
+            pass  # it has ended already
         if self._process.is_alive():
             self._process.kill()
         self._process.join()
@@ -87,12 +87,12 @@ class Child:
 
     def _receive(self) -> Any:
         if not self._pipe.poll(PATIENCE_S):
-            raise ChildFailed(f"{self.name} has not answered for {PATIENCE_S:.0f} s.")
+            raise ChildFailed(f"{self.name} did not answer within {PATIENCE_S:.0f} s.")
         try:
             fine, value = self._pipe.recv()
         except EOFError:
             self._process.join(10)
-            raise ChildFailed(f"{self.name} has died with exit code {self._process.exitcode}.") from None
+            raise ChildFailed(f"{self.name} ended with exit code {self._process.exitcode}.") from None
         if not fine:
             raise ChildFailed(f"{self.name} failed:\n{value}")
         return value
@@ -101,7 +101,7 @@ class Child:
 def _serve(pipe: Connection, make: Callable[..., Startable], options: Mapping[str, Any], core: int | None) -> None:
     if core is not None:
         psutil.Process().cpu_affinity([core])
-    os.environ["OMP_NUM_THREADS"] = "1"  # llama.cpp is told its threads; nothing else shall make more
+    os.environ["OMP_NUM_THREADS"] = "1"  # llama.cpp gets its number of threads; no library may start more
     asyncio.run(_live(pipe, make, options))
 
 
@@ -125,7 +125,7 @@ async def _live(pipe: Connection, make: Callable[..., Startable], options: Mappi
 
 
 def _next(pipe: Connection) -> Any:
-    """Return the next order; None when there will be none."""
+    """Return the next order; None after the last."""
     try:
         return pipe.recv()
     except EOFError:

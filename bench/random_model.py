@@ -1,13 +1,9 @@
-"""Language models made on the spot: Llama-architecture GGUF files with random weights, and LoRA adapters for them.
+"""Random language models: Llama-architecture GGUF files with random weights, and LoRA adapters for them.
 
-Speed does not depend on what a model has learned, only on its shape, so a benchmark needs no download. The vocabulary
-is made so that lengths are exact and replies never end by themselves:
-
-- every word is two syllables, consonant and vowel twice, and with the space before it *one* token: a text of n words
-  has n tokens, on both sides of a comparison;
-- the output layer has weights for those words alone. Every other token, the one that ends a reply among them, has a row
-  of zeros, hence the logit 0, and some word always beats 0: a reply is as long as was asked for, every token of it is
-  text, and no half letter is ever held back.
+Speed depends only on a model's shape, so a benchmark needs no download. Lengths are exact and replies do not end by
+themselves: every word (two syllables) is with the space before it *one* token, so a text of n words has n tokens on all
+sides; and the output layer has weights for these words alone. All other tokens, also the one that ends a reply, have
+the logit 0, which some word always exceeds: a reply is as long as requested, and every token of it is text.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ import gguf
 import numpy as np
 
 EDITION = 1
-"""Goes up when files made earlier must not be used any more."""
+"""Increased when files of earlier versions must not be used."""
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
@@ -36,7 +32,7 @@ CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CONSONANTS = "bcdfghjklmnpqrstvwxz"
 VOWELS = "aeiou"
 SPACE = "Ġ"
-"""How GPT-2's byte-level alphabet writes a space."""
+"""The space in GPT-2's byte-level alphabet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ def cache_dir() -> Path:
 
 
 def model(shape: Shape, folder: Path | None = None) -> Path:
-    """Return the path of the Q4_0 model of this shape, made if it is not there yet (seconds, then never again)."""
+    """Return the path of the Q4_0 model of this shape, which is generated if it does not exist (seconds)."""
     return made(f"{shape.name}-{_mark(shape)}.gguf", folder, lambda path: _write_model(path, shape))
 
 
@@ -149,11 +145,11 @@ def _mark(shape: Shape) -> str:
 
 
 def made(name: str, folder: Path | None, write: Callable[[Path], None]) -> Path:
-    """Return the path of a generated file, which `write` makes if it is not there yet; `folder` None is `cache_dir`."""
+    """Return the path of a generated file, written by `write` if it does not exist; `folder` None is `cache_dir`."""
     path = (cache_dir() if folder is None else folder) / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")  # so that nobody ever reads half a file
+        unfinished = path.with_suffix(f".{os.getpid()}")  # so that no process reads an incomplete file
         write(unfinished)
         unfinished.replace(path)
     return path
@@ -179,7 +175,7 @@ def filled(tokens: list[str], size: int) -> list[str]:
     """Return a vocabulary of exactly this size: these tokens, unused ones, and the control tokens at its end."""
     room = size - len(tokens) - len(CONTROL)
     if room < 0:
-        raise ValueError(f"{len(tokens)} tokens do not fit into a vocabulary of {size}")
+        raise ValueError(f"{len(tokens)} tokens do not fit into a vocabulary of {size}.")
     return [*tokens, *(f"[unused{number}]" for number in range(room)), *CONTROL]
 
 

@@ -1,4 +1,4 @@
-"""What every benchmark ends with: a table, what the machine was doing meanwhile, and one line of JSON."""
+"""Reports: a table, the machine's load during the run, and one line of JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 def finish(name: str, table: Table, figures: Mapping[str, float | int | str | None], *, ok: bool) -> int:
     """Print the table, then the JSON line; return the exit code.
 
-    `ok` says whether the targets set for this benchmark hold; a benchmark without targets is always ok.
+    `ok` is whether the targets of the benchmark are met; without targets it is true.
     """
     console = Console(highlight=False, width=110)
     console.print(table)

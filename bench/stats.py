@@ -1,8 +1,8 @@
-"""What can be said of a handful of noisy durations: medians, ratios with their bad end, slopes, histograms. Pure.
+"""Statistics of a few noisy durations: medians, ratios with their bad end, slopes, histograms.
 
-Two sides are always measured in turn (A B A B …), so that what the machine does meanwhile hits both. A ratio is taken
-pair by pair, and what is reported is the median of the pairs and a 90 % bootstrap interval of that median; a target is
-held against the interval's bad end. The percentile bootstrap is Efron's (1979), with 2,000 resamples.
+Two sides are measured in turn (A B A B …), so that changes of the machine affect both. A ratio is taken pair by pair,
+and reported as the median of the pairs with a 90 % bootstrap interval of that median; a target must be met by the
+interval's bad end. The percentile bootstrap is Efron's (1979), with 2,000 resamples.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 RESAMPLES = 2000
 KNOWN = 0.02
-"""A ratio is known when half its interval is no wider than this part of it."""
+"""Largest half-width of the interval of a known ratio, as a share of the ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Interval:
     low: float
     high: float
     count: int
-    """Values it comes from."""
+    """Number of values."""
 
     @property
     def is_known(self) -> bool:
-        """Whether it is narrow enough to tell five in a hundred from nothing."""
+        """Whether it is narrow enough to tell 5 % from 0."""
         return self.high - self.low <= 2 * KNOWN * self.median
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Interval:
 def interval(values: Sequence[float]) -> Interval:
     """Return the median of the values and its 90 % bootstrap interval. Raises ValueError when there are none."""
     if not values:
-        raise ValueError("no values, no median")
+        raise ValueError("no values")
     data = np.asarray(values, float)
     draws = np.random.default_rng(1).integers(0, len(data), (RESAMPLES, len(data)))
     low, high = np.percentile(np.median(data[draws], axis=1), (5, 95))
@@ -54,10 +54,10 @@ def speedup(theirs: Sequence[float], ours: Sequence[float]) -> Interval:
 
 
 def until_known(measure: Callable[[], Interval], blocks: int) -> None:
-    """Measure a block of pairs after another until the ratio of all is known, or there were so many blocks.
+    """Measure blocks of pairs until the ratio of all is known, or `blocks` blocks are measured.
 
-    Only the interval's width decides when that is, never where it lies: a rule that looked at the target would stop
-    when chance is kind. Sequential intervals of a fixed width are Chow's and Robbins's (1965).
+    Only the interval's width decides, not its position: a rule that compared with the target would stop at a lucky
+    moment. Sequential intervals of a fixed width are Chow's and Robbins's (1965).
     """
     for _ in range(blocks):
         if measure().is_known:
@@ -73,12 +73,12 @@ def slope(times: Sequence[float], values: Sequence[float]) -> float:
 
 
 def growth(times: Sequence[float], values: Sequence[float]) -> float:
-    """Return how much values have grown from the first moment to the last, as a part of their median."""
+    """Return the growth of the values from the first moment to the last, as a share of their median."""
     return slope(times, values) * (times[-1] - times[0]) / float(np.median(values)) if len(times) > 1 else 0.0
 
 
 def steady_growth(times: Sequence[float], values: Sequence[float]) -> float:
-    """Return the same by the median of the slopes between all pairs, which a few wild values do not move.
+    """Return the same by the median slope of all pairs, which is robust against outliers.
 
     The estimator of Theil (1950) and Sen (1968). The times must differ; 0 when there are fewer than two moments.
     """
@@ -93,9 +93,9 @@ def gaps(arrivals: Sequence[float]) -> list[float]:
 
 
 def gaps_within(arrivals: Sequence[float], start: float, end: float) -> list[float]:
-    """Return the gaps between arrivals that overlap the time from `start` to `end`, each whole.
+    """Return the gaps between arrivals that overlap the time from `start` to `end`, each in full.
 
-    The wait that is still going on at `end` counts as long as it has lasted by then.
+    A gap that is open at `end` counts as long as it has lasted by then.
     """
     moments = [*(moment for moment in arrivals if moment < end), end] if arrivals and arrivals[-1] < end else arrivals
     pairs = zip(moments, moments[1:], strict=False)
@@ -104,19 +104,20 @@ def gaps_within(arrivals: Sequence[float], start: float, end: float) -> list[flo
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """How many values fell between each edge and the next; the last bar takes all that are longer."""
+    """Number of values between each edge and the next; the last bar has all longer ones."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
 
 
 def histogram(values: Sequence[float], first: float, factor: float, count: int) -> Bars:
-    """Count values into `count` bars whose edges grow by `factor`: 0 to first, to first·factor, …, and all the rest.
+    """Count values into `count` bars with edges that grow by `factor`: 0 to first, to first·factor, …, and all the
+    rest.
 
-    Token gaps spread over three decades: a few long ones are what is heard, and a linear axis would hide them.
+    Token gaps span three decades: the few long ones matter, and a linear axis would hide them.
     """
     if first <= 0 or factor <= 1 or count < 2:
-        raise ValueError(f"no histogram has {count} bars growing from {first} by {factor}")
+        raise ValueError(f"invalid histogram: {count} bars that grow from {first} by {factor}")
     edges = [0.0, *(first * factor**step for step in range(count - 1))]
     counts = [0] * count
     for value in values:
@@ -125,7 +126,7 @@ def histogram(values: Sequence[float], first: float, factor: float, count: int) 
 
 
 def figure(value: float) -> str:
-    """Write a number with three digits that say something."""
+    """Return a number with three significant digits."""
     if not math.isfinite(value):
         return "–"
     if value == 0:

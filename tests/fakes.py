@@ -1,7 +1,7 @@
-"""Engines and a store, scripted by durations: each implements the real Protocol and runs on the loop's clock.
+"""Fake engines and a fake store, scripted by durations: each implements the real Protocol and runs on the loop's clock.
 
-Microphone audio is voiced where its samples are not zero. The voice says a word in 0.31 s of sound, of which it needs a
-tenth to make it.
+Microphone audio is voiced where its samples are not zero. The voice speaks a word in 0.31 s of audio, and synthesises
+it in a tenth of that.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from mythicd.telemetry.counters import LlmCounters
 
 VOICE_RATE = 8000
 WORD_S = 0.31
-"""Seconds of sound in a word."""
+"""Seconds of audio in a word."""
 
 
 def now() -> float:
-    """The loop's clock."""
+    """Return the time of the running loop."""
     return asyncio.get_running_loop().time()
 
 
 class FakeVad:
-    """Hears a voice wherever there is a sample that is not zero."""
+    """A voice detector: a frame with a sample that is not zero is voiced."""
 
     fails = False
 
@@ -69,23 +69,25 @@ class FakeVad:
 
 
 class FakeAsr:
-    """Understands `hears` of whatever is said, one word for each 0.25 s."""
+    """A recogniser: it understands `hears` whatever is said, one word for each 0.25 s of voice."""
 
     def __init__(self) -> None:
         self.hears = "when do you open"
         self.hears_at_last: str | None = None
-        """The final words, where they are others."""
+        """The final words, if they differ from `hears`."""
         self.by_voice = False
-        """Whether at the end, too, it understands no more words than were spoken: one for each 0.25 s. What one
-        utterance had of `hears` the next one has not."""
+        """Whether final words, too, are one for each 0.25 s of voice. Each utterance then goes on in `hears` where the
+        last one ended."""
         self.had = 0
         """Words of `hears` that earlier utterances had."""
         self.confidence = 0.9
         self.finish_s = 0.05
         self.finished = 0
-        """How often it has worked out final words, for a guess or at the end."""
+        """How often it has recognised final words, for a guess or at the end."""
+        self.corrections: dict[str, str] = {}
+        """Words of the partials, and what the final words have instead."""
         self.fails: str = ""
-        """`open`, `push` or `finish`: where it fails."""
+        """The call that fails: `open`, `push` or `finish`."""
         self.hangs = False
         self.opened = 0
         self.learnt: list[Vocabulary] = []
@@ -105,7 +107,7 @@ class FakeAsr:
 
 
 class FakeAsrStream:
-    """One utterance."""
+    """A recognition of one utterance."""
 
     def __init__(self, asr: FakeAsr) -> None:
         self._asr = asr
@@ -128,7 +130,7 @@ class FakeAsrStream:
 
     async def guess(self) -> Recognition:
         self._guessed = asyncio.ensure_future(self._recognise(self._asr.hears))
-        # Whoever asked may have been cancelled, and nobody else need be told.
+        # Mark the exception as retrieved: the caller may have been cancelled.
         self._guessed.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(self._guessed)
 
@@ -148,6 +150,8 @@ class FakeAsrStream:
             raise EngineError("The recogniser failed at the end.")
         if not self._voiced:
             return Recognition("", 0.0)
+        for partial, final in self._asr.corrections.items():
+            words = words.replace(partial, final)
         return Recognition(self._words() if self._asr.by_voice else words, self._asr.confidence)
 
     async def abandon(self) -> None:
@@ -157,14 +161,14 @@ class FakeAsrStream:
 
 
 Step = str | float | InlineCall | Exception
-"""What a model does next: write, be silent for some seconds, call a tool, fail."""
+"""A step of a script: write text, wait some seconds, call a tool, or fail."""
 
 
 class FakeLlm:
-    """Writes its script; with several, one for each request, the last one for ever.
+    """A language model: it writes one script for each request, and the last one for all further requests.
 
-    Of prompts it holds, like the real one, the words of each character's last, and evaluates what is new at `rate`
-    words a second. A screenplay fails when it was asked for what must not be.
+    Like the real one it keeps each character's last prompt, and evaluates words that are new at `rate` words a second.
+    A screenplay fails when there are `faults`.
     """
 
     abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
@@ -172,16 +176,16 @@ class FakeLlm:
     def __init__(self) -> None:
         self.scripts: list[list[Step]] = [["We open at noon, friend. ", 0.1, "Come in then."]]
         self.to: dict[str, list[Step]] = {}
-        """What it writes in answer to these words, whenever they come."""
+        """Scripts for prompts that end with these words, before `scripts`."""
         self.answers: Callable[[str], list[Step]] | None = None
-        """What it writes in answer to a turn's message, instead of the scripts."""
+        """Makes the script of a turn's message, instead of `scripts`."""
         self.written = 0
-        """Words that it has written, for whomever."""
+        """Words written, for all characters."""
         self.counters = LlmCounters()
         self.prefill_s = 0.1
-        """What a reply waits for its first token, beside what is new in its prompt."""
+        """Seconds before the first token, besides those for new words of the prompt."""
         self.close_s = 0.0
-        """How long it takes to stop a reply."""
+        """Seconds that it takes to stop a reply."""
         self.rate = 2000.0
         self.requests: list[LlmRequest] = []
         self.evaluated: list[int] = []
@@ -189,17 +193,17 @@ class FakeLlm:
         self.attended: list[Prompt] = []
         self.prepared: list[Prompt] = []
         self.asked: list[tuple[float, str, str]] = []
-        """Everything it was asked for: when, what, for whom."""
+        """All calls: time, method, character."""
         self.faults: list[str] = []
-        """What nobody may ask of it."""
+        """Calls that are not allowed."""
         self.focused: list[Focus] = []
         self.closed: list[tuple[float, bool]] = []
-        """When each reply was closed, and whether it was whole."""
+        """When each reply was closed, and whether it was complete."""
         self.held: dict[str, list[str]] = {}
-        """The words in each character's sequence."""
+        """The evaluated words of each character."""
         self._writing: set[str] = set()
         self._ahead: dict[str, object] = {}
-        """What is done ahead for each character, until something else takes over."""
+        """The current prefill of each character, which a later call replaces."""
 
     async def start(self) -> None: ...
 
@@ -231,7 +235,7 @@ class FakeLlm:
         self.focused.append(focus)
 
     def done_for(self, npc_id: str) -> list[str]:
-        """What was asked for this character, in order."""
+        """Return the calls for this character, in order."""
         return [what for _, what, whose in self.asked if whose.split()[0] == npc_id]
 
     def _note(self, what: str, npc_id: str) -> None:
@@ -289,7 +293,7 @@ class FakeLlm:
             yield Finished("stop", len(prompt), new, 10)
         finally:
             closing = asyncio.ensure_future(asyncio.sleep(0.0 if whole else self.close_s))
-            while not closing.done():  # whoever is cancelled a second time waits all the same
+            while not closing.done():  # wait also when cancelled a second time
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.shield(closing)
             self._writing.discard(npc_id)
@@ -309,14 +313,14 @@ def _common(first: list[str], second: list[str]) -> list[str]:
 
 
 class FakeTts:
-    """Says each word in `WORD_S` of sound."""
+    """A voice: each word is `WORD_S` of audio."""
 
     sample_rate = VOICE_RATE
 
     def __init__(self) -> None:
         self.begun: list[tuple[float, str]] = []
         self.fails_at: str | None = None
-        """The word that it cannot say."""
+        """The word at which it fails."""
         self.closed = 0
 
     async def start(self) -> None: ...
@@ -344,7 +348,7 @@ class FakeTts:
 
 
 class FakeEmbedder:
-    """Makes vectors, slowly."""
+    """An embedder that takes 10 ms per text."""
 
     name = "fake"
     dimensions = 384
@@ -363,13 +367,13 @@ class FakeEmbedder:
 
 
 class FakeStore:
-    """Remembers in a list."""
+    """A memory store: utterances and tool calls in lists."""
 
     def __init__(self) -> None:
         self.utterances: list[Utterance] = []
         self.tools: list[ToolRecord] = []
         self.lore: dict[str, str] = {}
-        """A line for each word that it is found by."""
+        """Lines of lore, each under the word that finds it."""
         self.fails = False
         self.slow_s = 0.002
 

@@ -1,11 +1,11 @@
-"""Conversations as screenplays in virtual time: who says what when, in front of characters with fake engines.
+"""Screenplays: scripted conversations of a player with characters that have fake engines, in virtual time.
 
     async with Screenplay("marla") as p:
         p.llm.scripts = [["We open at noon, friend."]]
         await p.say(1.0)
         done = await p.done()
 
-The player's loudspeaker is the real one (mythicd.playback), some milliseconds away. Everything that arrives is kept.
+The player's playback is that of the reference client (client/playback.py), `UPLINK_S` away. All messages are kept.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LONG = "One two three four. Five six seven eight. Nine ten eleven twelve. Red bl
 SHOW = InlineCall("show", {"place": "market"})
 
 UPLINK_S = 0.004
-"""Seconds that a message takes either way."""
+"""Seconds from the client to the server."""
 TICK_S = 0.02
 
 
@@ -55,7 +55,7 @@ def _tool(name: str, *, needs_result: bool) -> ToolDefinition:
 
 
 class Place:
-    """The world and the playthrough of the characters (environment.WorldView, environment.Environment)."""
+    """The characters' world and playthrough (WorldView and Environment of character/environment.py)."""
 
     def __init__(self, npcs: Sequence[str], settings: Settings) -> None:
         self.scope = Scope("game", "world", "ann", "one")
@@ -64,11 +64,12 @@ class Place:
         self.things = {"places": {"market": Thing(name="the market")}}
         self.tools = {name: _tool(name, needs_result=name == "ask") for name in ("show", "ask")}
         self.names = NameCasing([])
+        self.people: tuple[str, ...] = ("Marla", "Old Tobin", "Tobin")
         self.name_beginnings: frozenset[str] = frozenset()
         self._npcs = tuple(npcs)
         self.fails: Exception | None = None
         self.writes = SamplingOverride()
-        """What every card says of how its character writes."""
+        """The sampling of every card."""
 
     @property
     def edition(self) -> object:
@@ -99,18 +100,18 @@ class Place:
 
 @dataclass
 class Voice:
-    """A voice stream at the player's."""
+    """A voice stream as the player's client has it."""
 
     npc_id: str
     playback: Playback
     frames: list[Frame] = field(default_factory=list)
     cut_s: float | None = None
     ducks: list[tuple[float, float]] = field(default_factory=list)
-    """When it was made softer or as loud as before, and by how many dB."""
+    """Each ducking: its time and its gain in dB."""
 
 
 class Player:
-    """The other end: plays what comes, says how far it is, answers tool calls. Everything that arrives is kept."""
+    """The player's client: it plays voices, reports playheads and acknowledges tool calls. All messages are kept."""
 
     def __init__(self, post: Callable[[str, Any], None]) -> None:
         self._post = post
@@ -118,20 +119,22 @@ class Player:
         self.voices: dict[int, Voice] = {}
         self.answers: Callable[[m.ToolCall], m.Ack | None] = lambda call: m.Ack(call_id=call.call_id)
         self.reports = True
-        """Whether it says what it plays."""
+        """Whether it reports playback."""
         self.closed_with: int | None = None
         self._arrived = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
         self._paused_s: float | None = None
+        """When the pause began."""
+        self._total_pause_s = 0.0
 
-    # Outlet
+    # the Outlet of the characters
 
     def send(self, message: m.ServerMessage) -> None:
         self.log.append((now(), message))
         self._arrived.set()
         match message:
             case m.StreamStart():
-                assert message.stream not in self.voices, "a stream starts once"
+                assert message.stream not in self.voices, "second StreamStart of a stream"
                 self.voices[message.stream] = Voice(message.npc_id, Playback(message.sample_rate))
             case m.StreamEnd():
                 self.voices[message.stream].playback.end()
@@ -139,9 +142,9 @@ class Player:
                 self.voices[message.stream].ducks.append((now(), message.gain_db))
             case m.Cutoff():
                 voice = self.voices[message.stream]
-                assert voice.cut_s is None, "a stream is cut once"
+                assert voice.cut_s is None, "second Cutoff of a stream"
                 voice.cut_s = now()
-                self._tell(message.stream, voice.playback.cut(now()))
+                self._tell(message.stream, voice.playback.cut(self._playing_s()))
             case m.ToolCall():
                 answer = self.answers(message)
                 if answer is not None:
@@ -149,12 +152,12 @@ class Player:
 
     def send_frame(self, frame: Frame) -> None:
         voice = self.voices[frame.stream]  # its StreamStart came first
-        assert voice.cut_s is None, "nothing of a dead stream leaves"
+        assert voice.cut_s is None, "frame of a stream that was cut"
         self.log.append((now(), frame))
         voice.frames.append(frame)
         if frame.type == FrameType.TTS_PCM:
             if self._paused_s is None:
-                self._tell(frame.stream, voice.playback.advance(now()))
+                self._tell(frame.stream, voice.playback.advance(self._playing_s()))
             voice.playback.add(frame.payload)
 
     def drop_media(self, stream: int) -> None: ...
@@ -162,7 +165,7 @@ class Player:
     def close(self, code: int, reason: str) -> None:
         self.closed_with = code
 
-    # the loudspeaker
+    # playback
 
     def start(self) -> None:
         self._ticking = asyncio.create_task(self._tick())
@@ -173,23 +176,27 @@ class Player:
             await asyncio.gather(self._ticking, return_exceptions=True)
 
     def pause(self) -> None:
-        """The game is paused: voices stand still, and the playhead is told as it stands."""
+        """Pause the game: playback stops, and the playhead is reported as it is."""
         self._paused_s = now()
 
     def go_on(self) -> None:
-        """The game goes on."""
+        """End the pause."""
         assert self._paused_s is not None
-        for voice in self.voices.values():
-            if voice.playback._anchor is not None:
-                voice.playback._anchor = (voice.playback._anchor[0] + now() - self._paused_s, voice.playback._anchor[1])
+        self._total_pause_s += now() - self._paused_s
         self._paused_s = None
+
+    def _playing_s(self) -> float:
+        """Return the time without pauses."""
+        return (now() if self._paused_s is None else self._paused_s) - self._total_pause_s
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             for stream, voice in self.voices.items():
                 paused = self._paused_s is not None and not voice.playback.stopped
-                self._tell(stream, [Played(voice.playback.played)] if paused else voice.playback.advance(now()))
+                self._tell(
+                    stream, [Played(voice.playback.played)] if paused else voice.playback.advance(self._playing_s())
+                )
 
     def _tell(self, stream: int, events: list[PlaybackEvent]) -> None:
         for event in events if self.reports else ():
@@ -204,17 +211,17 @@ class Player:
     def _later(self, npc_id: str, message: Any) -> None:
         asyncio.get_running_loop().call_later(UPLINK_S, self._post, npc_id, message)
 
-    # what a test asks
+    # what arrived
 
     def all(self, kind: type[Any]) -> list[Any]:
         return [item for _, item in self.log if isinstance(item, kind)]
 
     def when(self, kind: type[Any]) -> float:
-        """When the first of a kind arrived."""
+        """Return when the first message of a kind arrived."""
         return next(at for at, item in self.log if isinstance(item, kind))
 
     async def until(self, found: Callable[[], bool], timeout_s: float = 120.0) -> None:
-        """Wait until something that arrives makes this true."""
+        """Wait until this is true; it is checked for each message that arrives."""
         async with asyncio.timeout(timeout_s):
             while not found():
                 self._arrived.clear()
@@ -227,7 +234,7 @@ class Player:
 
 
 class Screenplay:
-    """Characters with fake engines and a player in front of them. `async with` brings them to life and lets them go."""
+    """Characters with fake engines, and a player. `async with` starts them, and closes them at the end."""
 
     def __init__(
         self,
@@ -253,6 +260,15 @@ class Screenplay:
 
     def _character(self, npc_id: str) -> Character:
         return Character(self.context(npc_id))
+
+    def share_engines(self, other: Screenplay) -> None:
+        """Give the characters, before they start, the engines and the store of another screenplay."""
+        self.engines = other.engines
+        self.npcs = {npc_id: self._character(npc_id) for npc_id in self.npcs}
+
+    def vanish(self) -> None:
+        """Break the player's connection: the characters get no more messages."""
+        self._gone = True
 
     def context(self, npc_id: str) -> CharacterContext:
         return CharacterContext(
@@ -281,25 +297,25 @@ class Screenplay:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._gone = True
+        self.vanish()
         await asyncio.gather(*(npc.close() for npc in self.npcs.values()))
         await self.player.stop()
         assert all(npc.state is State.IDLE for npc in self.npcs.values())
         assert self.llm.faults == [], (self.llm.faults, self.llm.asked)
 
-    # what the player does
+    # the player's actions
 
     def type(self, text: str, npc_id: str = "marla") -> None:
         self._post(npc_id, m.TextInput(npc_id=npc_id, text=text))
 
     def press(self, npc_id: str = "marla", mode: Any = "push_to_talk") -> int:
-        """Open a microphone; return its stream."""
+        """Open a microphone, and return its stream."""
         self._mics += 1
         self._post(npc_id, m.MicStart(stream=self._mics, npc_id=npc_id, mode=mode))
         return self._mics
 
     async def talk(self, stream: int, seconds: float, *, voiced: bool = True, npc_id: str = "marla") -> None:
-        """Speak, or be silent, into an open microphone, in frames of 20 ms."""
+        """Send voice, or silence, from an open microphone, in frames of 20 ms."""
         for _ in range(round(seconds / 0.02)):
             await asyncio.sleep(0.02)
             self._post(npc_id, MicFrame(stream, (b"\1\0" if voiced else b"\0\0") * VAD_FRAME, now()))
@@ -308,13 +324,13 @@ class Screenplay:
         self._post(npc_id, m.MicStop(stream=stream))
 
     async def say(self, seconds: float = 1.0, npc_id: str = "marla") -> None:
-        """Press the key, speak, let go."""
+        """Press the key, speak, and release it."""
         stream = self.press(npc_id)
         await self.talk(stream, seconds, npc_id=npc_id)
         self.let_go(stream, npc_id)
 
     async def done(self, count: int = 1) -> m.TurnTimeline:
-        """Wait until `count` turns are over; return the last one's timeline."""
+        """Wait until `count` turns are over, and return the last one's timeline."""
         timeline = await self.player.come(m.TurnTimeline, count)
         assert isinstance(timeline, m.TurnTimeline)
         return timeline
@@ -327,8 +343,7 @@ class Screenplay:
 
 
 async def speak(p: Screenplay, mic: int, words: str, *pauses: tuple[int, float]) -> None:
-    """Say these words into an open microphone, a good quarter of a second each, and pause behind some of them
-    (number of the word, seconds)."""
+    """Say these words into an open microphone, 0.26 s each, with pauses (number of the word before it, seconds)."""
     p.asr.by_voice, p.asr.hears, p.asr.had = True, words, 0
     rests = dict(pauses)
     for number in range(len(words.split())):
@@ -337,7 +352,7 @@ async def speak(p: Screenplay, mic: int, words: str, *pauses: tuple[int, float])
 
 
 async def talked_over(p: Screenplay, after_s: float) -> int:
-    """Ask for a line and open a microphone so long after its voice began; return the microphone's stream."""
+    """Ask for a line, open a microphone `after_s` after its voice began, and return the microphone's stream."""
     p.type("Tell me.")
     await p.player.come(m.StreamStart)
     await asyncio.sleep(after_s)

@@ -1,7 +1,8 @@
-"""An event loop whose clock jumps to the next timer, so that a test of minutes takes milliseconds.
+"""Virtual time: an event loop whose clock jumps to the next timer, so that a test of minutes takes milliseconds.
 
-Nothing is patched: everything under test takes its clock as an argument and gets this loop's. As long as timers are
-pending the loop never waits; without any it waits for threads, and says so if none of them ever answers.
+Mark a test with `@pytest.mark.virtual` to run it in such a loop. Nothing is patched: the code under test takes its
+clock as an argument and gets this loop's. While timers are pending the loop never waits; without any it waits for
+threads, and raises RuntimeError when none answers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PATIENCE_S = 10.0
 
 
 class _JumpingSelector(selectors.BaseSelector):
-    """Looks at the sockets without waiting, and lets time pass instead."""
+    """A selector that polls the sockets without waiting, and advances the clock instead."""
 
     def __init__(self) -> None:
         self._real = selectors.DefaultSelector()
@@ -28,7 +29,7 @@ class _JumpingSelector(selectors.BaseSelector):
         if timeout is None:
             ready = self._real.select(PATIENCE_S)
             if not ready:
-                raise RuntimeError("Everybody waits for something that never comes.")
+                raise RuntimeError("Deadlock: no task is runnable and no timer is set.")
             return ready
         ready = self._real.select(0)
         if not ready and timeout > 0:
@@ -49,7 +50,7 @@ class _JumpingSelector(selectors.BaseSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop with a clock of its own that begins at 0."""
+    """An event loop with its own clock, which starts at 0."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -60,8 +61,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T], *, limit_s: float = 3600.0) -> T:
-    """Run a test in virtual time. It fails when it takes longer than `limit_s` of that, leaves a task running, or
-    lets an error go by unseen."""
+    """Run a test in virtual time, in which it may take `limit_s` seconds.
+
+    Raises:
+        TimeoutError: the test took longer, or waits for something that never happens.
+        AssertionError: the test left a task running, or an error that only the loop's exception handler got.
+    """
     unseen: list[Mapping[str, Any]] = []
 
     async def bounded() -> T:
@@ -74,5 +79,5 @@ def run(main: Coroutine[Any, Any, T], *, limit_s: float = 3600.0) -> T:
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         result = runner.run(bounded())
-    assert not unseen, f"errors that nobody saw: {unseen}"
+    assert not unseen, f"unhandled errors: {unseen}"
     return result

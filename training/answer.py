@@ -1,4 +1,4 @@
-"""Ask a GGUF through llama.cpp, its own chat template and the daemon's tool grammar: one prompt at a time, greedily."""
+"""The model in llama.cpp, with its chat template and the daemon's tool grammar: one prompt at a time, greedily."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from training.chat import CONTROL_TOKENS, END_OF_TEXT, TURN_END
 
 _CONTEXT = 4096
 _LONGEST_REPLY = 96
-"""Tokens."""
+"""Context length, in tokens."""
 
 
 class Answerer:
-    """A model, ready to answer."""
+    """A loaded model."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._library = library = llamacpp.backend()
@@ -40,20 +40,20 @@ class Answerer:
         self._size: int = library.llama_vocab_n_tokens(self._vocabulary)
 
     def tokens(self, text: str) -> list[int]:
-        """Token ids of rendered text, control tokens parsed."""
+        """Return the token ids of rendered text, control tokens parsed."""
         data = text.encode()
         room = (self._library.llama_token * (len(data) + 8))()
         count = self._library.llama_tokenize(self._vocabulary, data, len(data), room, len(room), False, True)
         return list(room[:count])
 
     def piece(self, token: int) -> str:
-        """The visible text of a token: nothing for a control token."""
+        """Return the visible text of a token: empty for a control token."""
         room = ctypes.create_string_buffer(128)
         count = self._library.llama_token_to_piece(self._vocabulary, token, room, len(room), 0, False)
         return room.raw[:count].decode("utf-8", "replace")
 
     def reply(self, prompt: Prompt, tools: list[ToolSpec]) -> str:
-        """The reply's text, tool calls included, stripped."""
+        """Return the reply's text, tool calls included, stripped."""
         text = "".join(segment.text for segment in self.template.render(prompt))
         ids = self.tokens(text)
         shared = 0
@@ -102,7 +102,7 @@ class Answerer:
         return int(self._logits().argmax())
 
     def _best_allowed(self, grammar: Any) -> int:
-        """The likeliest token that the grammar admits."""
+        """Return the likeliest token that the grammar allows."""
         library = self._library
         logits = self._logits()
         candidates = (library.llama_token_data * self._size)()

@@ -24,15 +24,15 @@ from training.chat import (
 from training.corpus.dialogue import conversation
 
 POINTER_WEIGHT = 10.0
-"""Loss weight of a reply's first token, which decides everything, against 1 for a copied one."""
+"""Loss weight of a reply's first token, which decides the reply, relative to a copied one."""
 UNKNOWN_WEIGHT = 12.0
-"""The same where the reply is "I don't know": asked for what is not told, the model leans to quoting what is."""
+"""The same for "I don't know": without it the model tends to quote lore when asked for something that is not told."""
 ARGUMENT_WEIGHT = 6.0
 """Loss weight of tool-call tokens."""
 AFTER_WEIGHT = 5.0
-"""Loss weight of the token behind a tool call: whether the reply goes on, and with which sentence."""
+"""Loss weight of the token after a tool call: whether the reply goes on, and with which sentence."""
 MATCHING = "matching"
-"""Sort of a pointing drill's questions."""
+"""The sort of a pointing drill's questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,21 @@ class BatchShape:
     rows: int = 6
     time: int = 768
     targets: int = 1088
-    """Places where a loss is taken; more are cut, fewer are padded with weight 0."""
+    """Positions with a loss; further ones are dropped, missing ones are padded with weight 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's input."""
+    """The input of one step."""
 
     ids: NDArray[np.int64]
     """[rows, time] tokens."""
     positions: NDArray[np.int64]
-    """[rows, time] rotary positions: each question starts where what it can see ends."""
+    """[rows, time] rotary positions: each question starts at the end of what it sees."""
     segments: NDArray[np.int64]
     """[rows, time] 0 for the system message, else the episode's number."""
     branches: NDArray[np.int64]
-    """[rows, time] 0 for what an episode's questions share, else the question's number."""
+    """[rows, time] 0 for what the questions of an episode share, else the question's number."""
     places: NDArray[np.int64]
     """[targets] flat indices whose next token is trained."""
     labels: NDArray[np.int64]
@@ -67,7 +67,7 @@ class Batch:
     """(index into targets, sort of turn) of each reply's first token."""
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """What the loss takes, in its order."""
+        """Return the arguments of the loss, in its order."""
         return (
             self.ids,
             self.positions,
@@ -80,7 +80,7 @@ class Batch:
 
 
 class _Writer:
-    """Collects rows and targets."""
+    """A collector of rows and targets."""
 
     def __init__(self, shape: BatchShape) -> None:
         self.shape = shape
@@ -122,7 +122,7 @@ class _Writer:
 
 
 def _copying_row(writer: _Writer, row: int, vocabulary: int, rng: Random) -> None:
-    """Random tokens, parts of which come again: pure copying."""
+    """Add a copying drill: random tokens, parts of which are repeated."""
     time = writer.shape.time
     ids: list[int] = []
     spans: list[list[int]] = []
@@ -143,13 +143,14 @@ def _copying_row(writer: _Writer, row: int, vocabulary: int, rng: Random) -> Non
 
 
 def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) -> None:
-    """Lines of random tokens, and many questions of a few tokens of one of them: pure pointing.
+    """Add a pointing drill: lines of random tokens, and many questions of a few tokens of one of them.
 
-    What a dialogue asks of the model in one place in a hundred, this asks in one of ten, without any wording to learn.
+    A dialogue asks this of the model at one position in a hundred, the drill at one in ten, without any wording to
+    learn.
     """
     vocabulary, lowest = tokenizer.get_vocab_size(), len(CONTROL_TOKENS) + 2
     newline = tokenizer.encode("\n").ids
-    # Like "the" and "of" in real lines: which line, and where in it, is told by more than the last token.
+    # Like "the" and "of" in real lines: the last token alone does not identify the line and the position.
     common = [rng.randrange(lowest, vocabulary) for _ in range(rng.randint(3, 12))]
     pointers: list[int] = []
     lines: list[list[int]] = []
@@ -161,7 +162,7 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
                 rng.choice(common) if rng.random() < 0.4 else rng.randrange(lowest, vocabulary)
                 for _ in range(rng.randint(3, 14))
             ]
-            if lines and rng.random() < 0.5:  # shared words do not tell lines apart
+            if lines and rng.random() < 0.5:  # shared words do not identify a line
                 line[: len(line) // 2] = rng.sample(lines[-1], min(len(lines[-1]), len(line) // 2))
             lines.append(line)
             pointers.append(tokenizer.token_to_id(pointer(number)))
@@ -210,9 +211,9 @@ def _matching_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
 
 
 def _dialogue_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) -> None:
-    """A system message and as many episodes as fit behind it.
+    """Add a system message and as many episodes as fit after it.
 
-    Episodes do not see one another, nor do the questions of one episode: each reads as if it stood alone.
+    Neither episodes nor the questions of an episode see one another: each reads as if it were alone.
     """
     system, episodes = conversation(rng)
     head = tokenizer.encode(system).ids
@@ -228,7 +229,7 @@ def _dialogue_row(writer: _Writer, row: int, tokenizer: Tokenizer, rng: Random) 
             prompt, reply = encoded[0].ids, encoded[1].ids
             writer.write(row, at, prompt + reply, segment, branch, len(head) + len(front))
             at += len(prompt)
-            if at + len(reply) <= writer.shape.time:  # a reply that is cut off trains nothing
+            if at + len(reply) <= writer.shape.time:  # an incomplete reply trains nothing
                 _reply_targets(writer, row, at, reply, question.turn.sort, tokenizer)
             at += len(reply)
         if at >= writer.shape.time:
@@ -250,7 +251,7 @@ def _reply_targets(writer: _Writer, row: int, at: int, reply: list[int], sort: s
 
 
 def make_batch(tokenizer: Tokenizer, shape: BatchShape, seed: int, step: int, copying: float, matching: float) -> Batch:
-    """The batch of a step; `copying` and `matching` are the shares of rows that are drills."""
+    """Return the batch of a step; `copying` and `matching` are the shares of rows that are drills."""
     rng = Random(f"{seed}:{step}")
     writer = _Writer(shape)
     vocabulary = tokenizer.get_vocab_size()

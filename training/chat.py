@@ -1,17 +1,10 @@
-"""How a chat becomes the text the model sees: the GGUF's Jinja template, and the same thing in plain Python.
+"""The chat template: the GGUF's Jinja template, and the same in plain Python, which is faster for training.
 
-Both must agree to the character (a test compares them); Python's is for speed in training. What it does, and why:
-
-* everything is lower-cased: a recogniser gives lower case, and copying works only between equal tokens;
-* every line and every value starts with a space, since `market` and ` market` are different tokens;
-* every sentence of a `- ` line is led by a hidden *pointer* token of its own (`<|1|>`, `<|2|>` … in the user message,
-  `<|p1|>` … in the system message) and every tool by `<|t1|>` …: the model answers by naming a pointer, then copies
-  what stands behind it. Pointers are control tokens: an engine that renders text leaves them out;
-* prose of the system message that is the same in every world (how to answer, how to call a tool) is left out: the model
-  has it in its weights, and the prompt is a third shorter;
-* earlier user turns, which are bare words, get the `## player` heading of the current one.
-
-The rendering of a message depends on that message alone and grows line by line, so a prompt's front never changes.
+A test compares both to the character. Everything is lower-cased, as recognisers write; every line and value starts with
+a space, since `market` and ` market` are different tokens; every sentence of a `- ` line has a hidden *pointer* token
+(`<|1|>` … in the user message, `<|p1|>` … in the system message) and every tool one (`<|t1|>` …): the model names a
+pointer, then copies what is after it. Prose that is the same in every world is left out. Earlier user turns get the
+`## player` heading. A message's rendering depends on that message alone, so a prompt's beginning never changes.
 """
 
 from __future__ import annotations
@@ -30,25 +23,25 @@ TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
 SCENE = "<|scene|>"
 UNKNOWN = "<|none|>"
-"""First token of a reply that says "I don't know"."""
+"""First token of an "I don't know"."""
 TALK = "<|talk|>"
-"""First token of a reply that quotes nothing: small talk."""
+"""First token of a reply without a quotation: small talk."""
 CALL_OPEN = "<tool_call>"
 CALL_CLOSE = "</tool_call>"
 
 
 def line_pointer(number: int) -> str:
-    """Pointer of the `number`-th (from 1) lore or memory sentence of the user message."""
+    """Return the pointer of the `number`-th (from 1) lore or memory sentence of the user message."""
     return f"<|{number}|>"
 
 
 def persona_pointer(number: int) -> str:
-    """Pointer of the `number`-th (from 1) rule or persona sentence of the system message."""
+    """Return the pointer of the `number`-th (from 1) rule or persona sentence of the system message."""
     return f"<|p{number}|>"
 
 
 def tool_pointer(number: int) -> str:
-    """Pointer of the `number`-th (from 1) tool of the system message."""
+    """Return the pointer of the `number`-th (from 1) tool of the system message."""
     return f"<|t{number}|>"
 
 
@@ -74,7 +67,7 @@ class Message:
     """One chat message as the daemon sends it."""
 
     role: Role
-    """Who speaks."""
+    """Its role."""
     content: str
     """Its text, in natural case."""
 
@@ -145,7 +138,7 @@ GENERATION_PROMPT = f"{TURN_START}assistant\n"
 
 
 def _sentences(line: str, prefix: str, used: int, most: int) -> tuple[str, int]:
-    """Pointer-led sentences of a line, and how many pointers are used up after it."""
+    """Return the sentences of a line with pointers, and the number of pointers used so far."""
     parts = line.split(". ")
     pieces: list[str] = []
     for index, part in enumerate(parts):
@@ -160,7 +153,7 @@ def _system(text: str) -> str:
     pieces: list[str] = []
     numbered = tools = 0
     for line in text.replace(_KNOWN_FRAME, "").replace(_KNOWN_CALL_FORM, "").split("\n"):
-        if len(line) < 2:  # nothing, or the single mark by which the daemon finds where a part of the prompt ends
+        if len(line) < 2:  # empty, or the single mark by which the daemon finds the end of a part of the prompt
             pieces.append(line)
         elif line.startswith("- ") and " {" in line:
             name = line[2:].split(" ")[0]
@@ -199,12 +192,12 @@ def _assistant(text: str) -> str:
 
 
 def render(message: Message) -> str:
-    """The text of one finished message, with its ChatML frame."""
+    """Return the text of one finished message, with its ChatML frame."""
     text = message.content.lower()
     body = _system(text) if message.role == "system" else _user(text) if message.role == "user" else _assistant(text)
     return f"{TURN_START}{message.role}\n{body}{TURN_END}\n"
 
 
 def native_reply(text: str) -> str:
-    """A reply as the model itself writes it: every word, quoted values too, behind a space."""
+    """Return a reply in the model's form: every word, also in quoted values, after a space."""
     return _assistant(text.lower())

@@ -1,8 +1,8 @@
-"""Hand-set induction heads to start from: copying is the model's trade, and plain weights find it late.
+"""Induction heads that are set by hand before training, since copying is what the model does, and is learnt late.
 
-Layer 0, head 0 looks one position back and writes the previous token into a slot of the residual stream; heads 0 and 1
-of layer 1 compare the current token with that slot, in the channels that do not rotate, and copy what follows. It
-repeats random sequences untrained; training goes on from there.
+Layer 0, head 0 attends to the previous position and writes its token into a slot of the residual stream; heads 0 and 1
+of layer 1 compare the current token with that slot, in the channels that do not rotate, and copy what follows. The
+untrained model repeats random sequences; training continues from there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from training.model import Block, Shape, StarterModel, rotary_frequencies
 _CONSTANT_SHARE = 0.5
 """Strength of the constant direction, relative to a token's own embedding."""
 _SHARPNESS = 60.0
-"""Query times key of the previous-token head."""
+"""Product of query and key of the previous-token head."""
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def set_induction(model: StarterModel) -> None:
 
 
 def _look_back(block: Block, shape: Shape, constant: torch.Tensor, slot: torch.Tensor, content: torch.Tensor) -> None:
-    """Head 0 attends to the position before, by phase alone."""
+    """Set head 0 to attend to the previous position, by phase alone."""
     width, head = shape.width, shape.head_width
     frequencies = rotary_frequencies(shape)
     reach = math.sqrt(_SHARPNESS)
@@ -53,7 +53,7 @@ def _look_back(block: Block, shape: Shape, constant: torch.Tensor, slot: torch.T
 
 
 def _match_and_copy(block: Block, shape: Shape, slot: torch.Tensor, rest: torch.Tensor, content: torch.Tensor) -> None:
-    """Heads 0 and 1 find where the current token stood before and copy its successor."""
+    """Set heads 0 and 1 to find an earlier occurrence of the current token and copy its successor."""
     width, head = shape.width, shape.head_width
     still = head - 2 * shape.rotated_pairs
     for number in (0, 1):

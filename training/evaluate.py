@@ -1,7 +1,7 @@
-"""Examine a GGUF: `python -m training.evaluate --set dev`. Prints each group with its 95 % interval (Wilson).
+"""The evaluation of a GGUF: `python -m training.evaluate --set dev`. Prints each group with its 95 % interval (Wilson).
 
-`--set sealed2` is for the very end: it never prints a failure, so that nobody can tune towards it. The set before it,
-`sealed`, was asked of the first model and is spent.
+`--set sealed2` is for the final model: it never prints a failure, so that no change can be tuned to it. The set before
+it, `sealed`, was used for the first model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Z = 1.96
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
+    """Return Wilson's 95 % interval of a share."""
     share = right / count
     middle = share + _Z**2 / (2 * count)
     spread = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
@@ -28,7 +28,7 @@ def interval(right: int, count: int) -> tuple[float, float]:
 
 
 def line(name: str, right: int, count: int) -> str:
-    """One row of the table."""
+    """Return one row of the table."""
     low, high = interval(right, count) if count else (0.0, 1.0)
     return f"{name:<34}{right:>5}/{count:<5}{100 * right / max(1, count):5.1f} %   [{100 * low:.0f}, {100 * high:.0f}]"
 

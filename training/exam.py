@@ -1,4 +1,4 @@
-"""Exam questions over a set of worlds (worlds/*.yaml), as prompts with a verdict on the reply."""
+"""Exam questions over a set of worlds (worlds/*.yaml), as prompts with a verdict on each reply."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _CONCEPT_OF = dict(zip((tool.name for tool in TOOLS), ("way", "give", "dialog", 
 
 
 def with_schema(tool: ToolSpec) -> ToolSpec:
-    """The tool with its arguments as a JSON Schema of strings."""
+    """Return the tool, with its arguments as a JSON Schema of strings."""
     properties = {name: {"type": "string", "description": text} for name, text in tool.parameters.items()}
     return replace(
         tool,
@@ -73,16 +73,16 @@ class Question:
     judge: Callable[[str], Verdict]
     words: str
     wanted: str
-    """For people: what would have been right."""
+    """The correct reply, for the reader."""
 
 
 def plain(text: str) -> str:
-    """Lower case, apostrophes and spaces evened out."""
+    """Return text in lower case, with uniform apostrophes and spaces."""
     return " ".join(text.lower().replace("’", "'").split())
 
 
 def kind_of(reply: str) -> Verdict:
-    """What sort of reply it is, whatever was asked."""
+    """Return the sort of a reply, independent of the question."""
     if "<tool_call>" in reply:
         return "called"
     if _REFUSED.search(plain(reply)):
@@ -113,7 +113,7 @@ def _does_not_call(reply: str) -> Verdict:
 
 
 def call_of(reply: str) -> dict[str, Any] | None:
-    """The reply's tool call; None when there is none, or it is not valid JSON of the known form."""
+    """Return the reply's tool call; None if there is none, or if it is not valid JSON of the known form."""
     found = _CALL.search(reply)
     if found is None:
         return None
@@ -126,7 +126,7 @@ def call_of(reply: str) -> dict[str, Any] | None:
 
 
 def goes_on(reply: str) -> bool:
-    """Whether something is said behind the reply's last tool call."""
+    """Return whether there is speech after the reply's last tool call."""
     return bool(reply.rpartition("</tool_call>")[2].strip())
 
 
@@ -142,20 +142,20 @@ def _calls(tool: str, target: str) -> Callable[[str], Verdict]:
 
 
 def load_worlds(name: str) -> dict[str, Any]:
-    """A set's YAML."""
+    """Return a set's YAML."""
     data: dict[str, Any] = yaml.safe_load(files("training").joinpath("worlds", f"{name}.yaml").read_text("utf-8"))
     return data
 
 
 class Examiner:
-    """Makes the questions of one set."""
+    """The questions of one set."""
 
     def __init__(self, name: str, seed: int = 1) -> None:
         self._data = load_worlds(name)
         self._rng = Random(f"{name}:{seed}")
 
     def questions(self) -> Iterator[Question]:
-        """All groups."""
+        """Return all groups."""
         for world in self._data["worlds"]:
             yield from self._written(world)
         for group, count, make in (
@@ -204,7 +204,7 @@ class Examiner:
             yield self._ask("small talk, self, scene", world, item["ask"], shown, judge, str(item.get("gold", "talk")))
 
     def _surround(self, lore: Mapping[str, str], wanted: list[str], ask: str) -> list[str]:
-        """The wanted lines among others, those that share words with the question first; 2 to 6 in all."""
+        """Return the wanted lines among others, first those that share words with the question; 2 to 6 in all."""
         words = set(plain(ask).split())
         others = [key for key in lore if key not in wanted]
         self._rng.shuffle(others)
@@ -316,5 +316,5 @@ class Examiner:
 
 
 def _quiet_cast(world: Mapping[str, Any]) -> Cast:
-    """A cast for the generator's turns; its system text is not used."""
+    """Return a cast for the generator's turns; its system text is not used."""
     return Cast("", plain(world["character"]["name"]), world["character"]["archetype"], next(iter(tones().values())))

@@ -1,4 +1,4 @@
-"""Write a checkpoint as GGUF: `python -m training.export --run first --out mythicd/assets/starter.gguf`."""
+"""The export of a checkpoint as GGUF: `python -m training.export --run first --out mythicd/assets/starter.gguf`."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def _write_tokenizer(writer: gguf.GGUFWriter, size: int) -> None:
 
 
 def _rope_factors(shape: Shape) -> NDArray[np.float32]:
-    """What llama.cpp divides its own frequencies by to get ours: [head_width / 2]."""
+    """Return the divisors of llama.cpp's own frequencies that give ours: [head_width / 2]."""
     theirs = _ROPE_BASE ** (-np.arange(0, shape.head_width, 2) / shape.head_width)
     ours = rotary_frequencies(shape).numpy()
     return np.where(ours > 0, theirs / np.maximum(ours, 1e-12), _STILL).astype(np.float32)
 
 
 def write_gguf(checkpoint: Path, out: Path, kind: str, context: int, not_knowing: float = 1.0) -> None:
-    """Checkpoint -> GGUF of `kind` (F32, F16, Q8_0).
+    """Write a checkpoint as GGUF of `kind` (F32, F16, Q8_0).
 
-    `not_knowing` scales the embedding of the token that begins every "I don't know", and with it that token's logit:
-    it moves the point at which the model would rather not answer, without training it again.
+    `not_knowing` scales the embedding of the token that starts every "I don't know", and so its logit: it changes how
+    soon the model declines to answer, without training.
     """
     state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
     shape = Shape(**state["shape"])

@@ -1,4 +1,4 @@
-"""A small Llama in torch, in the exact form that llama.cpp runs (interleaved rotary pairs, tied embedding)."""
+"""The model: a small Llama in torch, exactly as llama.cpp runs it (interleaved rotary pairs, tied embedding)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROTARY_SPAN = 500.0
-"""Wavelengths of the rotated pairs grow from 1 to this many radians-per-token⁻¹, geometrically."""
+"""Longest wavelength, in tokens per radian, of the rotated pairs; they grow geometrically from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Shape:
     heads: int = 4
     feed_forward: int = 512
     context: int = 2048
-    """Positions for which the rotary tables are made."""
+    """Positions of the rotary tables."""
     rotated_pairs: int = 12
     """Rotary pairs per head that rotate; the rest compare content at any distance."""
     epsilon: float = 1e-5
@@ -34,12 +34,12 @@ class Shape:
         return self.width // self.heads
 
     def as_dict(self) -> dict[str, int | float]:
-        """For a checkpoint."""
+        """Return the sizes for a checkpoint."""
         return asdict(self)
 
 
 def rotary_frequencies(shape: Shape) -> Tensor:
-    """Radians per position for each pair of a head: [head_width / 2]; zero where nothing rotates."""
+    """Return the radians per position for each pair of a head: [head_width / 2]; zero for pairs that do not rotate."""
     count = shape.rotated_pairs
     found = torch.zeros(shape.head_width // 2)
     found[:count] = torch.tensor([ROTARY_SPAN ** (-i / (count - 1)) for i in range(count)])
@@ -61,7 +61,7 @@ class Norm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., width] -> the same shape and type."""
+        """Normalise [..., width]; the shape and the type stay."""
         wide = x.float()
         return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.epsilon) * self.weight).to(x.dtype)
 
@@ -80,9 +80,9 @@ class Block(nn.Module):
         self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        """x [batch, time, width], cos/sin [batch, 1, time, pairs], mask [batch, 1, time, time] added to the scores.
+        """Take x [batch, time, width], cos/sin [batch, 1, time, pairs], mask [batch, 1, time, time], added to scores.
 
-        Attention is spelt out: on this CPU the fused kernel's backward pass took most of the step.
+        Attention is not fused: on this CPU the fused kernel's backward pass took most of the step.
         """
         batch, time, width = x.shape
         q, k, v = (
@@ -120,7 +120,7 @@ class StarterModel(nn.Module):
                 nn.init.normal_(parameter, 0, 0.1 if "embedding" in name else scale)
 
     def hidden(self, ids: Tensor, positions: Tensor, segments: Tensor, branches: Tensor) -> Tensor:
-        """Last hidden states [batch, time, width] of inputs that are [batch, time] each.
+        """Return the last hidden states [batch, time, width] of inputs that are [batch, time] each.
 
         A token sees, before it, segment 0 (the system message) and in its own segment branch 0 and its own branch.
         """
@@ -149,13 +149,13 @@ class StarterModel(nn.Module):
         labels: Tensor,
         weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Weighted cross-entropy and best tokens at the flat `places` [n] whose next token is `labels` [n]."""
+        """Return weighted cross-entropy and best tokens at the flat `places` [n] whose next token is `labels` [n]."""
         states = self.hidden(ids, positions, segments, branches).flatten(0, 1).index_select(0, places)
         logits = F.linear(states, self.embedding.weight.to(states.dtype)).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
         return (losses * weights).sum() / weights.sum(), logits.argmax(-1)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Logits [batch, time, vocabulary] of plain text."""
+        """Return the logits [batch, time, vocabulary] of plain text."""
         positions = torch.arange(ids.shape[1]).expand_as(ids)
         return F.linear(self.hidden(ids, positions, *[torch.zeros_like(ids)] * 2), self.embedding.weight)

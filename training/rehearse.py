@@ -1,10 +1,9 @@
-"""Ask the sample world's characters (rehearsal.yaml): `python -m training.rehearse`.
+"""The rehearsal: questions to the sample world's characters (rehearsal.yaml): `python -m training.rehearse`.
 
-What the exam gives the model is chosen by the exam. Here everything is the daemon's: its retrieval over
-worlds/lanternport, its packing under the starter profile's budgets, its intents and the tools they offer, its prompt
-and its grammar. Nothing of it is new to the model's makers, so the figures say that the product works, not how well the
-model generalises. With `--ahead` each question is heard word by word, as it is while a player speaks: then lines that
-half a question called for stand in the prompt before those that the whole one does.
+Retrieval over worlds/lanternport, packing under the starter profile's budgets, intents with their tools, prompt and
+grammar are the daemon's. The model's authors know this world, so the figures show that the product works, not how well
+the model generalises. With `--ahead` each question is heard word by word, as while a player speaks: then lines that
+half a question called for are in the prompt before those that the whole question calls for.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class Stage:
     def __init__(self, settings: Settings, folder: Path, *, ahead: bool = False) -> None:
         self._ahead = ahead
         self.spare = 0
-        """Lines that stood in prompts though the whole question does not call for them."""
+        """Lines in prompts that the whole question does not call for."""
         self.world = load_world(_ROOT / "worlds" / "lanternport")
         self._settings = settings
         self._store = Store(folder / "memory.db")
@@ -67,18 +66,18 @@ class Stage:
         self._front = prompt.world_part(self.world.title, self.world.rules, specs)
 
     async def open(self) -> None:
-        """Take in the lore."""
+        """Load the lore."""
         await self._embedder.start()
         await self._store.open()
         await self._store.sync_lore(_SCOPE, self.world, self._settings.rag, self._embedder)
 
     async def close(self) -> None:
-        """Let go of files."""
+        """Close the files."""
         await self._store.close()
         await self._embedder.stop()
 
     async def prompt(self, npc: str, words: str) -> tuple[Prompt, list[ToolSpec]]:
-        """The prompt of a first turn, and the tools that it offers."""
+        """Return the prompt of a first turn, and the tools that it offers."""
         card, rag = self.world.characters[npc], self._settings.rag
         found = await self._find(npc, words)
         if self._ahead:
@@ -90,7 +89,7 @@ class Stage:
         return prompt.build(self._front, character, (), words, found.sections), offered
 
     async def _look_ahead(self, npc: str, words: str, whole: TurnContext) -> TurnContext:
-        """Return what is found for the words, behind what was found for the first of them."""
+        """Return the lore found for the words, after what was found for the first of them."""
         spoken = words.split()
         ahead: TurnContext | None = None
         for number in range(1, len(spoken)):
@@ -118,7 +117,7 @@ class Stage:
 
 
 def parts(stage: Stage) -> Iterator[Part]:
-    """Every question to every character that it is for."""
+    """Yield every question to every character that it is for."""
     asks: dict[str, Any] = yaml.safe_load((_HOME / "rehearsal.yaml").read_text("utf-8"))
     for npc, card in stage.world.characters.items():
         for number, place in enumerate(asks["places"]):
@@ -154,7 +153,7 @@ def _says(gold: str) -> Callable[[str], bool]:
 
 
 async def rehearse(model: Path, persona: int | None, verbose: bool, ahead: bool) -> None:
-    """Ask everything and print the table."""
+    """Ask all questions and print the table."""
     settings = load_settings(_ROOT / "profiles" / "starter.yaml")
     if persona is not None:
         budgets = msgspec.structs.replace(settings.rag.budgets, persona=persona)

@@ -1,8 +1,8 @@
-"""Byte-level BPE whose tokens are equal wherever a word stands: `python -m training.tokenizer`.
+"""The tokenizer: byte-level BPE whose tokens do not depend on a word's position: `python -m training.tokenizer`.
 
-llama.cpp splits text by the qwen2 regular expression before merging, so any merge may be learnt as long as it lies
-inside one of its pieces. While learning, newlines and any mark in front of a word are split off as well: no merge
-crosses them, hence `"place` and `{"place` share their word token, and a line's end is always one token.
+llama.cpp splits text by the qwen2 regular expression before merging, so any merge within one of its pieces may be
+learnt. During learning, newlines and any mark before a word are split off as well: no merge crosses them, so `"place`
+and `{"place` share their word token, and the end of a line is always one token.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _texts(worlds: int, seed: int) -> Iterator[str]:
 
 
 def learn(vocabulary: int, worlds: int, seed: int) -> Tokenizer:
-    """A tokenizer of exactly `vocabulary` tokens, learnt from so many generated worlds."""
+    """Return a tokenizer of exactly `vocabulary` tokens, learnt from `worlds` generated worlds."""
     tokenizer = Tokenizer(models.BPE())
     specials = [AddedToken(text, special=True, normalized=False) for text in CONTROL_TOKENS]
     specials += [AddedToken(text, special=False, normalized=False) for text in VISIBLE_SPECIALS]
@@ -65,7 +65,7 @@ def learn(vocabulary: int, worlds: int, seed: int) -> Tokenizer:
 
 
 def load() -> Tokenizer:
-    """The tokenizer of the shipped model."""
+    """Return the tokenizer of the shipped model."""
     return Tokenizer.from_file(str(TOKENIZER_FILE))
 
 

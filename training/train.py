@@ -1,9 +1,7 @@
-"""Train the starter model: `python -m training.train --run first`; the same command resumes.
+"""The training of the starter model: `python -m training.train --run first`; the same command resumes.
 
-SIGINT and SIGTERM end it with a checkpoint.
-
-The learning rate is held and then falls linearly to nothing over the last `--cooldown` steps, so a run may be extended,
-or its data mended, at any checkpoint before that.
+SIGINT and SIGTERM end it with a checkpoint. The learning rate is constant and then falls linearly to 0 over the last
+`--cooldown` steps, so before that a run may be extended, or its data fixed, at any checkpoint.
 """
 
 from __future__ import annotations
@@ -46,13 +44,13 @@ _SORTS = (
 
 
 def learning_rate_share(step: int, steps: int, cooldown: int, began: int = 0) -> float:
-    """Share of the full learning rate at a step of a run that `began` where another one ended."""
+    """Return the share of the full learning rate at a step of a run that `began` at the end of another one."""
     return max(0.0, min(1.0, (step - began + 1) / _WARMUP, (steps - step) / max(1, cooldown)))
 
 
 @dataclass(slots=True)
 class Trainer:
-    """Model and optimisers: Muon for matrices inside the blocks, AdamW for the embedding and norms."""
+    """The model and its optimisers: Muon for matrices inside the blocks, AdamW for the embedding and norms."""
 
     model: StarterModel
     muon: torch.optim.Optimizer
@@ -61,12 +59,12 @@ class Trainer:
     tokens: int = 0
     seconds: float = 0.0
     began: int = 0
-    """Step at which this run took up another one's checkpoint."""
+    """Step at which this run continued from another one's checkpoint."""
     rates: dict[int, float] = field(default_factory=dict)
 
     @classmethod
     def fresh(cls, shape: Shape, seed: int, muon_rate: float, adam_rate: float) -> Trainer:
-        """An untrained model with its copying circuit."""
+        """Return an untrained model with its copying circuit."""
         torch.manual_seed(seed)
         model = StarterModel(shape)
         set_induction(model)
@@ -78,7 +76,7 @@ class Trainer:
         return cls(model, muon, adam, rates={id(muon): muon_rate, id(adam): adam_rate})
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, atomically."""
         state = {
             "shape": self.model.shape.as_dict(),
             "model": self.model.state_dict(),
@@ -94,7 +92,7 @@ class Trainer:
         os.replace(partial, path)
 
     def restore(self, path: Path) -> None:
-        """Take up a checkpoint."""
+        """Load a checkpoint."""
         state: dict[str, Any] = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.muon.load_state_dict(state["muon"])
@@ -111,7 +109,7 @@ class Trainer:
 
 @dataclass(slots=True)
 class Meter:
-    """What one line of the log averages."""
+    """The averages of one line of the log."""
 
     losses: list[float] = field(default_factory=list)
     hits: list[float] = field(default_factory=list)
@@ -126,13 +124,13 @@ class Meter:
             self.firsts[sort].append(bool(right[at]))
 
     def row(self) -> list[str]:
-        """Loss, token accuracy, and first-token accuracy for each sort of turn."""
+        """Return loss, token accuracy, and first-token accuracy for each sort of turn."""
         by_sort = [f"{np.mean(self.firsts[sort]):.3f}" if self.firsts[sort] else "" for sort in _SORTS]
         return [f"{np.mean(self.losses):.4f}", f"{np.mean(self.hits):.4f}", *by_sort]
 
 
 def main() -> None:
-    """Train until the last step, saving and logging on the way."""
+    """Train until the last step, with checkpoints and logs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--run", default="first", help="name of the folder under training/runs")
     parser.add_argument("--after", default="", help="run whose checkpoint a new run begins with, warming up again")

@@ -1,1 +1,1 @@
-"""Benchmark: many characters on one model, beside llama-server."""
+"""Benchmark: many characters on one model, compared with llama-server."""

@@ -1,8 +1,8 @@
-"""The two builds of llama.cpp by themselves: what of a ratio is theirs. Other rows are divided by what is found here.
+"""The baseline: the two builds of llama.cpp alone, by whose ratio the other rows are divided.
 
-Each build has a process to itself and keeps its model loaded, and the two work in turn, a prompt or a step at a time:
-what the machine does meanwhile hits both. Short prompts are cheap, and it is their ratio that most rows are divided by,
-so there are many of them.
+Each build keeps its model loaded in its own process, and the two work in turn, a prompt or a step at a time, so that
+changes of the machine affect both. Short prompts are many, because they are cheap and most rows are divided by their
+ratio.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from bench.llm import raw_llamacpp
 from bench.stats import Interval, speedup, until_known
 
 LONG, SHORT, STEPS = 512, 96, 24
-"""Tokens of a prompt, each evaluated in one batch; tokens of one stream that are written behind the long one."""
+"""Tokens of a prompt, evaluated in one batch; tokens that one stream writes after the long prompt."""
 SHORTS = 12
 """Pairs of short prompts in each round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The same work by our build and by theirs, one after the other. Milliseconds."""
+    """The same work by our build and by theirs, in turn, in milliseconds."""
 
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
 
     @property
     def ratio(self) -> Interval:
-        """How much longer their build takes.
+        """Their build's time as a multiple of ours.
 
-        The best of each was tried: two runs of one day told 0.99 and 1.05 of the same two builds.
+        The best time of each was tried instead: two runs of one day gave 0.99 and 1.05 for the same two builds.
         """
         return speedup(self.theirs, self.ours)
 
 
 @dataclass(frozen=True, slots=True)
 class Builds:
-    """What the builds do with the model when nothing is around it."""
+    """The builds' times with nothing around them."""
 
     long: Pairs = field(default_factory=Pairs)
     """A prompt of 512 tokens."""
     short: Pairs = field(default_factory=Pairs)
-    """One of 96."""
+    """A prompt of 96 tokens."""
     step: Pairs = field(default_factory=Pairs)
-    """One token of one stream behind 512, the median of 24."""
+    """One token of one stream after 512, the median of 24."""
 
 
 class Build:
-    """One build with the model, set up as its side sets it up. A `Startable` of bench/child_process.py."""
+    """One build with the model, configured as its side does. A `Startable` of bench/child_process.py."""
 
     def __init__(self, library: Callable[[], Path], model: Path, flash: bool | None) -> None:
-        """`library` finds the build; `flash` None leaves flash attention to llama.cpp."""
+        """`library` returns the build; `flash` None leaves flash attention to llama.cpp."""
         self._library, self._model, self._flash = library, model, flash
 
     async def start(self) -> None:
@@ -67,7 +67,7 @@ class Build:
         self.bare.close()
 
     def prompt(self, length: int) -> float:
-        """Return how long a prompt takes that nothing stands before."""
+        """Return the time of a prompt at position 0."""
         self.bare.trim(0, 0)
         return 1000 * self.bare.prefill(length)
 
@@ -78,16 +78,16 @@ async def prompt(build: Build, *, length: int) -> float:
 
 
 async def step(build: Build) -> float:
-    """Write behind a long prompt; return a step's median."""
+    """Write after a long prompt; return the median time of a step."""
     build.prompt(LONG)
     steps = sorted(build.bare.decode([0], [LONG], STEPS))
     return 1000 * steps[STEPS // 2]
 
 
 def compare(model: Path, rounds: int, blocks: int = 1, core: int | None = None) -> Builds:
-    """Measure both builds in so many rounds; up to so many `blocks` of rounds, until the short prompts' ratio is known.
+    """Measure both builds in `rounds` rounds; up to `blocks` blocks of rounds, until the short prompts' ratio is known.
 
-    The rounds of further blocks are of short prompts alone.
+    Further blocks are of short prompts alone.
     """
     found = Builds()
     with ExitStack() as stack:

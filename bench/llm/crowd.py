@@ -1,7 +1,7 @@
-"""A crowd of characters that are spoken to in turn, one side after the other: first contact, then steady turns.
+"""The crowd: characters are spoken to in turn on all sides, first contact and then steady turns.
 
-Every turn is played by all sides before the next one begins, each time beginning with another side: a turn of one side
-and the same turn of another are seconds apart, and make a pair.
+Every turn is played by all sides before the next one, each time starting with another side: a turn of one side and the
+same turn of another are seconds apart, and form a pair.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from bench.llm.prompts import ENDS, Lengths, Script
 CELLS = 1280
 """KV cells for each character, on every side: its prompt grows to about 1,150."""
 PARTIALS = (0.5, ENDS)
-"""How much of the question the recogniser has made out when it is passed on ahead; the last tenth comes at the end."""
+"""Share of the question that is recognised when it is prefilled; the last tenth comes at the end."""
 LENGTHS = Lengths(exchanges=0)
 BRIEF, BRIEF_TOKENS = Lengths(exchanges=0, block=8, question=7, reply=8), 24
-"""A short turn, and what is new in it with the markers around. The target against the server as it comes is for one."""
+"""A short turn, and its new tokens with the markers around them; the target for the default server is for one."""
 
 PLAIN, AHEAD, DEFAULT, ROOMY, PINNED, WARMED = "plain", "ahead", "default", "roomy", "pinned", "warmed"
-"""Ours without and with prefill during speech; the server as it comes, with a slot for each character but its own
-choice of them, with slots pinned by hand, and pinned with warm-up requests."""
+"""Ours without and with prefill during speech; the server with defaults, with a slot for each character but its own
+choice of slots, with pinned slots, and pinned with warm-up requests.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """What came of it, by side; the lists run parallel."""
+    """The times by side; the lists are parallel."""
 
     first: dict[str, list[float]]
     """Time to first token of each character's first turn, in milliseconds."""
@@ -66,11 +67,11 @@ def play(
     again: int = 0,
     core: int | None = None,
 ) -> Turns:
-    """Let a crowd come near, be spoken to for the first time, and then `rounds` times each.
+    """Attend a crowd, speak to each for the first time, and then `rounds` times each.
 
-    `tokens` is how many are written in each turn; the history has the script's replies. For sides that evaluate ahead,
-    each later question can be asked `again` so many times, each with another end: what was evaluated while the player
-    spoke is there already, and the end with the reply is all there is to do. Those count as turns, and cost a tenth.
+    `tokens` is the length of each reply; the history has the script's replies. For sides that prefill, each later
+    question can be asked `again` times more, each with another end: what was prefilled is evaluated already, so such a
+    turn only evaluates the end and writes the reply. They count as turns, and take a tenth of the time.
     """
     with ExitStack() as stack:
         crowd = {name: stack.enter_context(side(name, model, characters, core)) for name in sides}
@@ -96,7 +97,7 @@ def play(
 def _turn(
     crowd: Mapping[str, Child], script: Script, npc: str, number: int, begin: int, tokens: int, again: int = 0
 ) -> list[dict[str, scenes.Turn]]:
-    """Have every side play this turn, and again with other ends; return what came of each time."""
+    """Play this turn on every side, and again with other ends; return the times."""
     names = list(crowd)
     partials = [script.prompt(npc, number, spoken) for spoken in PARTIALS]
     found = []
@@ -113,5 +114,5 @@ def _turn(
         child.run(scenes.come_near, npc=npc, front=script.front(npc, number + 1))
     sizes = {turn.spent.prompt for played in found for turn in played.values()}
     if len(sizes) != 1:
-        raise RuntimeError(f"the sides were given prompts of different lengths: {sizes}")
+        raise RuntimeError(f"The sides got prompts of different lengths: {sizes}.")
     return found

@@ -1,4 +1,4 @@
-"""Scenes that only our engine plays: against llama.cpp itself, against time, or against itself with another setting.
+"""Scenes of our engine alone: against llama.cpp itself, against time, or against itself with another setting.
 
 All run in the process of our side. Durations are in milliseconds.
 """
@@ -19,12 +19,12 @@ from mythicd.engines.llm import LlmRequest, Prompt, TextDelta
 from mythicd.errors import BusyError
 
 MOST_AHEAD = 120
-"""Characters that a voice has read ahead when it stops reading: about two sentences."""
+"""Characters that a voice is ahead when it stops reading: about two sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """A character's way out of view and back, and what it would cost without."""
+    """Times of parking and restoring a character, and of evaluating its prompt instead."""
 
     prefill: float
     park: float
@@ -32,9 +32,9 @@ class Parking:
 
 
 async def park_and_restore(side: Ours, *, neighbour: Prompt, prompt: Prompt, rounds: int) -> list[Parking]:
-    """Prefill a character behind a world that is resident already, then park it and bring it back.
+    """Prefill a character after a resident world, then park it and restore it.
 
-    The first round does not count: where the machine's memory has never been used, the first copy waits for it.
+    The first round does not count: the first copy waits for memory that has never been used.
     """
     await side.warm("neighbour", neighbour)
     found = []
@@ -54,17 +54,17 @@ async def park_and_restore(side: Ours, *, neighbour: Prompt, prompt: Prompt, rou
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """How long one token for every stream takes: through the engine, and by `llama_decode` alone."""
+    """Times of one token for every stream: through the engine, and by `llama_decode` alone."""
 
     engine: float
     bare: float
 
 
 async def decode(side: Ours, *, prompts: Sequence[Prompt], tokens: int, rounds: int) -> list[Steps]:
-    """Let several write at once, and do the same with a bare loop on the engine's own context, in turn.
+    """Write with several streams, and do the same with a bare loop on the engine's own context, in turn.
 
-    A context of its own would not do: of two that are made alike in one process, one is up to 7 % slower, by where its
-    memory happens to lie.
+    With its own context the comparison fails: of two equal contexts in one process, one is up to 7 % slower, depending
+    on where its memory is.
     """
     names = [f"writer {number}" for number in range(len(prompts))]
     starts = [(await side.reply(name, prompt, 1, [])).prompt for name, prompt in zip(names, prompts, strict=True)]
@@ -78,7 +78,7 @@ async def decode(side: Ours, *, prompts: Sequence[Prompt], tokens: int, rounds: 
             took = await asyncio.to_thread(bare.decode, sequences, starts, tokens)
             for sequence, length in zip(sequences, starts, strict=True):
                 bare.trim(sequence, length)
-        # The engine's time begins when its first step is over, so the loop's does too.
+        # The engine's time starts after its first step, so the loop's does too.
         found.append(Steps(engine, 1000 * sum(took[1:]) / (tokens - 1)))
     for name in names:
         await side.leave(name)
@@ -97,20 +97,20 @@ async def step_of_engine(side: Ours, names: Sequence[str], prompts: Sequence[Pro
 
 @dataclass(frozen=True, slots=True)
 class Chorus:
-    """What became of several who were spoken to at once."""
+    """Results of several requests at once."""
 
     spoke: int
     busy: int
     stutters: int
-    """How often a voice ran dry."""
+    """Times that a voice ran out of text."""
     silence: float
-    """Milliseconds that voices were dry, in all."""
+    """Milliseconds that voices were out of text, in all."""
     longest: float
-    """Longest wait of anybody, for a first token or for Busy."""
+    """Longest wait for a first token or for Busy."""
 
 
 async def speak_at_once(side: Ours, *, prompts: Sequence[Prompt], tokens: int, patience_s: float) -> Chorus:
-    """Speak to several at the same moment; each has a voice that says what it writes, at the speed of speech."""
+    """Start several requests at once; each has a voice that speaks the text at the speed of speech."""
 
     async def speak(npc: str, prompt: Prompt) -> tuple[Voice | None, float]:
         voice, first = Voice(), 0.0
@@ -146,7 +146,7 @@ async def speak_at_once(side: Ours, *, prompts: Sequence[Prompt], tokens: int, p
 async def rotate(
     side: Ours, *, prompts: Sequence[Prompt], casts: Mapping[str, Sequence[str | None]], tokens: int, rounds: int
 ) -> dict[str, list[float]]:
-    """Let four write at once, with adapters as each cast says, in turn; return for each cast the time of a token."""
+    """Write with four streams, with the adapters of each cast, in turn; return for each cast the time of a token."""
     found: dict[str, list[float]] = {name: [] for name in casts}
     for _ in range(rounds):
         for cast, adapters in casts.items():
@@ -165,7 +165,7 @@ async def rotate(
 
 
 async def residents(side: Ours, *, counts: Sequence[int], length: int, steps: int) -> dict[str, dict[int, float]]:
-    """Return the time of a bare decode step beside so many other residents, in a unified and in a split KV cache."""
+    """Return the time of a bare decode step with `residents` other sequences, in a unified and in a split KV cache."""
     found: dict[str, dict[int, float]] = {}
     sequences = max(counts) + 1
     for kind, unified in (("unified", True), ("split", False)):

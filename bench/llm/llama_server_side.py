@@ -1,14 +1,10 @@
-"""The peer: llama.cpp's own server, in its own process, asked over HTTP as its users do.
+"""The peer: llama.cpp's own server, in its own process, over HTTP.
 
-It comes from the xllamacpp wheel, which runs llama-server's code in-process and listens on a local port. Three clients
-can be had, from the plainest to the cleverest:
-
-- `default`: the server chooses the slot and keeps what it likes; nothing but the requests themselves;
-- `pinned`: as many slots as characters, and each request names its character's slot (`id_slot`);
-- `warmed`: pinned, and the client sends requests with `n_predict` 0 ahead of need: when a character comes into view,
-  while the player speaks, and after each turn.
-
-Its prompts come rendered, so that the server has no template to apply; sampling is greedy and cannot end early.
+The xllamacpp wheel runs llama-server's code in-process and listens on a local port. Three clients, from the plainest to
+the most elaborate: `default` sends requests only, and the server chooses the slot; `pinned` has as many slots as
+characters, and names the slot in each request (`id_slot`); `warmed` is pinned, and also sends requests with
+`n_predict` 0 when a character comes into view, while the player speaks, and after each turn. Prompts are rendered by
+the client; sampling is greedy and cannot end early.
 """
 
 from __future__ import annotations
@@ -39,7 +35,7 @@ class Peer:
         """`slots` None leaves their number to the server (4, one KV cache for all); so does `n_batch` (2048)."""
         self._model, self._style = model, style
         self._slots, self._n_ctx, self._n_batch, self._threads = slots, n_ctx, n_batch, threads
-        self._seats: dict[str, int] = {}
+        self._slot_by_npc: dict[str, int] = {}
         self._server: Any = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -56,11 +52,11 @@ class Peer:
             params.n_ubatch = min(self._n_batch, params.n_ubatch)
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.port = _free_port()
-        params.fit_params = False  # there is no GPU to fit it into, and it would move n_ctx
+        params.fit_params = False  # there is no GPU to fit it into, and it would change n_ctx
         params.verbosity = 0
         params.ui = False
         self._server = xllamacpp.Server(params)
-        # The server closes idle connections, and some behind a stream, as it likes: a new one each time costs 0.2 ms.
+        # The server may close connections that are idle or had a stream; a new one each time takes 0.2 ms.
         connector = aiohttp.TCPConnector(force_close=True)
         self._session = aiohttp.ClientSession(self._server.listening_address, connector=connector)
 
@@ -71,17 +67,17 @@ class Peer:
         self._server = None
 
     async def warm(self, npc: str, prompt: Prompt) -> None:
-        """Have the front evaluated, where the client is as clever as that."""
+        """Evaluate the front, if the client is `warmed`."""
         if self._style == "warmed":
             await self._evaluate(npc, chatml(prompt, header=False))
 
     async def prepare(self, npc: str, prompt: Prompt) -> None:
-        """Have the words so far evaluated, where the client is as clever as that."""
+        """Evaluate the words so far, if the client is `warmed`."""
         if self._style == "warmed":
             await self._evaluate(npc, chatml(prompt, open_end=True))
 
     async def reply(self, npc: str, prompt: Prompt, tokens: int, arrivals: list[float]) -> Spent:
-        """Write a reply of so many tokens, noting when each arrives (`perf_counter`)."""
+        """Write a reply of exactly `tokens` tokens, and note when each arrives (`perf_counter`)."""
         spent = Spent(0, 0, 0)
         async with self._completion(npc, chatml(prompt), tokens, stream=True) as response:
             async for line in response.content:
@@ -97,10 +93,10 @@ class Peer:
         return spent
 
     async def leave(self, npc: str) -> None:
-        """Forget a character: its slot is filled with something that shares nothing with any prompt."""
-        if npc in self._seats and self._style != "default":
+        """Forget a character: fill its slot with a prompt that shares nothing with any other."""
+        if npc in self._slot_by_npc and self._style != "default":
             await self._evaluate(npc, "!")
-            del self._seats[npc]
+            del self._slot_by_npc[npc]
 
     async def _evaluate(self, npc: str, text: str) -> None:
         async with self._completion(npc, text, 0, stream=False) as response:
@@ -120,19 +116,19 @@ class Peer:
             "samplers": ["temperature"],
         }
         if self._style != "default":
-            body["id_slot"] = self._seat(npc)
+            body["id_slot"] = self._slot_of(npc)
         assert self._session is not None
         async with self._session.post("/completion", json=body) as response:
             if response.status != 200:
-                raise RuntimeError(f"llama-server answered {response.status}: {await response.text()}")
+                raise RuntimeError(f"llama-server answered with status {response.status}: {await response.text()}")
             yield response
 
-    def _seat(self, npc: str) -> int:
-        """Return the character's slot, the lowest free one when it has none yet."""
-        if npc not in self._seats:
+    def _slot_of(self, npc: str) -> int:
+        """Return the character's slot, the lowest free one if it has none yet."""
+        if npc not in self._slot_by_npc:
             assert self._slots is not None
-            self._seats[npc] = min(set(range(self._slots)) - set(self._seats.values()))
-        return self._seats[npc]
+            self._slot_by_npc[npc] = min(set(range(self._slots)) - set(self._slot_by_npc.values()))
+        return self._slot_by_npc[npc]
 
 
 def _free_port() -> int:

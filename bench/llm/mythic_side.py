@@ -14,28 +14,28 @@ from mythicd.llm.llamacpp.engine import LlamaLlm
 from mythicd.llm.llamacpp.options import LlamaOptions
 
 PATIENCE_S = 60.0
-"""The peers' clients wait for as long as it takes; on a slow machine 800 tokens beside four speakers take over 10 s."""
+"""Longest wait: the peers' clients have no limit, and with four speakers 800 tokens can take over 10 s."""
 
 
 def options(n_ctx: int = 8192, sequences: int = 16) -> LlamaOptions:
     """Return our engine's defaults, on one thread.
 
-    Flash attention is set because the server has it on for every model, and the engine not for the small one of a
+    Flash attention is set because the server enables it for every model, and the engine not for the small one of a
     quick run.
     """
     return LlamaOptions(n_ctx=n_ctx, n_seq_max=sequences, threads=1, flash=True)
 
 
 def sampling(tokens: int) -> Sampling:
-    """Return the greedy sampling of a reply that has exactly so many tokens."""
+    """Return greedy sampling of a reply of exactly `tokens` tokens."""
     return Sampling(temperature=0, repeat_penalty=1.0, max_tokens=tokens)
 
 
 class Ours:
-    """Mythic's engine, used with or without evaluating ahead. Implements `Side`."""
+    """Mythic's engine, with or without prefill. Implements `Side`."""
 
     def __init__(self, model: Path, options: LlamaOptions, *, ahead: bool = True) -> None:
-        """With `ahead` off, `prepare` does nothing: the question is only evaluated when it has been asked."""
+        """With `ahead` off `prepare` does nothing: the question is evaluated only when it is asked."""
         self.engine = LlamaLlm(model, options)
         self.model, self.options = model, options
         self._ahead = ahead
@@ -45,20 +45,20 @@ class Ours:
         await self.engine.start()
 
     async def stop(self) -> None:
-        """Free it."""
+        """Free the model."""
         await self.engine.stop()
 
     async def warm(self, npc: str, prompt: Prompt) -> None:
-        """Have the front evaluated."""
+        """Evaluate the front."""
         await self.engine.attend(npc, prompt)
 
     async def prepare(self, npc: str, prompt: Prompt) -> None:
-        """Have the words so far evaluated."""
+        """Evaluate the words so far."""
         if self._ahead:
             await self.engine.prepare(npc, prompt)
 
     async def reply(self, npc: str, prompt: Prompt, tokens: int, arrivals: list[float]) -> Spent:
-        """Write a reply of so many tokens, noting when each arrives."""
+        """Write a reply of exactly `tokens` tokens, and note when each arrives."""
         spent = Spent(0, 0, 0)
         request = LlmRequest(npc, "bench", prompt, (), sampling(tokens), PATIENCE_S)
         async with aclosing(self.engine.generate(request)) as events:
@@ -72,8 +72,7 @@ class Ours:
     def borrow(self, npcs: Sequence[str]) -> tuple[int, list[int]]:
         """Return the address of llama.cpp's own context, and these characters' sequences in it.
 
-        It may be used while nothing is asked of an engine with `park_idle` off, and what is behind a character's prompt
-        may be changed.
+        It may be used while an engine with `park_idle` off is idle; what is after a character's prompt may be changed.
         """
         thread = self.engine._thread
         assert thread is not None and thread._context is not None
@@ -83,5 +82,5 @@ class Ours:
         return address, [held[npc][0] for npc in npcs]
 
     async def leave(self, npc: str) -> None:
-        """Forget all about the character."""
+        """Forget the character."""
         await self.engine.forget(npc)

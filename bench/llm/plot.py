@@ -1,4 +1,4 @@
-"""The picture in docs/benchmarks.md: how waiting grows with the number of characters, and how evenly words come."""
+"""The plot of docs/benchmarks.md: time to first token by number of characters, and the histogram of token gaps."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SHORTEST_MS, FACTOR, BARS = 8.0, 2.0, 11
 def draw(path: Path, lines: Mapping[str, Mapping[int, Interval]], gaps: Mapping[str, Sequence[float]]) -> None:
     """Draw both halves into an SVG file.
 
-    `lines` has for each side the time to first token by number of characters; `gaps` the token gaps of those who were
-    speaking when a newcomer came, for `ours` and for settings of the server by their n_batch. All in milliseconds.
+    `lines` has for each side the time to first token by number of characters; `gaps` the token gaps of the speakers
+    when a newcomer comes, for `ours` and for settings of the server by their n_batch. All in milliseconds.
     """
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "mythic"  # the same data give the same file
+    matplotlib.rcParams["svg.hashsalt"] = "mythic"  # the same data gives the same file
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
@@ -41,7 +41,7 @@ def draw(path: Path, lines: Mapping[str, Mapping[int, Interval]], gaps: Mapping[
     left.set(xscale="log", yscale="log", xlabel="characters", ylabel="time to first token of a steady turn, ms")
     left.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
     left.minorticks_off()
-    left.legend(fontsize=8, frameon=False, loc=(0.25, 0.3))  # between those who evaluate the turn and those who have
+    left.legend(fontsize=8, frameon=False, loc=(0.25, 0.3))  # between sides that evaluate the turn and sides that have
 
     shades = {"ours": COLOURS["ahead"]}
     width = 0.8 / len(gaps)
@@ -63,5 +63,5 @@ def draw(path: Path, lines: Mapping[str, Mapping[int, Interval]], gaps: Mapping[
 
 
 def _labels(bars: Bars) -> list[str]:
-    """Return what stands below each bar: its upper edge, and for the last what it is longer than."""
+    """Return the label of each bar: its upper edge, and for the last its lower edge."""
     return [f"≤ {edge:g}" for edge in bars.edges[1:]] + [f"> {bars.edges[-1]:g}"]

@@ -1,9 +1,9 @@
-"""What is said: prompts of exact length, the same for every side, made of words that are one token each. Pure.
+"""The prompts: exact lengths, the same for every side, of words that are one token each.
 
 A character's prompt is the world's rules (shared by all), the persona (its own), a history of plain words, and the
-turn: a block of lore that belongs to this turn alone, and the player's words. When the turn is over, its words and the
-reply become history, and the block is gone. Replies are scripted: what a model of random weights writes is read and
-thrown away, so that all sides have the same conversation.
+turn: a block of lore of this turn alone, and the player's words. After the turn its words and the reply become history,
+without the block. Replies are scripted: what a random model writes is read and discarded, so all sides have the same
+conversation.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from bench.random_model import words
 from mythicd.engines.llm import ChatMessage, Prompt
 
 ENDS = 0.9
-"""How much of a question stands before its end."""
+"""Share of a question before its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How long the parts of a prompt are, in tokens, without the markers around them."""
+    """Lengths of the parts of a prompt, in tokens, without the markers around them."""
 
     world: int = 500
     persona: int = 200
     exchanges: int = 4
-    """Exchanges that are history already when the first turn comes."""
+    """Exchanges in the history of the first turn."""
     block: int = 64
     question: int = 20
     reply: int = 24
@@ -35,13 +35,13 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """All that is said in one run, for a model with this vocabulary."""
+    """All texts of one run, for a model with this vocabulary."""
 
     vocabulary: int
     lengths: Lengths = Lengths()
 
     def text(self, label: str, length: int) -> str:
-        """Return as many words as that, always the same ones for the same label."""
+        """Return `count` words, always the same ones for the same label."""
         choice = np.random.default_rng(crc32(label.encode())).integers(0, len(words(self.vocabulary)), length)
         return " ".join(words(self.vocabulary)[number] for number in choice)
 
@@ -50,7 +50,7 @@ class Script:
         return self.text("world", self.lengths.world)
 
     def front(self, npc: str, turn: int) -> Prompt:
-        """Return what stands before a character's turn number `turn`, counted from 0."""
+        """Return the prompt before a character's turn number `turn`, counted from 0."""
         history: list[ChatMessage] = []
         for past in range(self.lengths.exchanges + turn):
             history.append(ChatMessage("user", self._question(npc, past)))
@@ -61,7 +61,7 @@ class Script:
     def prompt(self, npc: str, turn: int, spoken: float = 1.0, ending: int = 0) -> Prompt:
         """Return the prompt of a turn of which this share of the question has been spoken so far.
 
-        `ending` other than 0 is another end of the question, as long as its own: the words behind `ENDS`.
+        An `ending` other than 0 is another end of the question, of the same length: the words after `ENDS`.
         """
         front = self.front(npc, turn)
         asked = self._question(npc, self.lengths.exchanges + turn).split(" ")
@@ -73,7 +73,7 @@ class Script:
         return Prompt(front.world, front.character, front.history, (ChatMessage("user", f"{block}\n{heard}"),))
 
     def stranger(self, name: str, length: int, world: str = "") -> Prompt:
-        """Return the prompt of somebody with so many tokens of persona, behind a world or behind nothing."""
+        """Return a prompt with this many tokens of persona, after a world or alone."""
         return Prompt(world, self.text(name, length), (), (ChatMessage("user", self.text(f"{name} asked", 8)),))
 
     def _question(self, npc: str, number: int) -> str:
@@ -83,7 +83,8 @@ class Script:
 def chatml(prompt: Prompt, *, header: bool = True, open_end: bool = False) -> str:
     """Render a prompt as the model's template does.
 
-    With `open_end` the last message is not closed: more words may follow. Without `header` no reply is asked for.
+    With `open_end` the last message is not closed: more words may follow. Without `header` there is no start of a
+    reply.
     """
     messages = [ChatMessage("system", prompt.world + prompt.character), *prompt.history, *prompt.turn]
     text = "".join(f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n" for message in messages)

@@ -1,8 +1,8 @@
-"""llama.cpp with nothing around it: `llama_decode` in a loop, by ctypes, on either side's library.
+"""A bare loop around llama.cpp: `llama_decode`, by ctypes, on either side's library.
 
-It is the floor under every other figure, and the yardstick between the two builds. One file serves both libraries,
-because it assumes as little as can be: the parameter structs are opaque bytes in which a few fields are set at their
-offsets, and the library's own default values must be found at those offsets before anything is set.
+It is the lower bound of every other figure, and the comparison of the two builds. One file serves both libraries: the
+parameter structs are opaque bytes in which a few fields are set at their offsets, and the library's default values must
+be found at those offsets before a field is set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from mythicd.native import llamacpp
 
 _ROOM = 512
-"""Bytes for a parameter struct: more than any version has. A callee reads its own size off the stack."""
+"""Bytes for a parameter struct: more than any version has. A callee reads its own size from the stack."""
 
 
 class _Params(ctypes.Structure):
@@ -48,14 +48,14 @@ _FLASH = 52
 _FLAGS = bytes((0, 1, 1, 1, 1, 0))
 """embeddings, offload_kqv, no_perf, op_offload, swa_full, kv_unified by default: six bools in a row."""
 _FLAGS_AT = (0x80, 0x88)
-"""Where those bools may begin: later versions have one pointer more before them."""
+"""Offsets at which those bools may start: later versions have one more pointer before them."""
 
 
 class Loop:
-    """A loop around `llama_decode` on somebody's context, who leaves it alone meanwhile."""
+    """A loop around `llama_decode` on a context that its owner does not use meanwhile."""
 
     def __init__(self, library: Any, context: int, n_batch: int = 2048) -> None:
-        """`library` is what `bound` returns, `context` the address of llama.cpp's own."""
+        """`library` is the result of `bound`, `context` the address of llama.cpp's own."""
         self._library, self._context = library, ctypes.c_void_p(context)
         self._memory = library.llama_get_memory(self._context)
         self._batch = library.llama_batch_init(n_batch, 0, 1)
@@ -74,16 +74,16 @@ class Loop:
         return self.again()
 
     def again(self) -> float:
-        """Evaluate the batch as it stands; return seconds."""
+        """Evaluate the current batch; return seconds."""
         begun = time.perf_counter()
         result = self._library.llama_decode(self._context, self._batch)
         self._library.llama_synchronize(self._context)
         if result:
-            raise RuntimeError(f"llama_decode gave {result}")
+            raise RuntimeError(f"llama_decode returned {result}.")
         return time.perf_counter() - begun
 
     def prefill(self, length: int, sequence: int = 0, start: int = 0) -> float:
-        """Evaluate a prompt of so many tokens behind position `start`; return seconds."""
+        """Evaluate a prompt of `count` tokens from position `start` on; return seconds."""
         tokens = np.random.default_rng(length).integers(300, 1000, length)
         return self.evaluate([(int(t), start + i, sequence) for i, t in enumerate(tokens)], [length - 1])
 
@@ -98,19 +98,19 @@ class Loop:
         return took
 
     def clone(self, source: int, sequence: int) -> None:
-        """Give `sequence` what `source` holds, in cells of its own."""
+        """Copy the cells of `source` to `sequence`."""
         size = self._library.llama_state_seq_get_size(self._context, source)
         state = (ctypes.c_uint8 * size)()
         self._library.llama_state_seq_get_data(self._context, state, size, source)
         if not self._library.llama_state_seq_set_data(self._context, state, size, sequence):
-            raise RuntimeError("llama.cpp has no room for another sequence")
+            raise RuntimeError("llama.cpp has no free cells for another sequence.")
 
     def trim(self, sequence: int, start: int) -> None:
-        """Remove everything at position `start` and behind it; sequence -1 is all of them."""
+        """Remove all cells from position `start` on; sequence -1 is all of them."""
         self._library.llama_memory_seq_rm(self._memory, sequence, start, -1)
 
     def close(self) -> None:
-        """Free what is the loop's own."""
+        """Free the loop's own memory."""
         self._library.llama_batch_free(self._batch)
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class Loop:
 
 
 class Bare(Loop):
-    """One model and one context of one build of llama.cpp. Raises RuntimeError for an unknown build."""
+    """A model and a context of one build of llama.cpp. Raises RuntimeError for an unknown build."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Bare(Loop):
         functions = bound(library)
         self._model = functions.llama_model_load_from_file(str(model).encode(), functions.llama_model_default_params())
         if not self._model:
-            raise RuntimeError(f"{library.name} cannot load {model}")
+            raise RuntimeError(f"{library.name} cannot load {model}.")
         params = functions.llama_context_default_params()
         flags = _check(bytes(params.bytes), library)
         for name, value in (("n_ctx", n_ctx), ("n_batch", n_batch), ("n_ubatch", 512), ("n_seq_max", sequences)):
@@ -151,7 +151,7 @@ class Bare(Loop):
         params.bytes[flags + 5] = int(unified)
         context = functions.llama_init_from_model(self._model, params)
         if not context:
-            raise RuntimeError(f"{library.name} cannot make a context of {n_ctx} tokens")
+            raise RuntimeError(f"{library.name} cannot create a context of {n_ctx} tokens.")
         super().__init__(functions, context, n_batch)
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class Bare(Loop):
 
 
 def ours() -> Path:
-    """Return the library that llama-cpp-python brings, which is Mythic's."""
+    """Return the library of llama-cpp-python, which Mythic uses."""
     import llama_cpp
 
     folder = Path(llama_cpp.__file__).parent / "lib"
@@ -170,7 +170,7 @@ def ours() -> Path:
 
 
 def theirs() -> Path:
-    """Return the library that xllamacpp brings: the extension module itself, which exports the C API."""
+    """Return the library of xllamacpp: the extension module itself, which exports the C API."""
     import xllamacpp.xllamacpp
 
     return Path(xllamacpp.xllamacpp.__file__)
@@ -181,12 +181,12 @@ def _put(params: _Params, place: int, value: int) -> None:
 
 
 def _check(default: bytes, library: Path) -> int:
-    """Return where the flags begin, having found every default in its place."""
+    """Return the offset of the flags, after finding every default at its offset."""
     known = [(place, value) for place, value in _NUMBERS.values()] + [(place, 4) for place in _THREADS] + [(_FLASH, -1)]
     fine = all(int.from_bytes(default[at : at + 4], "little", signed=True) == value for at, value in known)
     places = [place for place in _FLAGS_AT if default[place : place + len(_FLAGS)] == _FLAGS]
     if not fine or len(places) != 1:
-        raise RuntimeError(f"{library.name} is a build of llama.cpp whose llama_context_params is laid out otherwise.")
+        raise RuntimeError(f"{library.name} is a build of llama.cpp with an unknown layout of llama_context_params.")
     return places[0]
 
 
@@ -220,7 +220,7 @@ def bound(path: Path) -> Any:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     if path == ours():
-        llamacpp.backend()  # which has its log already; a process has one
+        llamacpp.backend()  # its log is set already; a process has one
     else:
         library.llama_log_set(_silence, None)
         library.llama_backend_init()

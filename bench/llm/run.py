@@ -1,8 +1,7 @@
-"""One model, many characters: how fast each is answered, beside llama.cpp's own server on the same machine.
+"""The LLM benchmark: many characters on one model, compared with llama.cpp's own server on the same machine.
 
-`python -m bench llm` plays the same conversations on Mythic's engine and on llama-server (three styles of client, see
-llama_server_side.py), each in a process of its own, one thread each, in turn. docs/benchmarks.md says what each row
-means.
+`python -m bench llm` plays the same conversations on Mythic's engine and on llama-server (three clients, see
+llama_server_side.py), each in its own process with one thread, in turn. docs/benchmarks.md explains each row.
 """
 
 from __future__ import annotations
@@ -30,37 +29,37 @@ from bench.stats import interval
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything."""
+    """The sizes of a run."""
 
     shape: random_model.Shape
     characters: int
-    """In the crowd whose figures are claimed."""
+    """Characters of the crowd whose figures are claimed."""
     rounds: int
     sides: tuple[str, ...]
     crowds: tuple[int, ...]
-    """Other sizes, for the plot."""
+    """Sizes of further crowds, for the plot."""
     crowd_rounds: int
     brief_rounds: int
-    """Of the crowd with short turns, which is as large as the first."""
+    """Rounds of the crowd with short turns, which is as large as the first."""
     alike: int
-    """Further crowds of the two sides that do the same, by themselves."""
+    """Further crowds of the two sides that do the same, alone."""
     alike_rounds: int
     alike_again: int
-    """How often each question is asked again there, with another end."""
+    """Repetitions of each question there, each with another end."""
     batches: tuple[int, ...]
-    """n_batch of the servers that a newcomer comes to."""
+    """n_batch of the servers in the newcomer stage."""
     newcomers: int
     newcomers_alike: int
-    """Further ones, to us and to the server's best setting alone."""
+    """Further newcomers, for us and for the server's best setting alone."""
     widths: tuple[int, ...]
-    """Streams that are compared with a bare loop."""
+    """Streams of the comparison with a bare loop."""
     voices: tuple[int, ...]
     tokens: int
-    """Length of a reply that is spoken."""
+    """Tokens of a spoken reply."""
     pairs: int
-    """Of everything else."""
+    """Pairs of all other measurements."""
     blocks: int
-    """So many times as many pairs at most, where a few in a hundred decide, and a restless machine hides them."""
+    """Factor for the number of pairs, where a few per cent matter and the machine is noisy."""
     residents: tuple[int, ...]
 
 
@@ -115,16 +114,17 @@ SIDES = {
     WARMED: "warm-up requests",
 }
 QUICK_CLAIMS = frozenset({f"evaluated_short_{PLAIN}"})
-"""What a quick run claims: counts that are the same on any machine. Ratios need the full model and many pairs, and how
-many speak at once depends on how fast the machine is."""
+"""Claims of a quick run: counts, which are the same on any machine. Ratios need the full model and many pairs, and the
+number of simultaneous speakers depends on the machine's speed.
+"""
 
 
 STAGES = ("turns", "newcomer", "engine")
-"""In this order; the builds of llama.cpp are measured before each run, since the ratios are normalised by them."""
+"""Stages, in this order. Before each run the builds of llama.cpp are measured, which normalise the ratios."""
 
 
 def run(*, quick: bool, only: str | None = None) -> int:
-    """Run the benchmark, or one of its stages; return the exit code."""
+    """Run the benchmark, or one of its stages, and return the exit code."""
     plan = QUICK if quick else FULL
     model = random_model.model(plan.shape)
     script = Script(plan.shape.vocabulary, LENGTHS)
@@ -133,7 +133,7 @@ def run(*, quick: bool, only: str | None = None) -> int:
     def say(what: str) -> None:
         print(f"{time.monotonic() - begun:6.0f} s  {what} …", file=sys.stderr, flush=True)
 
-    say(f"{plan.shape.name}: each build of llama.cpp by itself")
+    say(f"{plan.shape.name}: each build of llama.cpp alone")
     builds = build_baseline.compare(model, plan.pairs, plan.blocks)
     short, long = builds.short.ratio.median, builds.long.ratio.median
     claims: list[Claim] = [
@@ -150,7 +150,7 @@ def run(*, quick: bool, only: str | None = None) -> int:
     if "newcomer" in stages:
         say("a newcomer among speakers")
         came = llm_stages.newcomers(model, script, plan.batches, plan.newcomers)
-        say(f"a newcomer, with us and with n_batch {came.best} alone")
+        say(f"a newcomer, with Mythic and with n_batch {came.best} only")
         further = llm_stages.newcomers(model, script, (int(came.best),), plan.newcomers_alike, plan.blocks)
         claims += _newcomer_claims(came, further, short)
     if "engine" in stages:
@@ -169,7 +169,7 @@ def run(*, quick: bool, only: str | None = None) -> int:
 def _turns(
     plan: Plan, model: Path, script: Script, say: Callable[[str], None], short: float, long: float
 ) -> tuple[dict[int, Turns], list[Claim]]:
-    """Play crowds of several sizes, and make the claims about the one that counts."""
+    """Play crowds of several sizes, and return the claims about the first."""
     say(f"{plan.characters} characters")
     turns = llm_crowd.play(model, script, plan.sides, plan.characters, plan.rounds)
     alike = []
@@ -193,12 +193,12 @@ def _turns(
 
 
 def _engine(plan: Plan, model: Path, script: Script, say: Callable[[str], None]) -> list[Claim]:
-    """Make the claims about what our engine does by itself."""
-    say("our engine by itself")
-    # Nobody is parked but on request: that is measured here, and a bare loop borrows the context of who is quiet.
+    """Return the claims about our engine alone."""
+    say("Mythic's engine alone")
+    # Parking only on request: it is measured here, and the bare loop uses the context of the idle engine.
     with Child("ours", Ours, model=model, options=replace(options(), park_idle=False)) as ours:
         claims = llm_stages.parking(ours, script, 2 * plan.pairs)
-        # More pairs than of the rest, and shorter: five in a hundred is little beside what the machine does meanwhile.
+        # More and shorter pairs than for the rest: 5 % is little compared with the noise of the machine.
         claims += llm_stages.decoding(ours, script, plan.widths, 16, 6 * plan.pairs, plan.blocks)
         claims += llm_stages.rotation(ours, script, plan.shape, 24, plan.pairs)
         say("voices")
@@ -208,9 +208,9 @@ def _engine(plan: Plan, model: Path, script: Script, say: Callable[[str], None])
 
 
 def _crowd_claims(turns: Turns, alike: list[Turns], short: float, long: float) -> list[Claim]:
-    """Make the claims about turns. `short` and `long` are the builds' ratio for prompts like those.
+    """Return the claims about turns. `short` and `long` are the builds' ratios for prompts of such lengths.
 
-    `alike` are the further crowds of the two that do the same: to tell 5 % apart wants many pairs, and close ones.
+    `alike` are the further crowds of the two sides that do the same: to detect 5 % takes many pairs, close in time.
     """
     claims: list[Claim] = []
     steady, first = turns.steady, turns.first
@@ -242,7 +242,7 @@ def _crowd_claims(turns: Turns, alike: list[Turns], short: float, long: float) -
 
 
 def _brief_claims(turns: Turns, short: float) -> list[Claim]:
-    """Make the claim about turns that bring few new tokens; where they bring many, both sides evaluate those."""
+    """Return the claim about turns with few new tokens; with many, both sides evaluate those."""
     name = "steady short turn | server as it comes"
     claims: list[Claim] = [
         ratio("steady_default", name, turns.steady[PLAIN], turns.steady[DEFAULT], 5.0, short),
@@ -256,7 +256,7 @@ def _brief_claims(turns: Turns, short: float) -> list[Claim]:
 
 
 def _newcomer_claims(came: llm_stages.Newcomers, further: llm_stages.Newcomers, short: float) -> list[Claim]:
-    """Make the claims about a newcomer; `further` came to us and to the server's best setting only."""
+    """Return the claims about a newcomer; `further` is of us and the server's best setting only."""
     best, default = came.best, str(llm_stages.DEFAULT_BATCH)
     gap, ttft = came.longest("ours"), came.ttft("ours")
     claims: list[Claim] = [

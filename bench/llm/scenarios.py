@@ -1,4 +1,4 @@
-"""Scenes that every side plays alike, in its own process. Durations are in milliseconds."""
+"""Scenes that every side plays in its own process. Durations are in milliseconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What a newcomer's long prompt did to those who were speaking, and how long it waited itself."""
+    """Effect of a newcomer's long prompt on the speakers, and its own wait."""
 
     longest: float
     gaps: tuple[float, ...]
@@ -33,19 +33,19 @@ class Arrival:
 
 
 SPEECH = 400
-"""Most tokens that one of those who are interrupted by a newcomer may write."""
+"""Most tokens of a speaker that a newcomer interrupts."""
 
 
 async def come_near(side: Side, *, npc: str, front: Prompt) -> float:
-    """A character comes into view, or its turn is over. Return how long the side worked on that."""
+    """Evaluate a character's front, when it comes into view or its turn is over; return how long that took."""
     begun = time.perf_counter()
     await side.warm(npc, front)
     return 1000 * (time.perf_counter() - begun)
 
 
 async def ask(side: Side, *, npc: str, partials: Sequence[Prompt], prompt: Prompt, tokens: int) -> Turn:
-    """Play a turn: what is heard of the question so far, the question, the reply. `come_near` with the front of the
-    next turn ends it.
+    """Play a turn: the partials of the question, the question, the reply. `come_near` with the next turn's front ends
+    it.
 
     The partials are off the critical path, and their time is not in `ttft`.
     """
@@ -55,17 +55,17 @@ async def ask(side: Side, *, npc: str, partials: Sequence[Prompt], prompt: Promp
     begun = time.perf_counter()
     spent = await side.reply(npc, prompt, tokens, arrivals)
     if spent.written != tokens or len(arrivals) != tokens:
-        raise RuntimeError(f"{tokens} tokens were asked for; {spent.written} were written, {len(arrivals)} arrived")
+        raise RuntimeError(f"{tokens} tokens were requested; {spent.written} were written, {len(arrivals)} arrived.")
     return Turn(1000 * (arrivals[0] - begun), spent)
 
 
 async def leave(side: Side, *, npc: str) -> None:
-    """The character is gone for good."""
+    """Forget a character."""
     await side.leave(npc)
 
 
 async def newcomer(side: Side, *, speakers: Sequence[Prompt], prompt: Prompt, before: int) -> Arrival:
-    """Let several speak; when each has said `before` tokens somebody new with a long prompt is spoken to."""
+    """Let several write; when each has written `before` tokens, a newcomer with a long prompt is spoken to."""
     streams: list[list[float]] = [[] for _ in speakers]
     tasks = [
         asyncio.create_task(side.reply(f"speaker {number}", speaker, SPEECH, stream))
@@ -82,7 +82,7 @@ async def newcomer(side: Side, *, speakers: Sequence[Prompt], prompt: Prompt, be
         first = asyncio.create_task(side.reply("newcomer", prompt, 2, arrivals))
         tasks.append(first)
         await first
-        # What was said while she waited, and the step in which her first token came.
+        # Gaps during the newcomer's wait, and the step with its first token.
         end = arrivals[0]
         await asyncio.sleep(0.05)
     finally:

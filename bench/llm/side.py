@@ -1,4 +1,4 @@
-"""What every side of the comparison can do, whatever it is made of."""
+"""The interface of a side of the comparison, for any engine or server."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mythicd.engines.llm import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one reply cost."""
+    """The cost of one reply."""
 
     prompt: int
     """Tokens in the prompt."""
     evaluated: int
-    """Those of them that had to be evaluated now."""
+    """Those of them that were evaluated for the reply."""
     written: int
     """Tokens of the reply."""
 
@@ -27,19 +27,19 @@ class Side(Protocol):
         """Load the model."""
 
     async def warm(self, npc: str, prompt: Prompt) -> None:
-        """The character came near, or its turn is over: have its system part and history evaluated.
+        """Evaluate a character's system part and history: it came into view, or its turn is over.
 
-        Sides that know no such thing do nothing here, nor in `prepare`.
+        Sides without prefill do nothing here and in `prepare`.
         """
 
     async def prepare(self, npc: str, prompt: Prompt) -> None:
-        """The player is speaking: have the turn so far evaluated."""
+        """Evaluate the turn so far, while the player speaks."""
 
     async def reply(self, npc: str, prompt: Prompt, tokens: int, arrivals: list[float]) -> Spent:
-        """Write a reply of so many tokens, noting when each arrives (`perf_counter`). Cancelling it cancels it."""
+        """Write a reply of exactly `tokens` tokens; note when each arrives (`perf_counter`). It may be cancelled."""
 
     async def leave(self, npc: str) -> None:
-        """Forget all about the character."""
+        """Forget the character."""
 
     async def stop(self) -> None:
         """Free the model."""

@@ -1,9 +1,9 @@
-"""Many characters on one model for a long time, with everything that can happen to them at random.
+"""The soak: many characters on one model for a long time, with random events.
 
-`python -m bench llm_soak --minutes 30`. Eight characters are spoken to, interrupted, prepared for and let down, leave
-view and come back, are forgotten, change their adapter, in a KV cache too small for all. Every ten seconds a sample is
-taken, and every two minutes all pause for a probe (soak_probe.py); at the end memory must not have grown, the probe's
-steps must not have become slower, and nobody may have been left waiting.
+`python -m bench llm_soak --minutes 30`. Eight characters are spoken to, interrupted, prefilled and rolled back, leave
+view and come back, are forgotten, change their adapter, in a KV cache too small for all. A sample is taken every ten
+seconds; every two minutes all pause for a probe (soak_probe.py). At the end memory must not have grown, the probe's
+steps must not have become slower, and no request may have waited past its patience.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from mythicd.llm.llamacpp.engine import LlamaLlm
 from mythicd.telemetry.counters import LlmCounters
 
 SHAPE = random_model.SMALL
-"""Small, so that more happens in a minute: it is the bookkeeping that is tried, not the arithmetic."""
+"""Small, so that more happens in a minute: this tests bookkeeping, not arithmetic."""
 CHARACTERS = 8
 CELLS = 3584
-"""Fewer than eight conversations need: somebody always has to make room."""
+"""KV cells: fewer than eight conversations need, so that some are always evicted."""
 PARK_BYTES = 16 * 2**20
-"""2,730 cells of host memory: of those who are parked, somebody is lost now and then and has to be read again."""
+"""Host memory of 2,730 cells: now and then a parked character is dropped and has to be evaluated again."""
 SAMPLE_S = 10.0
 PROBE_EVERY_S = 120.0
-"""Or a fifth of a shorter run. The first comes when everybody's conversation is in the cache."""
+"""Seconds between probes, or a fifth of a shorter run. At the first all conversations are in the cache."""
 FEWEST_PROBES = 3
-"""With fewer nothing can be said, and the run is not ok."""
+"""Least number of probes; with fewer the run is not ok."""
 SETTLING_S = 120.0
-"""What is allocated in the first two minutes is caches being filled."""
+"""Seconds that do not count: caches are filled in the first two minutes."""
 MOST_RSS_SLOPE = 1.0
-"""MB a minute."""
+"""Largest growth of memory, MB per minute."""
 MOST_GROWTH = 0.1
-"""How much slower the probe's steps may have become over the whole run, against a bare loop's, as a part of them."""
+"""Largest growth of the probe's steps over the run, compared with a bare loop's, as a share of them."""
 GRACE_S = 0.5
-"""How long after its patience an answer may still come: a step that had begun."""
+"""Seconds past its patience in which a request may still be answered, by a step that had started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen in ten seconds."""
+    """One sample, of ten seconds."""
 
     at: float
     """Seconds since the beginning."""
@@ -62,15 +62,15 @@ class Sample:
     step: float
     """Mean step of the model, milliseconds."""
     tokens: float
-    """Mean tokens of a step: it takes the longer, the more who wait have to be read."""
+    """Mean tokens of a step: the more are evaluated, the longer it takes."""
     ttft: float
-    """Median time to first token of the replies that began, milliseconds; NaN when none did."""
+    """Median time to first token of the replies that started, milliseconds; NaN if none did."""
     replies: int
     refused: int
 
 
 def run(*, minutes: float) -> int:
-    """Run the soak; return the exit code."""
+    """Run the soak, and return the exit code."""
     model = random_model.model(SHAPE)
     adapters = [str(random_model.adapter(SHAPE, seed)) for seed in (1, 2)]
     script = Script(SHAPE.vocabulary, Lengths(world=500, persona=200, exchanges=0))
@@ -103,7 +103,7 @@ async def _soak(
                 print(_told(probes[-1]), file=sys.stderr, flush=True)
             samples.append(await _sample(engine, ledger, tasks, min(SAMPLE_S, left), begun))
             print(_line(samples[-1]), file=sys.stderr, flush=True)
-        ledger.failed = engine.counters.failed  # before those who are cut off by the end
+        ledger.failed = engine.counters.failed  # before the end cancels replies
     finally:
         for task in tasks:
             task.cancel()
@@ -144,18 +144,18 @@ def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted:
     loaded = growth(at, [sample.step for sample in settled])
     quietest = min(ledger.turns.values(), default=0)
     checks = {
-        "memory grows, MB a minute": (rss_slope, f"< {MOST_RSS_SLOPE}", rss_slope < MOST_RSS_SLOPE),
-        "steps grow against a bare loop's": (
+        "memory growth, MB per minute": (rss_slope, f"< {MOST_RSS_SLOPE}", rss_slope < MOST_RSS_SLOPE),
+        "growth of steps, against a bare loop's": (
             against,
             f"< {MOST_GROWTH}",
             len(probes) >= FEWEST_PROBES and against < MOST_GROWTH,
         ),
-        "  … by themselves, with the machine": (step_growth, "", True),
-        "  … whatever they evaluate, under load": (loaded, "", True),
-        "longest wait past its patience, s": (ledger.latest, f"< {GRACE_S}", ledger.latest < GRACE_S),
+        "  … without the comparison": (step_growth, "", True),
+        "  … under load, at any number of tokens": (loaded, "", True),
+        "longest wait past the patience, s": (ledger.latest, f"< {GRACE_S}", ledger.latest < GRACE_S),
         "  … for the first word, s": (ledger.latest_text, "", True),
-        "turns of whoever had fewest": (quietest, "> 0", len(ledger.turns) == CHARACTERS and quietest > 0),
-        "replies that failed": (ledger.failed, "0", ledger.failed == 0),
+        "fewest turns of a character": (quietest, "> 0", len(ledger.turns) == CHARACTERS and quietest > 0),
+        "failed replies": (ledger.failed, "0", ledger.failed == 0),
     }
     told = {
         "least memory held, MB": min(held),
@@ -169,7 +169,7 @@ def _report(samples: list[Sample], probes: list[Probe], ledger: Ledger, counted:
         "adapter switches": counted.adapter_switches,
         "longest wait for a first token, s": ledger.longest,
     }
-    table = Table(title=f"{CHARACTERS} characters, {minutes:g} minutes of everything", title_justify="left")
+    table = Table(title=f"{CHARACTERS} characters, {minutes:g} minutes of random load", title_justify="left")
     for column in ("", "found", "allowed", ""):
         table.add_column(column, justify="right" if column else "left")
     for name, (value, allowed, fine) in checks.items():
@@ -221,6 +221,6 @@ def _line(sample: Sample) -> str:
 
 def _told(probe: Probe) -> str:
     return (
-        f"{probe.at:6.0f} s  a probe: {probe.gap:5.2f} ms between two tokens, a bare loop {probe.bare:5.2f},"
+        f"{probe.at:6.0f} s  probe: {probe.gap:5.2f} ms between two tokens, bare loop {probe.bare:5.2f} ms,"
         f" ratio {probe.ratio:5.3f}"
     )

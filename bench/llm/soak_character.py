@@ -1,4 +1,4 @@
-"""A character of the soak, and the player who cannot leave it alone."""
+"""An actor of the soak: a character and its player, with random turns, interruptions and absences."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from mythicd.errors import BusyError
 from mythicd.llm.llamacpp.engine import LlamaLlm
 
 MOST_EXCHANGES = 8
-"""When its history is longer than this, the older half is dropped, as when it is summed up."""
+"""Longest history, in messages; then the older half is dropped, as in a summary."""
 SILENCE_S = 0.3
-"""Mean silence between two of its deeds: short enough that the model cannot keep up with all."""
+"""Mean pause between two actions, in seconds: so short that the model cannot keep up with all."""
 PATIENCE_S = (0.5, 8.0)
-"""Whoever asks waits for a first token for a time between these."""
+"""Range of the patience of a request, in seconds."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What all actors have seen."""
+    """The observations of all actors."""
 
     ttfts: list[float] = field(default_factory=list)
     """Seconds to the first token of each reply since the last sample."""
     replies: int = 0
     refused: int = 0
     turns: dict[str, int] = field(default_factory=dict)
-    """Replies that each character has begun, since the beginning."""
+    """Replies started by each character, since the beginning."""
     longest: float = 0.0
     """Longest wait for a first token or a refusal, in seconds."""
     failed: int = 0
     """Replies that ended with an error other than Busy, as the engine counts them."""
     latest: float = 0.0
-    """How far past its patience somebody got a first token or a refusal, in seconds."""
+    """Longest time past its patience at which a first token or a refusal came, in seconds."""
     latest_text: float = 0.0
-    """How far past it somebody got a first word, in seconds: what a token adds to the text may be nothing."""
+    """The same for a first word, in seconds: a token may add no text."""
 
     def begin(self) -> None:
-        """A new sample begins."""
+        """Start a new sample."""
         self.ttfts.clear()
         self.replies = self.refused = 0
 
     def answered(self, waited: float, patience: float) -> None:
-        """Somebody has got a first token, or was refused."""
+        """Record a first token or a refusal."""
         self.longest = max(self.longest, waited)
         self.latest = max(self.latest, waited - patience)
 
 
 class Pause:
-    """Everybody is quiet: what is begun goes on to its end, and nothing new begins."""
+    """A pause of all actors: what has started goes on to its end, and nothing new starts."""
 
     def __init__(self) -> None:
         self._may_begin, self._all_quiet = asyncio.Event(), asyncio.Event()
@@ -63,18 +63,18 @@ class Pause:
         self._acting = 0
 
     async def __aenter__(self) -> None:
-        """Wait until nobody does anything."""
+        """Wait until no actor is active."""
         self._may_begin.clear()
         await self._all_quiet.wait()
 
     async def __aexit__(self, *_: object) -> None:
-        """Let them go on."""
+        """End the pause."""
         self._may_begin.set()
 
     @asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
-        """Do something, as soon as that may be."""
-        while not self._may_begin.is_set():  # there may be another pause by the time one wakes up
+        """Act as soon as there is no pause."""
+        while not self._may_begin.is_set():  # the next pause may have started before this task runs
             await self._may_begin.wait()
         self._acting += 1
         self._all_quiet.clear()
@@ -87,7 +87,7 @@ class Pause:
 
 
 class Actor:
-    """One character's life: turns, silence, interruptions, absences."""
+    """One character: turns, pauses, interruptions, absences."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Actor:
         self._said = 0
 
     async def live(self) -> None:
-        """Go on until cancelled."""
+        """Act until cancelled."""
         while True:
             await asyncio.sleep(self._chance.expovariate(1 / SILENCE_S))
             async with self._pause.acting():
@@ -125,7 +125,7 @@ class Actor:
             await self._engine.attend(self._npc, self._front())
 
     async def _turn(self) -> None:
-        """The player speaks, perhaps changes his mind; the character answers, perhaps is interrupted."""
+        """Play a turn: the player speaks and may change the words; the character replies and may be interrupted."""
         self._engine.focus(self._npc, Focus(on_screen=True, mic=True))
         self._said += 1
         words = self._script.text(f"{self._npc} question {self._said}", self._chance.randint(4, 30)).split(" ")
@@ -138,18 +138,18 @@ class Actor:
                         await self._engine.prepare(self._npc, self._asked(block, words[: int(share * len(words))]))
                 except TimeoutError:
                     pass
-            if self._chance.random() < 0.15:  # it was nothing after all
+            if self._chance.random() < 0.15:  # a rolled-back prefill
                 await self._engine.rollback(self._npc)
                 self._engine.focus(self._npc, Focus())
                 return
-            if self._chance.random() < 0.2:  # the recogniser has changed its mind about the beginning
+            if self._chance.random() < 0.2:  # the recogniser has corrected the first words
                 words[0] = words[-1]
         self._engine.focus(self._npc, Focus())
         await self._reply(self._asked(block, words), " ".join(words))
 
     async def _reply(self, prompt: Prompt, words: str) -> None:
         chance, voice, text = self._chance, Voice(), ""
-        cut = chance.expovariate(1 / 3) if chance.random() < 0.3 else None  # seconds after which he talks over it
+        cut = chance.expovariate(1 / 3) if chance.random() < 0.3 else None  # seconds after which the player interrupts
         sampling = Sampling(temperature=0.8, max_tokens=chance.randint(5, 60), seed=chance.randrange(2**31))
         request = LlmRequest(self._npc, f"t{self._said}", prompt, (), sampling, patience_s=chance.uniform(*PATIENCE_S))
         begun = time.monotonic()
@@ -157,7 +157,7 @@ class Actor:
             async with asyncio.timeout(cut), aclosing(self._engine.generate(request)) as events:
                 async for event in events:
                     now = time.monotonic()
-                    if isinstance(event, PrefillDone):  # comes with the first token, which is what was promised
+                    if isinstance(event, PrefillDone):  # comes with the first token, for which the patience is
                         self._ledger.answered(now - begun, request.patience_s)
                         self._ledger.ttfts.append(now - begun)
                         self._ledger.turns[self._npc] = self._ledger.turns.get(self._npc, 0) + 1

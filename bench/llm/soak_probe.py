@@ -1,11 +1,10 @@
-"""The same piece of work again and again, in the pauses of the soak: has a step become slower?
+"""The probe of the soak: has a step become slower?
 
-A step takes the longer, the more tokens it evaluates, and under a random load that changes from second to second by
-more than any slowdown worth finding. So everybody is quiet for a moment, four strangers write the same replies to the
-same prompts, and what counts is the time between two of their tokens: the step, and all that is done around it. What
-half an hour has left behind (a fuller ledger, a fragmented KV cache, caches that never shrink) is in that time. In turn
-with them a bare loop of `llama_decode` does the same in a context of its own, which nothing ever happens to: what the
-machine does meanwhile hits both.
+The time of a step depends on its tokens, which vary under random load by more than any slowdown worth finding. So in a
+pause four probe characters write the same replies to the same prompts, and the time between two of their tokens counts:
+the step, and all work around it, with what the run has left (more entries, a fragmented KV cache, caches that never
+shrink). In turn with them a bare loop of `llama_decode` does the same in its own context, so that changes of the
+machine affect both.
 """
 
 from __future__ import annotations
@@ -25,25 +24,25 @@ WRITERS = 4
 TOKENS = 40
 ROUNDS = 8
 PERSONA = 100
-"""Tokens."""
+"""Tokens of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one pause has shown."""
+    """The result of one pause."""
 
     at: float
     """Seconds since the beginning."""
     gap: float
-    """Median over the rounds of the mean time between two tokens of a stranger, milliseconds."""
+    """Median over the rounds of the mean time between two tokens of a probe character, milliseconds."""
     bare: float
     """The same of the bare loop's steps, milliseconds."""
     ratio: float
-    """Median of the one by the other, round by round."""
+    """Median of their ratio, round by round."""
 
 
 def yardstick(model: Path, script: Script) -> raw_llamacpp.Bare:
-    """Return the bare loop, with as many sequences as there are strangers, each as long as their prompts."""
+    """Return the bare loop, with as many sequences as probe characters, each as long as their prompts."""
     length = script.lengths.world + PERSONA
     bare = raw_llamacpp.Bare(raw_llamacpp.ours(), model, n_ctx=WRITERS * 2 * length, sequences=WRITERS, flash=True)
     for sequence in range(WRITERS):
@@ -52,13 +51,13 @@ def yardstick(model: Path, script: Script) -> raw_llamacpp.Bare:
 
 
 async def probe(side: Ours, script: Script, bare: raw_llamacpp.Bare, at: float) -> Probe:
-    """Time the strangers' replies; nobody else may want anything meanwhile. They are forgotten afterwards."""
+    """Time the probe characters' replies, while the engine has no other requests; then forget the characters."""
     names = [f"stranger {number}" for number in range(WRITERS)]
     prompts = [script.stranger(name, PERSONA, script.world()) for name in names]
     sequences, length = list(range(WRITERS)), script.lengths.world + PERSONA
     ours: list[float] = []
     bares: list[float] = []
-    for name, prompt in zip(names, prompts, strict=True):  # so that all begin to write at once
+    for name, prompt in zip(names, prompts, strict=True):  # so that all start to write at once
         await side.reply(name, prompt, 1, [])
     for _ in range(ROUNDS):
         ours.append(await step_of_engine(side, names, prompts, TOKENS))

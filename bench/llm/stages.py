@@ -1,4 +1,4 @@
-"""The other stages of `python -m bench llm`: a newcomer among speakers, and what our engine does by itself."""
+"""The other stages of `python -m bench llm`: a newcomer among speakers, and our engine alone."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SPEAKERS = 4
 NEWCOMER = 800
 """Tokens of the newcomer's prompt."""
 DEFAULT_BATCH = 2048
-"""llama-server's own n_batch."""
+"""llama-server's default n_batch."""
 BEFORE = 14
-"""Tokens that each speaker has said when the newcomer comes: its first phrase is out."""
+"""Tokens that each speaker has written when the newcomer comes: its first phrase is out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Newcomers:
-    """What a newcomer did to the speakers, for each setting of the server and for us (`ours`)."""
+    """Effect of a newcomer on the speakers, for each setting of the server and for us (`ours`)."""
 
     arrivals: dict[str, list[scenes.Arrival]]
 
@@ -55,10 +55,10 @@ class Newcomers:
 def newcomers(
     model: Path, script: Script, batches: tuple[int, ...], rounds: int, blocks: int = 1, core: int | None = None
 ) -> Newcomers:
-    """Let a newcomer come while others speak, again and again, with each setting of the server in turn.
+    """Measure a newcomer while others write, repeatedly, with each setting of the server in turn.
 
-    With more `blocks` there are up to so many times as many rounds, until the first setting's TTFT is known beside
-    ours.
+    With more `blocks` there are up to `blocks` times as many rounds, until the first setting's TTFT relative to ours is
+    known.
     """
     with ExitStack() as stack:
         sides = {"ours": stack.enter_context(Child("ours", Ours, core, model=model, options=options()))}
@@ -91,13 +91,13 @@ def newcomers(
                     came.arrivals[name].append(arrival)
             return speedup(came.ttft(str(batches[0])), came.ttft("ours"))
 
-        arrive()  # the first one warms up, and does not count
+        arrive()  # the first is a warm-up and does not count
         until_known(block, blocks)
     return came
 
 
 def parking(ours: Child, script: Script, rounds: int) -> list[Claim]:
-    """Park and restore a character, against prefilling it."""
+    """Measure parking and restoring a character, against prefilling it."""
     traveller = script.stranger("traveller", NEWCOMER, script.world())
     found = ours.run(
         engine_scenarios.park_and_restore, neighbour=script.front("neighbour", 0), prompt=traveller, rounds=rounds
@@ -110,7 +110,7 @@ def parking(ours: Child, script: Script, rounds: int) -> list[Claim]:
 def decoding(
     ours: Child, script: Script, widths: tuple[int, ...], tokens: int, rounds: int, blocks: int = 1
 ) -> list[Claim]:
-    """Write with several streams, against a bare loop; up to so many times, until the ratio is known."""
+    """Measure several streams against a bare loop; up to `blocks` times, until the ratio is known."""
     claims: list[Claim] = []
     for width in widths:
         prompts = [script.stranger(f"writer {number}", 128) for number in range(width)]
@@ -138,7 +138,7 @@ def _steps(
 
 
 def chorus(ours: Child, script: Script, widths: tuple[int, ...], tokens: int) -> list[Claim]:
-    """Let several speak at once, with voices; then more than can be served in time."""
+    """Measure several simultaneous speakers with voices; then more than can be served in time."""
     claims: list[Claim] = []
     for width in widths:
         prompts = [script.stranger(f"voice {number}", 128) for number in range(width)]
@@ -158,7 +158,7 @@ def chorus(ours: Child, script: Script, widths: tuple[int, ...], tokens: int) ->
 
 
 def rotation(ours: Child, script: Script, shape: random_model.Shape, tokens: int, rounds: int) -> list[Claim]:
-    """Let four write with two adapters, against one, against none."""
+    """Measure four streams with two adapters, against one, against none."""
     red, blue = (str(random_model.adapter(shape, seed)) for seed in (1, 2))
     casts = {"none": [None] * 4, "one": [red] * 4, "two": [red, blue, red, blue]}
     prompts = [script.stranger(f"actor {number}", 64) for number in range(4)]
@@ -170,7 +170,7 @@ def rotation(ours: Child, script: Script, shape: random_model.Shape, tokens: int
 
 
 def cache_kinds(ours: Child, counts: tuple[int, ...], length: int, steps: int) -> list[Claim]:
-    """Decode beside residents, with a unified and with a split KV cache."""
+    """Measure decoding with residents, with a unified and with a split KV cache."""
     found = ours.run(engine_scenarios.residents, counts=counts, length=length, steps=steps)
     return [
         ratio(

@@ -1,8 +1,8 @@
-"""What is claimed, and whether it holds: ratios against targets, counts against limits, and the table of all. Pure.
+"""The claims of the LLM benchmark: ratios against targets, counts against limits, and their table.
 
-Where two builds of llama.cpp are compared, the difference between the builds is measured by itself (bare prefill and
-decode on the same model), and every ratio is given as measured and *normalised*: as if our build had been theirs. A
-target is met only when both bad ends meet it.
+The difference between the two builds of llama.cpp is measured separately (bare prefill and decode on the same model),
+and every ratio is given as measured and *normalised*, as if our build had been theirs. A target is met only when both
+bad ends meet it.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from bench.stats import Interval, figure, interval, speedup
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """They take at least `target` times as long as we do."""
+    """A claim that they take at least `target` times as long as we do."""
 
     key: str
-    """Its name in the JSON line."""
+    """Its key in the JSON line."""
     name: str
     ours: Interval
     """Milliseconds."""
     theirs: Interval
     ratio: Interval
     target: float | None
-    """None where nothing is claimed."""
+    """None without a claim."""
     build: float = 1.0
     """Their build's time for the same work, divided by ours."""
 
     @property
     def bad_end(self) -> float:
-        """The least favourable of what can be said."""
+        """The least favourable ratio."""
         return min(self.ratio.low, self.ratio.low / self.build)
 
     @property
@@ -45,7 +45,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Something that is counted, and must not be more, or less, than so many."""
+    """A count, with its limits."""
 
     key: str
     name: str
@@ -71,12 +71,12 @@ def ratio(
     target: float | None,
     build: float = 1.0,
 ) -> Ratio:
-    """Make a claim of paired durations: `ours[i]` and `theirs[i]` were measured one after the other."""
+    """Return a claim of paired durations: `ours[i]` and `theirs[i]` were measured one after the other."""
     return Ratio(key, name, interval(ours), interval(theirs), speedup(theirs, ours), target, build)
 
 
 def unclaimed(claim: Claim) -> Claim:
-    """Return what was measured, without a target."""
+    """Return the measurement without a target."""
     if isinstance(claim, Ratio):
         return replace(claim, target=None)
     return replace(claim, most=None, least=None)
@@ -90,7 +90,7 @@ def table(title: str, claims: Iterable[Claim]) -> Table:
     for claim in claims:
         match claim:
             case Ratio():
-                # What the intervals of the two sides say is in the ratio's: their medians suffice here.
+                # Only medians of the two sides: their intervals are in the ratio's.
                 made.add_row(
                     claim.name,
                     figure(claim.ours.median),
@@ -108,7 +108,7 @@ def table(title: str, claims: Iterable[Claim]) -> Table:
 
 
 def figures(claims: Iterable[Claim]) -> dict[str, float | int | str | None]:
-    """Return what goes into the JSON line: for each ratio its median and its bad end, for each count itself."""
+    """Return the values of the JSON line: for each ratio its median and its bad end, for each count itself."""
     found: dict[str, float | int | str | None] = {}
     for claim in claims:
         match claim:

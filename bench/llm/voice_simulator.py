@@ -1,8 +1,8 @@
-"""A voice that speaks what is being written, simulated: did it ever run dry? Pure; time comes in as seconds.
+"""The simulated voice of a reply: does it run out of text? Time is an argument, in seconds.
 
-Speech takes about 15 characters a second. The voice begins when the first phrase is there, or the whole reply if that
-is shorter, and stutters when it has spoken all that has been written while more is to come. A voice reads no further
-than it needs: `ahead` tells how far the text is before it, so that the reader can let the writer wait.
+It speaks about 15 characters a second, starts with the first phrase, or with the whole reply if that is shorter, and
+stutters when it has spoken all text so far and more is to come. `ahead` is the lead of the text over the voice, at
+which the reader can let the writer wait.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FIRST_PHRASE = 30
 
 
 class Voice:
-    """One reply being spoken."""
+    """The voice of one reply."""
 
     def __init__(self, rate: float = CHARACTERS_PER_S, first_phrase: int = FIRST_PHRASE) -> None:
         self._rate, self._first_phrase = rate, first_phrase
@@ -21,15 +21,15 @@ class Voice:
         self._spoken = 0.0
         self._at = 0.0
         self.begun: float | None = None
-        """When it began to speak."""
+        """When it started to speak."""
         self.stutters = 0
-        """How often it ran dry."""
+        """Times that it ran out of text."""
         self.silence = 0.0
-        """Seconds it was dry."""
+        """Seconds without text."""
         self._dry = False
 
     def add(self, characters: int, now: float) -> None:
-        """So much more has been written."""
+        """Add text."""
         self._advance(now)
         self._written += characters
         if self.begun is None and self._written >= self._first_phrase:
@@ -37,19 +37,19 @@ class Voice:
         self._dry = self._dry and not characters
 
     def finish(self, now: float) -> None:
-        """The reply is whole: from now on silence is its end and no stutter."""
+        """End the text: silence from now on is not a stutter."""
         self._advance(now)
         if self.begun is None:
             self.begun = now
 
     def ahead(self, now: float) -> float:
-        """Return the characters that are written and not yet spoken."""
+        """Return the number of characters written and not yet spoken."""
         if self.begun is None:
             return float(self._written)
         return max(0.0, self._written - self._spoken - self._rate * (now - self._at))
 
     def too_far_ahead(self, most: float, now: float) -> float:
-        """Return the seconds until no more than `most` characters are ahead: how long to read no further."""
+        """Return the seconds until at most `most` characters are ahead: how long to stop reading."""
         return max(0.0, self.ahead(now) - most) / self._rate if self.begun is not None else 0.0
 
     def _advance(self, now: float) -> None:

@@ -1,6 +1,6 @@
-"""Generated rooms and their sounds: voices, echoes, a fan, a tavern, a game. Everything comes from a seeded generator.
+"""Acoustics: generated rooms, voices, echoes, a fan, a tavern, a game, all from a seeded generator.
 
-Sounds are float arrays at 16 kHz, full scale 1.0. Levels are in dB relative to full scale, over the loud part.
+Sounds are float arrays at 16 kHz, full scale 1.0. Levels are in dBFS, over the loud part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mythicd.native.espeakng import EspeakNg
 Sound = NDArray[np.float64]
 
 PLAYER_DBFS: Final = -19.0
-"""Level of the player's voice as `mythicd.talk.synthesise` makes it, which is espeak-ng's own level."""
+"""Level of the player's voice: espeak-ng's own, as `mythicd talk` plays it."""
 
 VOICES: Final = (
     "en-us+m1 en-us+m3 en-us+m7 en-us+f1 en-us+f2 en-us+f4 en-gb+m2 en-gb+m5 en-gb+f3 en-gb-scotland+m4 en-gb-x-rp+m6"
@@ -55,7 +55,7 @@ def _said(text: str, voice: str, rate: int, pitch: int) -> tuple[bytes, int]:
 
 
 def say(text: str, voice: str, rate: int = 165, pitch: int = 50) -> tuple[bytes, int]:
-    """Return what espeak-ng says, as s16le, and its sample rate."""
+    """Return espeak-ng's speech as s16le, and its sample rate."""
     return _said(text, voice, rate, pitch)
 
 
@@ -90,9 +90,9 @@ def audible(sound: Sound) -> tuple[int, int]:
 
 
 def impulse_response(rng: np.random.Generator, *, rt60_s: float, direct_db: float) -> Sound:
-    """Return a room's answer to a click, energy 1: the direct sound, some early reflections, a tail of noise.
+    """Return a room's impulse response, of energy 1: the direct sound, some early reflections, a tail of noise.
 
-    `rt60_s` is the time in which the tail falls by 60 dB; `direct_db` how far the direct sound is above all the rest.
+    `rt60_s` is the time in which the tail falls by 60 dB; `direct_db` the level of the direct sound above the rest.
     """
     length = int(rt60_s * MIC_RATE)
     time = np.arange(length) / MIC_RATE
@@ -106,7 +106,7 @@ def impulse_response(rng: np.random.Generator, *, rt60_s: float, direct_db: floa
 
 
 def convolve(sound: Sound, response: Sound) -> Sound:
-    """Return the sound as it is heard through a room, as long as it was."""
+    """Return the sound in a room, cut to its original length."""
     size = 1 << (len(sound) + len(response) - 1).bit_length()
     full = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)
     return full[: len(sound)]
@@ -121,7 +121,7 @@ def _shaped(rng: np.random.Generator, samples: int, low_hz: float, high_hz: floa
 
 
 def fan(rng: np.random.Generator, seconds: float, level: float) -> Sound:
-    """Return a fan: noise that falls by 5 dB an octave, its blades' hum, and a slow waver."""
+    """Return a fan: noise that falls by 5 dB per octave, the hum of the blades, and a slow variation."""
     samples = int(seconds * MIC_RATE)
     time = np.arange(samples) / MIC_RATE
     air = at_level(_shaped(rng, samples, 40, 7500, 0.8), 0.0)
@@ -130,7 +130,7 @@ def fan(rng: np.random.Generator, seconds: float, level: float) -> Sound:
 
 
 def babble(rng: np.random.Generator, seconds: float, level: float, talkers: int = 6) -> Sound:
-    """Return a tavern: so many people talk at once without end, each at a distance of their own, in one room."""
+    """Return a tavern: `talkers` people who talk without end, each at its own distance, in one room."""
     samples = int(seconds * MIC_RATE)
     mixed = np.zeros(samples)
     for talker in range(talkers):
@@ -149,7 +149,7 @@ def babble(rng: np.random.Generator, seconds: float, level: float, talkers: int 
 
 
 def game_sounds(rng: np.random.Generator, samples: int, level: float) -> Sound:
-    """Return what a game plays besides voices: wind, steps, blades, and a tune. `level` is that of the whole."""
+    """Return a game's sounds without voices: wind, steps, blades, and a tune. `level` is that of the sum."""
     mixed = at_level(_shaped(rng, samples, 60, 1500, 1.0), -12.0)
     for at in range(int(rng.integers(0, 8000)), samples - 4000, 8400):
         step = rng.standard_normal(1600) * np.exp(-np.arange(1600) / 200)

@@ -1,17 +1,10 @@
-"""What is said over a character's voice: does she speak on at "mm-hm", and stop at "stop"?
+"""The barge-in benchmark: does a character speak on at "mm-hm", and stop at "stop"?
 
-The whole way, at the pace of speech: a player types a question, the real daemon answers with the starter engines over
-its socket, and somewhere in the answer something is said into the open microphone (utterances.py), in rooms of three
-kinds of noise. The player plays what arrives and says what was heard, as a game's plugin does. She is always softened
-first (`Duck`); then she comes back, or is cut off (`Cutoff`). After a cut nothing of the voice may arrive any more, and
-what she remembers of the line must be its beginning.
-
-Before that, the judgement alone is asked about the same sayings several times, each time in other voices and in other
-noise (barge_in_offline.py).
-
-Five sayings share a playthrough, whose first reply of all is heard in silence: half a second of it tells the daemon
-that nothing of her voice comes back, and who speaks before that is `bench echo`'s matter. espeak-ng never says the same
-samples twice, so two runs differ by a case or two.
+A player asks the real daemon with the starter engines, over its socket and in real time; during the answer something is
+said into the open microphone (utterances.py), in three levels of noise. Every voice is ducked first, and then restored
+or cut. After a cut no more of it may arrive, and the history must have the beginning of the line. The policy alone is
+tested first, with more voices (barge_in_offline.py). Five cases share a playthrough; its first reply is heard in
+silence, from which the daemon learns that there is no echo. espeak-ng's samples vary, so runs differ by a case or two.
 """
 
 from __future__ import annotations
@@ -42,36 +35,36 @@ from mythicd.wire import messages as m
 
 NPC = "barkeep_01"
 ASKED = "What can you tell me about the market, the harbor, and the tavern?"
-"""Calls for an answer that is long enough to be talked over."""
+"""A question with an answer long enough to be interrupted."""
 ONSET_S = (0.3, 1.2)
-"""How far into the answer somebody speaks, at least and at most."""
+"""Earliest and latest speech within the answer, in seconds."""
 SETTLE_S = 1.0
-"""Nothing is happening any more when nothing has for so long."""
+"""Seconds without a message after which a case is over."""
 CASE_TIMEOUT_S = 60.0
-"""A case in which she has not come to an end by then has failed, and the run with it."""
+"""Longest case, in seconds; then it has failed, and the run with it."""
 GROUP = 5
 QUICK_CASES = 2
 ROUNDS = 5
-"""How often the judgement alone is asked about all sayings."""
+"""Rounds of the policy alone, each over all cases."""
 MIN_WENT_ON = 0.90
 MIN_STOPPED = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one saying. Times are in milliseconds from its first sample."""
+    """The outcome of one case. Times are in milliseconds from the first sample of what is said."""
 
     text: str
     ducked_ms: float | None
-    """Until she was softened; None when nobody noticed."""
+    """Time of the ducking; None if the speech was not noticed."""
     restored_ms: float | None
-    """Until she was as loud as before."""
+    """Time at which the voice was restored."""
     cut_ms: float | None
-    """Until she was cut off; None when she spoke on."""
+    """Time of the cut; None if the character spoke on."""
     frames_after: int
-    """Frames of her voice that arrived after the cut."""
+    """Frames of the voice that arrived after the cut."""
     is_true: bool
-    """Whether what she remembers of the line is its beginning; all of it when she spoke on."""
+    """Whether the history has the beginning of the line, or all of it if the character spoke on."""
 
 
 def run(*, quick: bool = False) -> int:
@@ -92,14 +85,14 @@ def run(*, quick: bool = False) -> int:
     stopped = sum(outcome.cut_ms is not None for outcome in against) / len(against)
     for outcome in (*(one for one in over if one.cut_ms is not None), *(one for one in against if one.cut_ms is None)):
         print(f"wrong: {outcome}")
-    table = Table(title="Said over a character's voice", title_justify="left")
-    for column in ("", "as meant", "target", "softened after ms", "p95", "decided after ms", "p95"):
+    table = Table(title="Speech over a character's voice", title_justify="left")
+    for column in ("", "as intended", "target", "ducked after ms", "p95", "decided after ms", "p95"):
         table.add_column(column, justify="right" if column else "left")
     figures: dict[str, float | int | str | None] = {"cases": cases}
     alone_ok = True
     for key, name, target, judged in (
-        ("signs", "signs, judged alone", MIN_WENT_ON, over_alone),
-        ("interruptions", "interruptions, judged alone", MIN_STOPPED, against_alone),
+        ("signs", "backchannels, policy alone", MIN_WENT_ON, over_alone),
+        ("interruptions", "interruptions, policy alone", MIN_STOPPED, against_alone),
     ):
         verdicts = [one.stopped_ms for one in judged if one.stopped_ms is not None]
         right = len(judged) - len(verdicts) if key == "signs" else len(verdicts)
@@ -108,8 +101,8 @@ def run(*, quick: bool = False) -> int:
         table.add_row(f"{name}, {len(judged)}", f"{share:.1%}", f"≥ {target:.0%}", "–", "–", *_middle_and_end(verdicts))
         figures |= {f"{key}_alone": len(judged), f"{key}_alone_as_meant": round(share, 3)}
     for key, name, share, target, outcomes in (
-        ("signs", "signs of listening: she speaks on", went_on, MIN_WENT_ON, over),
-        ("interruptions", "interruptions: she stops", stopped, MIN_STOPPED, against),
+        ("signs", "backchannels, over the socket", went_on, MIN_WENT_ON, over),
+        ("interruptions", "interruptions, over the socket", stopped, MIN_STOPPED, against),
     ):
         ducked = [one.ducked_ms for one in outcomes if one.ducked_ms is not None]
         decisions = [one.restored_ms if one.cut_ms is None else one.cut_ms for one in outcomes]
@@ -134,7 +127,7 @@ def _middle_and_end(values: Sequence[float]) -> tuple[str, str]:
 
 
 async def _talk_over(data: Path, kind: str, sayings: Sequence[str]) -> list[Outcome]:
-    """Say each of these over an answer."""
+    """Say each of these over an answer, and return the outcomes."""
     dice = random.Random(kind)
     outcomes: list[Outcome] = []
     for first in range(0, len(sayings), GROUP):
@@ -184,7 +177,7 @@ async def _say(client: DaemonClient, room: Room, text: str, clip: Clip, onset_s:
 
 
 async def _settle(client: DaemonClient) -> None:
-    """Wait until nobody speaks, whatever was made of the words."""
+    """Wait until there is no voice, whatever the character did."""
     while True:
         try:
             async with asyncio.timeout(SETTLE_S):

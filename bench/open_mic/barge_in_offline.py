@@ -1,4 +1,4 @@
-"""The judgement of a voice over a character's, alone: real engines, at the speed of the machine, without the daemon."""
+"""The barge-in policy alone: real engines, faster than real time, without the daemon."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ from mythicd.vad.gated_silero import GatedSileroVad
 WORLD = Path(__file__).parents[2] / "worlds" / "lanternport"
 FRAME_S = VAD_FRAME / MIC_RATE
 QUIET_S = 0.5
-"""Of the room alone, before and behind what is said."""
+"""Seconds of noise before and after what is said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a voice was taken for."""
+    """The verdict on what was said."""
 
     text: str
     stopped_ms: float | None
-    """From its first sample to the verdict that stops the character; None where it speaks on."""
+    """Time from the first sample to the verdict that stops the character; None if it speaks on."""
 
 
 def room(text: str, number: int, again: int) -> bytes:
-    """Return a saying in a room, s16le at MIC_RATE, with QUIET_S before and behind it. `again` says it in another
-    voice and another noise."""
+    """Return what is said in noise, s16le, with QUIET_S before and after it; `again` selects voice and noise."""
     quiet = np.zeros(round(QUIET_S * MIC_RATE))
     sound = np.concatenate([quiet, to_array(spoken(text, number + again).pcm).astype(np.float64), quiet])
     sound += np.random.default_rng((again, number)).normal(0.0, noise(number + 5 * again), len(sound))
@@ -46,11 +45,11 @@ def room(text: str, number: int, again: int) -> bytes:
 
 
 async def judge(vad: GatedSileroVad, asr: PocketSphinxAsr, text: str, pcm: bytes) -> Judged:
-    """Say it over a character, and ask for the verdict as `TurnTaking` asks. Raises EngineError."""
+    """Say it over a character, and ask for the verdict as `TurnTaking` does. Raises EngineError."""
     ear, barge_in = SpeechInput(vad, asr, TurnSettings(), "open", 0.0), BargeIn()
     words, speaks = "", False
     asks_at: int | None = None
-    """The frame at which the pause has lasted long enough to ask what was said."""
+    """The frame at which the pause is long enough to ask for the words."""
     stopped: float | None = None
     for number in range(len(pcm) // (2 * VAD_FRAME)):
         async for event in ear.add(pcm[2 * VAD_FRAME * number : 2 * VAD_FRAME * (number + 1)], number * FRAME_S):
@@ -81,8 +80,10 @@ async def judge(vad: GatedSileroVad, asr: PocketSphinxAsr, text: str, pcm: bytes
 async def sweep(
     models: Path, rounds: Sequence[int], cases: int = len(BACKCHANNELS)
 ) -> tuple[list[Judged], list[Judged]]:
-    """Judge the first `cases` signs of listening and as many barge_ins, once a round. `models` keeps the language
-    models. Raises what the engines raise."""
+    """Judge the first `cases` backchannels and as many interruptions, once per round.
+
+    `models` keeps the language models. Raises the errors of the engines.
+    """
     vad, asr = GatedSileroVad(), PocketSphinxAsr(cache_dir=models)
     await vad.start()
     await asr.start()

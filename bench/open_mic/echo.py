@@ -1,13 +1,10 @@
-"""Our own voice in an open microphone beside a loudspeaker: is it taken for the player, and is the player still heard?
+"""The echo benchmark: is a character's voice in an open microphone taken for the player, and is the player detected?
 
-A case is a reply of two sentences, played by a client whose jitter buffer stalls (its playheads tell) and whose device
-delay jumps (nobody tells), through a generated room into the microphone, with a game's sounds on top, and in half of
-the cases a stretch at −12 dB, as when a character was ducked. In the second kind of case a player talks over it, at
-their usual level or up to 6 dB below. In the third kind that player wears headphones: nothing comes back. The
-detectors, the canceller and the endpointer are the real ones, fresh in each case: the first reply of a session is the
-hardest.
-
-espeak-ng never says the same samples twice, so two runs differ by a case or two.
+A case is a reply of two sentences, played by a client whose jitter buffer stalls (reported by playheads) and whose
+device delay jumps (not reported), through a generated room into the microphone, with a game's sounds, and in half of
+the cases ducked by 12 dB for a time. Further cases have a player who speaks over it, at the usual level or up to 6 dB
+below, and one with headphones, without echo. Detectors, canceller and endpointer are real, and new in each case, since
+the first reply is the hardest. espeak-ng's samples vary, so runs differ by a case or two.
 """
 
 from __future__ import annotations
@@ -33,12 +30,12 @@ from mythicd.vad.gated_silero import GatedSileroVad
 MS = MIC_RATE // 1000
 STREAM = 1
 CAUGHT_WITHIN_MS = 1000
-"""An utterance must begin this soon after the player's first audible sample."""
+"""Latest start of an utterance after the player's first audible sample."""
 
 HEADPHONES_MS = (300, 600, 900, 1500)
-"""How far into the first reply of all a player with headphones speaks."""
+"""Time in the first reply at which a player with headphones speaks."""
 KNOWN_MS = 600
-"""From here on it is known that nothing of the voice comes back."""
+"""Time from which it is known that there is no echo."""
 
 MAX_FALSE = 0.04
 MIN_CAUGHT = 0.90
@@ -46,10 +43,10 @@ MIN_CAUGHT = 0.90
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something that passes between daemon and client."""
+    """A message between daemon and client."""
 
     due: int
-    """Microphone sample at which it reaches, or leaves, the daemon."""
+    """Microphone sample at which it reaches or leaves the daemon."""
     kind: Literal["sent", "played", "ducked", "stopped"]
     pcm: bytes = b""
     samples: int = 0
@@ -59,31 +56,31 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One recording, and what the daemon knew meanwhile."""
+    """A recording, and the messages during it."""
 
     mic: Sound
     voice_rate: int
     """Hertz of the voice stream."""
     messages: tuple[Message, ...]
     onset: int | None
-    """First audible sample of the player; None where nobody talks over the voice."""
+    """First audible sample of the player; None if there is no player."""
     story: str
-    """What was drawn, for who wants to look at a case."""
+    """Description of the case, for debugging."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one case."""
+    """The outcome of one case."""
 
     is_false: bool
-    """An utterance began though nobody spoke (yet)."""
+    """Whether an utterance started without the player's speech, or before it."""
     caught_ms: float | None
-    """How long after the player's first audible sample theirs began; None when it did not, or a false one had."""
+    """Delay of the utterance after the player's first audible sample; None without one, or after a false one."""
     frame_ms: float
 
 
 def case(seed: int, *, player: bool, mic_samples: bool, sentences: int = 2) -> Case:
-    """Generate a case. `mic_samples` tells whether the client names the microphone's sample in its playheads."""
+    """Generate a case. `mic_samples` is whether the client names the microphone's sample in its playheads."""
     rng = np.random.default_rng(seed)
     voice, other = (str(one) for one in rng.choice(acoustics.VOICES, 2, replace=False))
     pcm, rate = acoustics.say(
@@ -148,7 +145,7 @@ def case(seed: int, *, player: bool, mic_samples: bool, sentences: int = 2) -> C
 
 
 def headphones(seed: int, *, onset_ms: int) -> Case:
-    """Generate a case of a player whom nothing of the voice reaches but by ear, and who speaks `onset_ms` into it."""
+    """Generate a case of a player with headphones, who speaks `onset_ms` into the reply."""
     rng = np.random.default_rng(seed)
     pcm, rate = acoustics.say(
         " ".join(rng.choice(acoustics.SENTENCES, 2, replace=False)), str(rng.choice(acoustics.VOICES))
@@ -171,7 +168,7 @@ def headphones(seed: int, *, onset_ms: int) -> Case:
 
 
 def _stretches(begins: int, samples: int, stalls: list[tuple[float, int]]) -> list[tuple[int, int, int]]:
-    """Return where each stretch of the voice lies on the clock: (microphone sample, first sample, behind the last)."""
+    """Return the position of each stretch of the voice: (microphone sample, first sample, sample after the last)."""
     cuts = [0, *(int(share * samples) for share, _ in stalls), samples]
     stretches, at = [], begins
     for first, behind, (_, gap) in zip(cuts, cuts[1:], [*stalls, (0.0, 0)], strict=False):
@@ -181,7 +178,7 @@ def _stretches(begins: int, samples: int, stalls: list[tuple[float, int]]) -> li
 
 
 def _frames(pcm: bytes, rate: int, begins: int) -> Iterator[Message]:
-    """The voice leaves in frames of 80 ms, up to two seconds ahead."""
+    """Yield the voice in frames of 80 ms, up to two seconds ahead."""
     step = 2 * int(0.08 * rate)
     for at in range(0, len(pcm), step):
         due = begins - 60 * MS + max(0, int((at / 2 / rate - 2.0) * MIC_RATE))
@@ -191,20 +188,22 @@ def _frames(pcm: bytes, rate: int, begins: int) -> Iterator[Message]:
 def _playheads(
     rng: np.random.Generator, stretches: list[tuple[int, int, int]], rate: int, *, mic_samples: bool
 ) -> Iterator[Message]:
-    """Every 50 ms, both positions read by the buffer: 21 ms of voice, 20 ms of microphone. They come up to 10 ms late,
-    and 100 ms where their time of arrival is all there is."""
+    """Yield playheads, every 50 ms, with both positions in steps of a buffer: 21 ms of voice, 20 ms of microphone.
+
+    They come up to 10 ms late, and up to 100 ms where only their time of arrival counts.
+    """
     begins, ends = stretches[0][0], stretches[-1][0] + stretches[-1][2] - stretches[-1][1]
     for at in range(begins, ends, 50 * MS):
         heard = max(first + min(at - where, behind - first) for where, first, behind in stretches if at >= where)
         samples = heard // 341 * 341 * rate // MIC_RATE
         late = int(rng.uniform(0, 10 if mic_samples else 100)) * MS
-        # The first one stands for PlaybackStarted, which names no sample of the microphone.
+        # The first one is PlaybackStarted, which does not name the microphone's sample.
         named = at // VAD_FRAME * VAD_FRAME if mic_samples and at > begins else None
         yield Message(at + late, "played", samples=samples, mic_sample=named)
 
 
 def tell(canceller: EchoCanceller, message: Message, rate: int) -> None:
-    """Do what a daemon does for such a message."""
+    """Handle such a message as the daemon does."""
     speaker = canceller.far_end
     match message.kind:
         case "sent":
@@ -218,7 +217,7 @@ def tell(canceller: EchoCanceller, message: Message, rate: int) -> None:
 
 
 def judge(case: Case, vad: Vad, canceller: EchoCanceller | None = None) -> Verdict:
-    """Play a case to the daemon's ears."""
+    """Play a case to the canceller, detector and endpointer, and return the outcome."""
     canceller = canceller or EchoCanceller()
     canceller.open()
     detector, endpointer = vad.open(), Endpointer()
@@ -246,7 +245,7 @@ def judge(case: Case, vad: Vad, canceller: EchoCanceller | None = None) -> Verdi
 def sweep(
     seeds: range, vad: Vad, *, player: bool, mic_samples: bool, cancels: bool = True, sentences: int = 2
 ) -> list[tuple[Case, Verdict]]:
-    """Judge a case for each seed. `cancels` false: as if the package with the canceller were missing."""
+    """Judge a case for each seed. With `cancels` false, as without the canceller's package."""
     judged = []
     for seed in seeds:
         one = case(seed, player=player, mic_samples=mic_samples, sentences=sentences)
@@ -262,15 +261,15 @@ def run(*, quick: bool = False, seed: int = 40_000) -> int:
 async def _run(cases: int, seed: int) -> int:
     vad = GatedSileroVad()
     await vad.start()
-    table = Table(title=f"Our own voice in an open microphone, {cases} cases each")
+    table = Table(title=f"Echo in an open microphone, {cases} cases each")
     for column in (
         "playheads",
         "canceller",
         "false barge-in",
-        "player caught",
+        "player detected",
         "after ms, median",
         "p90",
-        "ms a frame",
+        "ms per frame",
     ):
         table.add_column(column, justify="left" if column in ("playheads", "canceller") else "right")
     figures: dict[str, float | int | str | None] = {"cases": cases}

@@ -1,6 +1,6 @@
-"""A player's room: an open microphone that never closes, things that are said into it, and a loudspeaker beside it.
+"""The player's microphone: always open, with speech, noise, and the echo of a loudspeaker.
 
-Everything is paced by the real clock, 20 ms at a time, like a sound card.
+It runs in real time, 20 ms at a time, like a sound card.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mythicd.wire import messages as m
 
 FRAME_S = VAD_FRAME / MIC_RATE
 NOISE = 8.0
-"""Standard deviation of the room's own noise, in sample steps, where nobody says otherwise: −72 dBFS."""
+"""Standard deviation of the default noise, in sample steps: −72 dBFS."""
 
 
 class Room:
-    """One open microphone. `async with` opens and closes it."""
+    """An open microphone. `async with` opens and closes it."""
 
     def __init__(
         self,
@@ -35,9 +35,9 @@ class Room:
         echo_ms: float = 80.0,
         noise: float = NOISE,
     ) -> None:
-        """`echo_db` is how loud the loudspeaker is at the microphone, beside what it plays; None for headphones.
+        """`echo_db` is the level of the echo relative to the played audio; None for headphones.
 
-        `noise` is the standard deviation of the room's own, in sample steps.
+        `noise` is the standard deviation of the noise, in sample steps.
         """
         self._client = client
         self._npc_id = npc_id
@@ -48,7 +48,7 @@ class Room:
         self._dice = np.random.default_rng(1)
         self._heard: deque[NDArray[np.float64]] = deque([np.zeros(VAD_FRAME)] * self._delay)
         self._taken: dict[int, int] = {}
-        """Samples of each voice stream that the loudspeaker has played into the room."""
+        """Samples of each voice stream that the loudspeaker has played."""
         self._resamplers: dict[int, tuple[Resampler, NDArray[np.float64]]] = {}
         self._silent = asyncio.Event()
         self._recording: asyncio.Task[None] | None = None
@@ -63,7 +63,7 @@ class Room:
         await asyncio.gather(self._recording, return_exceptions=True)
 
     async def say(self, clip: Clip) -> None:
-        """Say this now; return when the last of it was said."""
+        """Say this now; return at its end."""
         sound = to_array(clip.at(MIC_RATE).pcm).astype(np.float64)
         frames = [sound[at : at + VAD_FRAME] for at in range(0, len(sound), VAD_FRAME)]
         self._said.extend(np.pad(frame, (0, VAD_FRAME - len(frame))) for frame in frames)
@@ -86,7 +86,7 @@ class Room:
         await self._client.listen(self._npc_id, blocks())
 
     def _loudspeaker(self) -> NDArray[np.float64]:
-        """Return what of the voices comes back in this frame."""
+        """Return the echo in this frame."""
         mixed = np.zeros(VAD_FRAME)
         for stream, voice in list(self._client.streams.items()):
             played = voice.playback.played
@@ -112,4 +112,4 @@ async def until(client: DaemonClient, kind: type[m.Message], timeout_s: float = 
             seen.append(message)
             if isinstance(message, kind):
                 return seen
-    raise AssertionError("the connection closed")
+    raise AssertionError("The connection was closed.")

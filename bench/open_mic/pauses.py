@@ -1,14 +1,10 @@
-"""How long a pause is waited for, against how often a player who only pauses is cut off (`turn.wait_ms`).
+"""The pauses benchmark: the wait at pauses against false cut-offs (`turn.wait_ms`, `turn.max_wait_ms`).
 
-Sentences are spoken with one pause each, at a gap between two words chosen at random, of a length drawn evenly from
-100 to 1,200 ms; and each has its end. What is decided at a pause is decided by the daemon's own code
-(dialogue/end_of_turn.py) from the words so far. A pause that outlasts its wait is a *false cut-off*: the turn is over,
-and half a sentence is answered (if the player goes on before the first sound, the halves are joined after all). The
-wait at a true end is what the player pays for it, and what a speculative answer hides.
-
-Two settings decide: `turn.wait_ms` for words that look finished, `turn.max_wait_ms` for words that surely are not.
-
-There is no audio in this, and no clock: the same numbers come out on every machine.
+Sentences have one pause each, between two random words, of 100 to 1,200 ms, and an end. The wait at a pause is that of
+the daemon's code (dialogue/end_of_turn.py), from the words so far. A pause longer than its wait is a *false cut-off*:
+half a sentence is answered (if the player goes on before the first sound, the halves are joined). `turn.wait_ms` is for
+words that look finished, `turn.max_wait_ms` for words that look unfinished. Without audio and clock, the results are
+the same on every machine.
 """
 
 from __future__ import annotations
@@ -68,27 +64,27 @@ PUBLISHED = (
     ("Deepgram Flux", 300, 12.9),
     ("Deepgram Flux", 1151, 5.0),
 )
-"""livekit/eot-bench, real conversations with agents, English: (who, mean delay in ms, false cut-offs in %)."""
+"""livekit/eot-bench, real conversations with agents, English: (system, mean delay in ms, false cut-offs in %)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one pair of settings gives."""
+    """The result of one pair of settings."""
 
     wait_ms: float
     max_wait_ms: float
     cut_offs: float
-    """Part of the pauses that are taken for the end."""
+    """Share of the pauses that are taken for the end."""
     median_ms: float
-    """Wait at true ends."""
+    """Median wait at true ends."""
     mean_ms: float
-    """The same, as the published curves have it."""
+    """Mean wait, as in the published curves."""
     longest_ms: float
-    """The same of the twentieth part that waits longest."""
+    """95th percentile of the wait."""
 
 
 def sentences() -> list[str]:
-    """Return every sentence."""
+    """Return all sentences."""
     found = []
     for pattern in PATTERNS:
         names = [name for name in WORDS if f"{{{name}}}" in pattern]
@@ -115,7 +111,7 @@ def curve(settings: Iterable[tuple[float, float]], seed: int) -> list[Point]:
 
 
 def run() -> int:
-    """Print and draw the curves; return the exit code."""
+    """Print and draw the curves, and return the exit code."""
     ours = {most: curve(((least, most) for least in WAITS_MS), 1) for most in MOST_MS}
     plain = curve(((setting, setting) for setting in PLAIN_MS), 1)
     table = Table(title=f"{len(sentences())} sentences, one pause of 100-1,200 ms in each", title_justify="left")

@@ -1,6 +1,6 @@
-"""What players say over a character's voice: fifty signs that they listen, and fifty true interruptions.
+"""Utterances over a character's voice: fifty backchannels, and fifty interruptions.
 
-Five espeak-ng voices take turns, and every five sayings the room's noise is another.
+Five espeak-ng voices alternate, and the level of the noise changes every five utterances.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from mythicd.audio.pcm import MIC_RATE, Clip, to_array
 from mythicd.native.espeakng import EspeakNg
 
 VOICES: Final = (("en-us+f2", 150), ("en-us+m3", 175), ("en-us+m7", 165), ("en-gb+f4", 160), ("en-us+f5", 185))
-"""Voice, and words a minute."""
+"""Voice, and words per minute."""
 NOISES: Final = (20.0, 60.0, 200.0)
 """Standard deviation of the room's noise, in sample steps: −64, −55 and −44 dBFS."""
 PEAK: Final = 16_384
-"""Loudest sample of a saying."""
+"""Loudest sample of an utterance."""
 
 
 def _each(lines: str) -> tuple[str, ...]:
     return tuple(said for line in lines.strip().splitlines() for said in line.split("|"))
 
 
-# "um hum" is what an espeak-ng voice has to be told to say "mm-hm".
+# For "um hum" an espeak-ng voice says "mm-hm".
 BACKCHANNELS: Final = _each("""
 um hum|um hum|hmm|hmm|uh-huh|uh-huh|aha|ah|oh|oh|okay|okay|right|right|yeah|yeah|yes|yes|yep|I see|I see|really|really?
 sure|wow|oh really?|yeah yeah|right, right|okay, okay|uh-huh, uh-huh|oh, I see|ah, okay|um hum, yeah|great|nice|good
@@ -42,7 +42,7 @@ what is your name?|okay, where is the harbor?
 
 
 def spoken(text: str, number: int) -> Clip:
-    """Return the saying with this number at MIC_RATE, from its first audible sample to its last."""
+    """Return the utterance with this number at MIC_RATE, from its first audible sample to its last."""
     voice, rate = VOICES[number % len(VOICES)]
     espeak = EspeakNg.load()
     pcm = b"".join(chunk.pcm for chunk in espeak.synthesize(text, voice, rate))
@@ -53,5 +53,5 @@ def spoken(text: str, number: int) -> Clip:
 
 
 def noise(number: int) -> float:
-    """Return the standard deviation of the noise in the room of the saying with this number, in sample steps."""
+    """Return the standard deviation of the noise with the utterance of this number, in sample steps."""
     return NOISES[number // 5 % len(NOISES)]

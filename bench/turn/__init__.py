@@ -1,1 +1,1 @@
-"""Benchmark: end of utterance to first audible reply, beside Pipecat and the lower bound."""
+"""Benchmark: end of utterance to first audible reply, compared with Pipecat and the lower bound."""

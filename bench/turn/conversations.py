@@ -1,7 +1,7 @@
-"""Plays the talks: every question is asked of every side before the next one is.
+"""The conversations: every question is asked of every side before the next one.
 
-A talk is a character that comes into view, is asked a first question (the first contact), and some more. Sides take
-turns question by question, each time beginning with another one, so that what the machine does meanwhile hits all.
+In a talk a character comes into view, is asked a first question (the first contact), and some more. Sides take turns
+question by question, each time starting with another one, so that changes of the machine affect all.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from bench.turn.side import Answer, Side
 T = TypeVar("T")
 
 SETTLE_S = 0.8
-"""Pause behind each turn: what a side still does for itself is nobody else's burden."""
+"""Seconds of pause after each turn, so that a side's remaining work does not affect the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which turn of which talk."""
+    """The position of a question: a turn of a talk."""
 
     talk: int
     turn: int
 
     @property
     def is_contact(self) -> bool:
-        """Whether the character was never spoken to before."""
+        """Whether it is the first contact with the character."""
         return self.turn == 0
 
 
 @dataclass(slots=True)
 class Played:
-    """All that was measured, in the order of the places."""
+    """All measurements, in the order of the places."""
 
     places: list[Place]
     answers: dict[str, list[Answer]]
@@ -50,7 +50,7 @@ class Played:
         return [answer.wait for place, answer in self._at(self.answers[side], contact)]
 
     def floor(self, hangover: float, *, contact: bool | None = None, told: bool = False) -> list[float]:
-        """Return the floors in milliseconds, in the same order; if `told`, a clairvoyant's (lower_bound.py)."""
+        """Return the floors in milliseconds, in the same order; with `told`, those with lore told (lower_bound.py)."""
         return [floor.total(hangover, told=told) for _, floor in self._at(self.floors, contact)]
 
     def tokens(self, side: str) -> list[int]:
@@ -73,7 +73,7 @@ async def turn(side: Side, *, said: Speech) -> Answer:
 
 
 def rotated(names: Sequence[str], step: int) -> list[str]:
-    """Return the names in an order that begins with another one at each step."""
+    """Return the names in an order that starts with another one at each step."""
     at = step % len(names)
     return [*names[at:], *names[:at]]
 
@@ -89,7 +89,7 @@ def play(
     notice_s: float,
     say: Callable[[str], None],
 ) -> Played:
-    """Play a talk with each of these characters, so many turns long; each comes into view `notice_s` before."""
+    """Play a talk of `turns` turns with each of these characters; each comes into view `notice_s` before."""
     played = Played([], {name: [] for name in sides}, [])
     for talk, npc in enumerate(npcs):
         say(f"talk {talk + 1} of {len(npcs)}")
@@ -109,7 +109,7 @@ def play(
 
 
 def _ask(side: Child, daemon: Child, said: Speech) -> Answer:
-    """Ask one side; the tokens of a side whose engine is the daemon's are the daemon's to tell."""
+    """Ask one side. For a side whose engine is the daemon's, the daemon counts the tokens."""
     new, reused = daemon.run(mythic_side.prompt_tokens)
     answer: Answer = side.run(turn, said=said)
     now_new, now_reused = daemon.run(mythic_side.prompt_tokens)

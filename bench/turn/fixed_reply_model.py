@@ -1,14 +1,10 @@
-"""A model of random weights that says one sentence: real work in every token, and the same words on every side.
+"""The fixed-reply model: random weights that say one sentence, with real work for every token on every side.
 
-A model of random weights writes rubbish, and a voice needs words. Here the layers are random as ever and cost what they
-cost, but what they add is scaled down, so that at the end the last token's own embedding still stands out; and the
-output layer holds, in the row of each word of the script, the embedding of the word before it. So the likeliest token
-follows from the last one alone:
-
-    <|im_start|>assistant "\\n" -> That -> I -> can -> tell -> you -> , -> traveller -> . -> … -> ! -> <|im_end|>
-
-Whoever decodes greedily says the script, whatever the prompt and the side: nobody needs a grammar or a forced sampler.
-The vocabulary is trained on all that can stand in a prompt, until each word is one token.
+The layers are random, but their output is scaled down, so that at the end the last token's own embedding dominates; and
+the output layer has, in the row of each word of the script, the embedding of the word before it. So the likeliest token
+follows from the last one alone, and greedy decoding gives the script for any prompt, without a grammar or a special
+sampler: <|im_start|>assistant "\n" -> That -> I -> can -> … -> ! -> <|im_end|>. The vocabulary is trained on all texts
+of the prompts, until each word is one token.
 """
 
 from __future__ import annotations
@@ -25,25 +21,25 @@ import numpy as np
 from bench.random_model import CONTROL, ROLES, Shape, alphabet, filled, made, write_llama
 
 EDITION = 1
-"""Goes up when files made earlier must not be used any more."""
+"""Increased when files of earlier versions must not be used."""
 
 TRIGGER = "\n"
 """The token that a reply's header ends with."""
 END = "<|im_end|>"
 MURMUR = 0.02
-"""How loud each layer is beside the embeddings: together they move a logit by about a tenth of the script's."""
+"""Scale of each layer relative to the embeddings: together they move a logit by about a tenth of the script's."""
 
 _SPECIAL = re.compile("(" + "|".join(map(re.escape, CONTROL)) + ")")
-# How Qwen 2's tokeniser cuts a text before BPE sees it, for ASCII.
+# How Qwen 2's tokeniser splits a text before BPE, for ASCII.
 _PIECE = re.compile(
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\nA-Za-z0-9]?[A-Za-z]+|[0-9]| ?[^\sA-Za-z0-9]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
 def pieces(text: str) -> list[str]:
-    """Return what a text is cut into before BPE: where BPE knows all of them, its tokens. Raises ValueError."""
+    """Return the pieces of a text before BPE, which are tokens if BPE knows them. Raises ValueError."""
     if not text.isascii():
-        raise ValueError("the vocabulary of a benchmark is ASCII")
+        raise ValueError("The vocabulary of a benchmark must be ASCII.")
     cut: list[str] = []
     for part in _SPECIAL.split(text):
         cut += [part] if part in CONTROL else _PIECE.findall(part)
@@ -51,14 +47,14 @@ def pieces(text: str) -> list[str]:
 
 
 def chain(reply: str) -> dict[str, str]:
-    """Return for each token of the reply, and for TRIGGER before it, the one that follows; the last is END.
+    """Return for each token of the reply, and for TRIGGER before it, the next one; the last is END.
 
-    Raises ValueError when a token comes twice: what follows it would not be told by it alone.
+    Raises ValueError when a token occurs twice, since its successor would not be unique.
     """
     said = [TRIGGER, *pieces(reply), END]
     twice = [piece for piece, count in Counter(said).items() if count > 1]
     if twice:
-        raise ValueError(f"{twice[0]!r} comes twice: nothing but the last token tells what follows")
+        raise ValueError(f"{twice[0]!r} occurs twice in the reply, so its next token is not unique.")
     return dict(itertools.pairwise(said))
 
 
@@ -70,7 +66,7 @@ def trained(texts: Iterable[str]) -> tuple[list[str], list[str]]:
     tokens, merges = list(letters), list[str]()
     known = set(tokens)
     while pairs := _pairs(words):
-        # Ties are broken by the alphabet, so that the same texts make the same file.
+        # Ties are broken alphabetically, so that the same texts give the same file.
         left, right = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(f"{left} {right}")
         if left + right not in known:
@@ -81,7 +77,9 @@ def trained(texts: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def model(shape: Shape, texts: Sequence[str], reply: str, folder: Path | None = None) -> Path:
-    """Return the path of the model of this shape that says `reply` and knows the words of `texts`, made if need be."""
+    """Return the path of the model of this shape that says `reply` and has the words of `texts`; it is generated if
+    missing.
+    """
     mark = hashlib.sha256(repr((EDITION, shape, sorted(set(texts)), reply)).encode()).hexdigest()[:8]
     return made(f"{shape.name}-says-{mark}.gguf", folder, lambda path: _write(path, shape, texts, reply))
 
@@ -99,7 +97,7 @@ def _merged(word: tuple[str, ...], left: str, right: str) -> tuple[str, ...]:
         return word
     out: list[str] = []
     for symbol in word:
-        # As BPE does, from the left: a pair that was just made cannot take part again.
+        # As BPE does, from the left: a new pair is not merged again in the same pass.
         if out and out[-1] == left and symbol == right:
             out[-1] = left + right
         else:

@@ -1,4 +1,4 @@
-"""llama-server in a process of its own, for those who have no model inside."""
+"""llama-server in its own process, for sides without a model of their own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Server(Peer):
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return str(self._server.listening_address)
 
 
 async def address(server: Server) -> str:
-    """Tell where it listens."""
+    """Return its address."""
     return server.address

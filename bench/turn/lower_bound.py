@@ -1,12 +1,10 @@
-"""The floor of a turn: the engines alone, one after the other, with nothing around them.
+"""The floor of a turn: the engines alone, one after the other.
 
-    floor = max(hangover, recogniser's finish + embedding + what is left to prefill + tokens of a clause + first chunk)
+    floor = max(hangover, recogniser's finish + embedding + rest of the prefill + tokens of a clause + first chunk)
 
-It works ahead as far as anybody could: the prompt is evaluated up to the words that no recogniser could be sure of
-before the last sample (the last two), so that only they and the reply's header are left; and, where only the very last
-word calls for some lines of lore, those, which nobody can read before it is said. The clairvoyant's floor has read them
-before, too: it is told what the question will call for. Searching memory is in neither.
-The hangover is the silence that an open microphone waits for before it answers; a key that is let go needs none.
+The prompt is prefilled up to the last two words, which no recogniser can be sure of before the last sample, and without
+lore that only the last word calls for. The floor with lore told knows that lore in advance. Searching memory is in
+neither. The hangover is the silence for which an open microphone waits; a released key needs none.
 """
 
 from __future__ import annotations
@@ -39,29 +37,29 @@ from mythicd.world.live_world import LiveWorld
 from mythicd.world.playthrough import Playthrough
 
 HANGOVER_MS = 200.0
-"""Silence after which an open microphone may answer words that look finished; Pipecat's detector waits as long."""
+"""Silence after which an open microphone may answer words that look finished; also the wait of Pipecat's detector."""
 UNSURE_WORDS = 2
-"""Words at the end that are final only when the utterance is."""
+"""Last words, which are final only at the end of the utterance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What the engines alone need for one question, in milliseconds."""
+    """Times of the engines alone for one question, in milliseconds."""
 
     asr: float
     embed: float
     llm: float
     llm_told: float
-    """The model's part for a clairvoyant, who has read every line that the question will call for."""
+    """The model's part if every line of lore is known in advance."""
     tts: float
 
     def total(self, hangover: float = 0.0, *, told: bool = False) -> float:
-        """All of it, one after the other, while the silence lasts."""
+        """Return the floor: all parts one after the other, or the silence if that is longer."""
         return max(hangover, self.asr + self.embed + (self.llm_told if told else self.llm) + self.tts)
 
 
 class _Nowhere:
-    """An outlet that nobody listens to."""
+    """An outlet that drops everything."""
 
     def send(self, message: m.ServerMessage) -> None:
         """Drop it."""
@@ -70,21 +68,21 @@ class _Nowhere:
         """Drop it."""
 
     def drop_media(self, stream: int) -> None:
-        """There is none."""
+        """Do nothing."""
 
     def close(self, code: int, reason: str) -> None:
-        """It never was open."""
+        """Do nothing."""
 
 
 class Alone:
-    """The engines of a daemon with these settings, called by hand."""
+    """The engines of a daemon with these settings, without the daemon."""
 
     def __init__(self, data: Path, overrides: Mapping[str, Any]) -> None:
         self._data = data
         self._settings = load_settings(find("profiles", "starter", data), None, overrides)
 
     async def start(self) -> None:
-        """Load them, as the daemon does."""
+        """Load the engines, as the daemon does."""
         settings = self._settings
         self._host = engine_factory.build(settings, self._data)
         await self._host.start()
@@ -95,12 +93,12 @@ class Alone:
         await self._world.refresh(self._playthrough.scope)
 
     async def stop(self) -> None:
-        """Free them."""
+        """Free the engines."""
         await self._world.close()
         await self._host.stop()
 
     def mind(self, npc: str) -> tuple[ContextBuilder, ModelSession]:
-        """Return memory and prompt of a character who was never spoken to."""
+        """Return memory and prompt of a character at first contact."""
         context = CharacterContext(
             npc,
             self._world,
@@ -116,7 +114,7 @@ class Alone:
         return ContextBuilder(context, history, tools), ModelSession(context, history)
 
     async def recall(self, npc: str, words: str) -> prompt.Sections:
-        """Return what is found for these words."""
+        """Return the lore found for these words."""
         builder, _ = self.mind(npc)
         return (await builder.search(words, "t-1")).sections
 
@@ -158,7 +156,7 @@ class Alone:
     async def _write(
         self, npc: str, session: ModelSession, words: str, ahead: prompt.Sections, sections: prompt.Sections
     ) -> tuple[float, str]:
-        """Let the model, which has read the sure words behind `ahead`, write the first clause; return the seconds."""
+        """Let the model, after prefill of the words before the last two, write the first clause; return the seconds."""
         llm = self._world.engines.llm
         await llm.attend(npc, session.resting_prompt())
         sure = " ".join(words.split()[:-UNSURE_WORDS])
@@ -181,5 +179,5 @@ async def floor(alone: Alone, *, npc: str, said: Speech) -> Floor:
 
 
 async def found(alone: Alone, *, npc: str, questions: Sequence[str]) -> dict[str, prompt.Sections]:
-    """Return what is found for each question, as it is heard."""
+    """Return the lore found for each question, by its recognised words."""
     return {question: await alone.recall(npc, question.lower().rstrip("?")) for question in questions}

@@ -1,7 +1,7 @@
-"""Our side: the real daemon in a process of its own, and a player at the other end of its socket.
+"""Our side: the real daemon in its own process, and a player at its socket.
 
-The player plays what arrives in real time and says what was heard, as a game's plugin does. The answer's clock stops at
-the player's end of the socket, before the jitter buffer (40 ms by default), which any client of any stack has, too.
+The player plays audio in real time and reports the playhead, as a game's plugin does. The clock of an answer stops at
+the player's end of the socket, before the jitter buffer (40 ms by default), which any client of any stack has.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Ours:
         self.daemon = Daemon(data, overrides)
 
     async def start(self) -> None:
-        """Start it, warm."""
+        """Start the daemon, and warm it up."""
         await self.daemon.start()
 
     async def stop(self) -> None:
-        """Stop it."""
+        """Stop the daemon."""
         await self.daemon.stop()
 
 
 async def prompt_tokens(ours: Ours) -> tuple[int, int]:
-    """Return the prompt tokens of all replies so far: (evaluated while somebody waited, found in the KV cache)."""
+    """Return the prompt tokens of all replies so far: (evaluated in the turn, found in the KV cache)."""
     figures = ours.daemon.world.engines.llm.counters
     return figures.tokens_new, figures.tokens_reused
 
@@ -51,23 +51,23 @@ class Player:
         self._mics = 0
 
     async def start(self) -> None:
-        """Connect. Each mode is a playthrough of its own: its conversations are nobody else's."""
+        """Connect. Each mode is its own playthrough, with its own conversations."""
         hello = m.Hello(game="bench", client="bench", playthrough=self._mode)
         self._client = await DaemonClient.connect(self._data, hello)
 
     async def stop(self) -> None:
-        """Leave."""
+        """Disconnect."""
         await self._client.close()
 
     async def meet(self, npc: str) -> None:
-        """Tell the daemon who comes into view and who leaves it."""
+        """Tell the daemon which character comes into view and which one leaves it."""
         if self._npc:
             await self._client.send(m.Attend(npc_id=self._npc, attending=False))
         self._npc = npc
         await self._client.send(m.Attend(npc_id=npc))
 
     async def turn(self, said: Speech) -> Answer:
-        """Ask the character, and hear its answer to the end."""
+        """Ask the character, and wait for the end of its answer."""
         client, held = self._client, self._mode == "push_to_talk"
         known = set(client.streams)
         self._mics += 1
@@ -93,8 +93,8 @@ class Player:
         voices = [voice for number, voice in sorted(client.streams.items()) if number not in known]
         span = audible(voices[0].clip.pcm) if voices else None
         if not isinstance(done, m.TurnTimeline) or span is None or voices[0].first_frame_s is None:
-            raise RuntimeError(f"A turn went wrong: {done}")
+            raise RuntimeError(f"The turn failed: {done}")
         if voices[0].start.kind != "reply" or Mark.FIRST_MURMUR in done.marks:
-            raise RuntimeError("Something that is no answer was heard first.")
+            raise RuntimeError("Audio that is not an answer was heard first.")
         begun = voices[0].first_frame_s + span[0] / voices[0].start.sample_rate
         return Answer(1000 * (begun - ended), done.heard, done.reply, 0, 0, dict(done.marks))

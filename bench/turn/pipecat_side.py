@@ -1,18 +1,10 @@
-"""The peer: a Pipecat pipeline of the same engines, put together as its documentation says.
+"""The peer: a Pipecat pipeline of the same engines, built as its documentation describes.
 
     microphone -> recogniser -> user's turn (Silero, turn strategy) -> lore -> llama-server -> espeak-ng -> loudspeaker
 
-The recogniser and the voice are Mythic's own classes inside Pipecat's service classes; the language model is Pipecat's
-stock OpenAI service. Three ways of ending a turn:
-
-- `default`: Pipecat as it comes, where Silero tells of a pause after 0.2 s and its smart-turn model judges it;
-- `tuned`: the pause alone ends the turn (speech timeout 0);
-- `held`: the player's key tells when he speaks, and no detector runs.
-
-What is kinder to it than a usual set-up: the recogniser streams, begins with half a second of what came before, and
-gives its final words as final; its transports are in this process; what a question calls for is found in no time;
-the server is its own, warm, with one slot, so that only new tokens are evaluated; what was found stays in the
-conversation, so that its prefix never changes.
+Recogniser and voice are Mythic's classes in Pipecat's services; the language model is Pipecat's OpenAI service. A turn
+ends by Pipecat's defaults (`default`: a pause of 0.2 s and its smart-turn model), by the pause alone (`tuned`: speech
+timeout 0), or by the player's key (`held`). docs/benchmarks.md describes its set-up.
 """
 
 from __future__ import annotations
@@ -26,7 +18,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("LOGURU_LEVEL", "ERROR")  # each line it logs costs a millisecond
+os.environ.setdefault("LOGURU_LEVEL", "ERROR")  # each logged line takes a millisecond
 
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import (
@@ -72,13 +64,13 @@ from mythicd.tts.espeak import EspeakTts
 Ending = Literal["default", "tuned", "held"]
 
 VOICE_RATE = 22050
-"""espeak-ng's own rate, so that nothing is resampled; Mythic's starter profile has it, too."""
+"""espeak-ng's own rate, so that nothing is resampled; also that of Mythic's starter profile."""
 PREROLL_FRAMES = 25
-"""Frames before the detector's word that the recogniser still hears: half a second."""
+"""Frames before the detected speech that the recogniser gets: half a second."""
 
 
 class Microphone(BaseInputTransport):
-    """An input that the benchmark hands frames to."""
+    """An input for the benchmark's frames."""
 
     def __init__(self) -> None:
         super().__init__(TransportParams(audio_in_enabled=True, audio_in_sample_rate=MIC_RATE))
@@ -90,7 +82,7 @@ class Microphone(BaseInputTransport):
 
 
 class Loudspeaker(BaseOutputTransport):
-    """An output that takes as long for a frame as it would sound, and notes when each came."""
+    """An output that takes the frames in real time, and notes when each came."""
 
     def __init__(self) -> None:
         super().__init__(TransportParams(audio_out_enabled=True, audio_out_sample_rate=VOICE_RATE))
@@ -116,7 +108,7 @@ class Loudspeaker(BaseOutputTransport):
 
 
 class Ears(STTService):
-    """Mythic's recogniser as a streaming service: it listens between the two words of a detector, or of a key."""
+    """Mythic's recogniser as a streaming service, active between start and end of speech by a detector or a key."""
 
     def __init__(self, asr: PocketSphinxAsr) -> None:
         super().__init__(ttfs_p99_latency=0.0, settings=STTSettings(model=None, language=None))
@@ -133,7 +125,7 @@ class Ears(STTService):
         yield None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Begin and end utterances. Everybody else hears of it first."""
+        """Start and end utterances. The other processors get the frame first."""
         await super().process_frame(frame, direction)
         if isinstance(frame, VADUserStartedSpeakingFrame) and self._stream is None:
             self._stream = await self._asr.open()
@@ -142,7 +134,7 @@ class Ears(STTService):
                 self._recent.clear()
         elif isinstance(frame, VADUserStoppedSpeakingFrame) and self._stream is not None:
             stream, self._stream = self._stream, None
-            self.create_task(self._finish(stream))  # the turn's own model need not wait for it
+            self.create_task(self._finish(stream))  # so that the turn's model does not wait for it
 
     async def _finish(self, stream: PocketSphinxStream) -> None:
         heard = await stream.finish()
@@ -163,14 +155,14 @@ class Voice(TTSService):
         self._tts, self._voice = tts, voice
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Say one sentence."""
+        """Speak one sentence."""
         async with aclosing(self._tts.speak(text, self._voice)) as chunks:
             async for chunk in chunks:
                 yield TTSAudioRawFrame(chunk.pcm, VOICE_RATE, 1, context_id=context_id)
 
 
 class Lore(FrameProcessor):
-    """Puts what was found for the question before the player's words, as Mythic's prompt has it."""
+    """A processor that puts the lore found for the question before the player's words, as Mythic's prompt has it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,7 +170,7 @@ class Lore(FrameProcessor):
         self.heard = ""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Complete the last message of a context on its way to the model."""
+        """Complete the last message of a context before the model gets it."""
         await super().process_frame(frame, direction)
         if isinstance(frame, LLMContextFrame):
             *before, asked = frame.context.get_messages()
@@ -189,21 +181,21 @@ class Lore(FrameProcessor):
 
 
 class Silence(FrameProcessor):
-    """Notes when the answer has been played."""
+    """A processor that notes when the answer has been played."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fell = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Look at everything that passes."""
+        """Watch all frames."""
         await super().process_frame(frame, direction)
         self.fell = self.fell or isinstance(frame, BotStoppedSpeakingFrame)
         await self.push_frame(frame, direction)
 
 
 class Model(OpenAILLMService):
-    """The stock service, which also notes what the server says it has counted."""
+    """The stock service, which also notes the server's token counts."""
 
     prompt_tokens = cached_tokens = 0
 
@@ -214,10 +206,10 @@ class Model(OpenAILLMService):
 
 
 class Pipecat:
-    """One pipeline with its own way of ending a turn. Implements `Side`."""
+    """One pipeline, with its way of ending a turn. Implements `Side`."""
 
     def __init__(self, world: Path, models: Path, server: str, ending: Ending) -> None:
-        """`server` is where this pipeline's llama-server listens; `models` is the daemon's folder of that name."""
+        """`server` is the address of this pipeline's llama-server; `models` is the daemon's folder of that name."""
         self._world = load_world(world)
         self._server, self._ending = server, ending
         self._asr = PocketSphinxAsr(cache_dir=models / "asr")
@@ -226,7 +218,7 @@ class Pipecat:
         self._lore, self._silence = Lore(), Silence()
         self._context = LLMContext()
         self.found: Mapping[str, prompt.Sections] = {}
-        """What is found for each question, by its text."""
+        """The lore found for each question, by its text."""
 
     async def start(self) -> None:
         """Load the engines and start the pipeline."""
@@ -260,14 +252,14 @@ class Pipecat:
         await self._tts.stop()
 
     async def meet(self, npc: str) -> None:
-        """Begin a conversation: Pipecat keeps the prompt, and evaluates nothing before it is asked."""
+        """Start a conversation: Pipecat keeps the prompt, and evaluates nothing before a question."""
         front = turn_world.front(self._world, npc)
         self._context.set_messages([])
         told = Model.Settings(system_instruction=front.world + front.character)
         await self._mic.push_frame(LLMUpdateSettingsFrame(delta=told))
 
     async def turn(self, said: Speech) -> Answer:
-        """Ask the character, and hear its answer to the end."""
+        """Ask the character, and wait for the end of its answer."""
         self._speaker.started, self._silence.fell = None, False
         self._speaker.pcm.clear()
         self._lore.sections = self.found[said.text]
@@ -304,5 +296,5 @@ class Pipecat:
 
 
 async def learn(pipecat: Pipecat, *, found: Mapping[str, prompt.Sections]) -> None:
-    """Tell what is found for each question."""
+    """Set the lore found for each question."""
     pipecat.found = found

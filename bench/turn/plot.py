@@ -1,4 +1,4 @@
-"""The picture in docs/benchmarks.md: how long each question's answer took to be heard, on every side."""
+"""The plot of docs/benchmarks.md: the latency of each question on every side."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ COLOURS = {"Mythic": "#1a4a7a", "Pipecat, tuned": "#d09030", "Pipecat as it come
 
 
 def draw(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Draw one panel after the other into an SVG file: each has, for some of COLOURS, its waits in milliseconds."""
+    """Draw the panels into an SVG file: each has, for some of COLOURS, its waits in milliseconds."""
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "mythic"  # the same data give the same file
+    matplotlib.rcParams["svg.hashsalt"] = "mythic"  # the same data gives the same file
     from matplotlib import pyplot
 
     rows = [len(sides) for sides in panels.values()]
@@ -23,7 +23,7 @@ def draw(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Non
     figure.set_layout_engine("constrained")
     for panel, (name, sides) in zip(list(axes) if len(panels) > 1 else [axes], panels.items(), strict=True):
         for row, (side, waits) in enumerate(sides.items()):
-            # Dots of one row are spread a little, always in the same way, so that equal waits can be told apart.
+            # Dots of a row are spread a little, always in the same way, so that equal waits are distinct.
             heights = [row + 0.24 * ((7 * number) % 11 / 10 - 0.5) for number in range(len(waits))]
             panel.scatter(waits, heights, s=14, color=COLOURS[side], alpha=0.6, linewidths=0)
             middle = statistics.median(waits)

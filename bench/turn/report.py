@@ -1,4 +1,4 @@
-"""What `python -m bench turn` shows: everybody's waits, where Mythic's time goes, and whether all was comparable."""
+"""The report of `python -m bench turn`: all waits, where Mythic's time goes, and whether the sides were comparable."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from mythicd.telemetry.timeline import Mark
 OPEN, HELD = "open", "held"
 """Mythic with an open microphone, and with a key."""
 TUNED, DEFAULT, TUNED_HELD = "tuned", "default", "tuned_held"
-"""Pipecat with what ends a turn soonest, as it comes, and with the same key."""
+"""Pipecat with the soonest end of turn, with its defaults, and with the same key."""
 SAME_PROMPT = 0.12
-"""How much shorter than a peer's Mythic's prompt for the same question may be. It may be longer: lines that half a
-question called for stay in it, and that is work for nobody but Mythic."""
+"""Most tokens by which Mythic's prompt may be shorter than a peer's for the same question. It may be longer: lines that
+half a question called for stay in it, and are work for Mythic alone.
+"""
 
 FARTHEST = 6
-"""Answers that `farthest` shows."""
+"""Number of answers that `farthest` shows."""
 
 
 def checks(played: Played) -> dict[str, int]:
-    """Return how often something was not as it has to be for the sides to be comparable; all 0 when it was."""
+    """Return counts of differences that make the sides incomparable; all are 0 if there are none."""
     shorter = [
         mine < (1 - SAME_PROMPT) * theirs
         for side, peers in ((OPEN, (TUNED, DEFAULT)), (HELD, (TUNED_HELD,)))
@@ -47,7 +48,7 @@ def checks(played: Played) -> dict[str, int]:
 
 
 def figures(played: Played) -> dict[str, float | int | str | None]:
-    """Return what goes into the JSON line."""
+    """Return the values of the JSON line."""
     found: dict[str, float | int | str | None] = {"turns": len(played.places)}
     for name, answers in played.answers.items():
         waits = [answer.wait for answer in answers]
@@ -98,7 +99,7 @@ def _quantile(values: Sequence[float], share: float) -> str:
 
 
 def waterfall(title: str, turns: Sequence[Mapping[str, float]]) -> Table:
-    """Return the medians of a turn's marks, in the daemon's own clock."""
+    """Return the table of a turn's marks, in the daemon's own clock."""
     title = f"{title} (ms after the last voiced sample)"
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title) + 2)
     for column in ("mark", "p50", "p95"):
@@ -128,7 +129,7 @@ def farthest(title: str, played: Played) -> Table:
 
 
 def draw(path: Path, played: Played) -> None:
-    """Draw the picture for docs/benchmarks.md."""
+    """Draw the plot of docs/benchmarks.md."""
     names = list(plot.COLOURS)
     path.parent.mkdir(exist_ok=True)
 

@@ -1,9 +1,9 @@
-"""The turn: from the player's last audible sample to the first of the answer, beside Pipecat and beside the floor.
+"""The turn benchmark: from the player's last audible sample to the first of the answer, with Pipecat and the floor.
 
-`python -m bench turn` asks spoken questions at real-time pace of the real daemon over its real socket, and of Pipecat
-pipelines made of the same engines (pipecat_side.py), in turn: a language model of 143 million random weights that says
-the same sentence on every side (fixed_reply_model.py), pocketsphinx, espeak-ng. Beside them stands the floor
-(lower_bound.py). The starter profile is measured against its floor alone. docs/benchmarks.md says what each row means.
+`python -m bench turn` asks spoken questions in real time, of the real daemon over its socket and of Pipecat pipelines
+of the same engines (pipecat_side.py), in turn: a random model of 143 million weights that says the same sentence on
+every side (fixed_reply_model.py), pocketsphinx, espeak-ng. The floor is in lower_bound.py. The starter profile is
+compared with its floor alone. docs/benchmarks.md explains each row.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ENDINGS = {TUNED: "tuned", DEFAULT: "default", TUNED_HELD: "held"}
 """Side -> how its pipeline ends a turn."""
 N_CTX = 16384
 BARE = {"server": {"port": 0}, "turn": {"murmurs": False}}
-"""Settings of every daemon here. A sound of thinking before a late answer would be heard first, and is no answer."""
+"""Settings of all daemons. Fillers are off: a hesitation before a late answer would be heard first."""
 STARTER_NPC = "barkeep_01"
 STARTER_QUESTIONS = (
     "When does the tavern open?",
@@ -53,7 +53,7 @@ SVG = Path("docs/bench-turn.svg")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything."""
+    """The sizes of a run."""
 
     shape: random_model.Shape
     talks: int
@@ -62,22 +62,22 @@ class Plan:
     starter: int
     """Questions of the starter profile."""
     notice_s: float
-    """How long before the first question a character comes into view."""
+    """Seconds before the first question at which a character comes into view."""
     build_pairs: int
-    """Rounds in which the two builds of llama.cpp are compared."""
+    """Rounds of the comparison of the two builds of llama.cpp."""
     warm_up: bool
-    """Whether a talk that does not count goes before."""
+    """Whether there is a warm-up talk that does not count."""
 
 
-# The 95th percentile of 18 questions is all but the worst of them, and the worst is the machine's: 24 of each tier.
+# 24 questions of each tier: with 18 the 95th percentile is nearly the worst one, which the machine causes.
 FULL = Plan(random_model.FULL, talks=8, turns=3, starter=24, notice_s=2.0, build_pairs=3, warm_up=True)
 QUICK = Plan(random_model.SMALL, talks=1, turns=1, starter=0, notice_s=1.0, build_pairs=0, warm_up=False)
 
 
 def run(*, quick: bool) -> int:
-    """Run the benchmark; return the exit code."""
+    """Run the benchmark, and return the exit code."""
     if importlib.util.find_spec("pipecat") is None or importlib.util.find_spec("xllamacpp") is None:
-        print("bench turn: Pipecat and xllamacpp are not installed. Run: make bench BENCH=turn", file=sys.stderr)
+        print("Pipecat and xllamacpp are not installed. Run: make bench BENCH=turn", file=sys.stderr)
         return 2
     plan = QUICK if quick else FULL
     begun = time.monotonic()
@@ -105,7 +105,7 @@ def run(*, quick: bool) -> int:
         report.draw(SVG, played)
     wrong = {name: number for name, number in checks.items() if number}
     if wrong:
-        console.print(f"[red]not as planned: {wrong}[/]")
+        console.print(f"[red]the sides are not comparable: {wrong}[/]")
     figures = {**report.figures(played), **targets.figures(claims), **checks}
     if quick:  # one question to each side, with cold caches: it shows that everything works, and claims nothing
         claims = []
@@ -117,7 +117,7 @@ def run(*, quick: bool) -> int:
 
 
 def _tier(folder: Path, plan: Plan, say: Callable[[str], None]) -> Played:
-    """Play the talks of the large model, on all sides."""
+    """Play the talks with the large model, on all sides."""
     from bench.turn.pipecat_side import Pipecat, learn  # here, since the rest works without it
 
     world_folder = folder / "world"
@@ -181,13 +181,13 @@ class _Engines:
 
 @contextmanager
 def _engines(folder: Path, overrides: Mapping[str, Any]) -> Iterator[_Engines]:
-    """Start a daemon, and its engines alone."""
+    """Start a daemon, and its engines without it."""
     is_first = not any(_models().iterdir())
     data = {name: _data(folder / name) for name in ("alone", "daemon")}
     with ExitStack() as stack:
         alone = stack.enter_context(Child("engines alone", Alone, data=data["alone"], overrides=overrides))
         if is_first:
-            alone.wait()  # it fills the folder that both share
+            alone.wait()  # it fills the shared folder
         daemon = stack.enter_context(Child("daemon", Ours, data=data["daemon"], overrides=overrides))
         yield _Engines(daemon, alone, data["daemon"])
 
@@ -216,7 +216,7 @@ def _play(
 
 
 def _data(folder: Path) -> Path:
-    """Make a data dir whose models are kept from one run to the next."""
+    """Create a data dir that shares its models with other runs."""
     folder.mkdir(parents=True)
     (folder / "models").symlink_to(_models(), target_is_directory=True)
     return folder
@@ -233,14 +233,14 @@ def _speeches(questions: Sequence[str]) -> list[Speech]:
 
 
 def _compare_builds(model: Path, rounds: int) -> None:
-    """Print how the two builds of llama.cpp compare, so that a reader can tell what of a ratio is theirs."""
+    """Print the times of the two builds of llama.cpp, which are part of every ratio."""
     builds = build_baseline.compare(model, rounds)
     for pairs, work in ((builds.short, "a prompt of 96 tokens"), (builds.step, "a step of one stream")):
         mine, other = (figure(interval(times).median) for times in (pairs.ours, pairs.theirs))
         print(f"  {work}: {mine} ms here, {other} ms in the server's build", file=sys.stderr)
 
 
-# --- what was found --------------------------------------------------------------------------------------------------
+# --- results ---------------------------------------------------------------------------------------------------------
 
 
 def _claims(played: Played, tier: str) -> list[Claim]:

@@ -1,4 +1,4 @@
-"""What every side of the turn can do, whatever it is made of."""
+"""The interface of a side of the turn benchmark, for any stack."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from bench.turn.audio_marks import Speech
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One turn, as the player had it."""
+    """One turn, as the player hears it."""
 
     wait: float
     """From the last audible sample of the question to the first of the answer, in milliseconds."""
     heard: str
-    """What the recogniser made of the question."""
+    """The recognised words of the question."""
     reply: str
     prompt: int
     """Tokens of the prompt."""
     evaluated: int
     """Those of them that were evaluated after the request."""
     marks: dict[str, float]
-    """Milliseconds after the last voiced sample, where the side tells them."""
+    """Marks of the turn, in milliseconds after the last voiced sample, if the side has them."""
 
 
 class Side(Protocol):
-    """One stack with one way of using it."""
+    """One stack, in one configuration."""
 
     async def start(self) -> None:
-        """Load everything."""
+        """Load the stack."""
 
     async def meet(self, npc: str) -> None:
-        """A character comes into view; the one before is left."""
+        """Let a character come into view, and the one before leave it."""
 
     async def turn(self, said: Speech) -> Answer:
-        """Ask the character, and hear its answer to the end."""
+        """Ask the character, and wait for the end of its answer."""
 
     async def stop(self) -> None:
-        """Free everything."""
+        """Free the stack."""

@@ -1,4 +1,4 @@
-"""What is claimed of the turn, and whether it holds: ratios to a peer, and what is left above the floor. Pure."""
+"""The claims of the turn benchmark: ratios to a peer, and waits relative to the floor."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.stats import Interval, figure, interval, percentile, speedup
 
 @dataclass(frozen=True, slots=True)
 class Faster:
-    """They make the player wait so many times as long as we do."""
+    """A claim of how many times longer the player waits with them than with us."""
 
     key: str
-    """Its name in the JSON line."""
+    """Its key in the JSON line."""
     name: str
     ours: Interval
     """Milliseconds."""
@@ -25,13 +25,13 @@ class Faster:
     ratio: Interval
     """Of pairs that were measured one after the other."""
     median: float
-    """What the ratio's median must be at least."""
+    """Least median of the ratio."""
     bad_end: float
-    """What the low end of its 90 % interval must be at least."""
+    """Least low end of its 90 % interval."""
 
     @property
     def met(self) -> bool:
-        """Whether both are."""
+        """Whether both are met."""
         return self.ratio.median >= self.median and self.ratio.low >= self.bad_end
 
     @property
@@ -42,19 +42,19 @@ class Faster:
 
 @dataclass(frozen=True, slots=True)
 class Above:
-    """Our wait as a multiple of the floor of the same question in the same round."""
+    """A claim of our wait as a multiple of the floor of the same question in the same round."""
 
     key: str
     name: str
     median: float
     p95: float
     most: float
-    """What the median may be at most."""
+    """Largest median."""
     most_p95: float
 
     @property
     def met(self) -> bool:
-        """Whether neither is more."""
+        """Whether both are met."""
         return self.median <= self.most and self.p95 <= self.most_p95
 
     @property
@@ -69,12 +69,12 @@ Claim = Faster | Above
 def faster(
     key: str, name: str, ours: Sequence[float], theirs: Sequence[float], *, median: float, bad_end: float
 ) -> Faster:
-    """Make a claim of paired waits: `ours[i]` and `theirs[i]` are of the same question in the same round."""
+    """Return a claim of paired waits: `ours[i]` and `theirs[i]` are of the same question in the same round."""
     return Faster(key, name, interval(ours), interval(theirs), speedup(theirs, ours), median, bad_end)
 
 
 def above(key: str, name: str, waits: Sequence[float], floors: Sequence[float]) -> Above:
-    """Make a claim of waits and their floors, pair by pair."""
+    """Return a claim of waits and their floors, pair by pair."""
     ratios = [wait / floor for wait, floor in zip(waits, floors, strict=True)]
     return Above(key, name, statistics.median(ratios), percentile(ratios, 0.95), most=1.3, most_p95=1.6)
 
@@ -97,7 +97,7 @@ def table(title: str, claims: Iterable[Claim]) -> Table:
 
 
 def figures(claims: Iterable[Claim]) -> dict[str, float | int | str | None]:
-    """Return what goes into the JSON line."""
+    """Return the values of the JSON line."""
     found: dict[str, float | int | str | None] = {}
     for claim in claims:
         match claim:

@@ -1,8 +1,8 @@
-"""What the turn is about: a town whose people each have a long prompt, the questions they are asked, and the answer.
+"""The world of the turn benchmark: a town whose characters have long prompts, the questions, and the answer.
 
-The town is Lanternport with more words: what everybody knows stands in its rules, so that the part of a prompt that all
-share has about 300 tokens; each persona has about 200 of its own. Its lore, and with it what is found for a question
-and what the recogniser expects to hear, are the sample world's.
+The town is Lanternport with more words: the rules contain common knowledge, so that the shared part of a prompt has
+about 300 tokens; each persona has about 200 of its own. Its lore is the sample world's, and so are the lines found for
+a question and the words that the recogniser expects.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ QUESTIONS = (
     "When is the harbor office open?",
     "Can you show me the way to the market?",
 )
-"""Behind each of these Pipecat's smart-turn model finds the synthetic voice finished; behind others it waits 3 s."""
+"""After each of these Pipecat's smart-turn model finds the synthetic voice finished; after others it waits 3 s."""
 REPLY = "That I can tell you, traveller. We open when the last lantern is lit!"
-"""Two sentences with a comma in the first, as people answer; each of its words comes once (turn_model.chain)."""
+"""Two sentences with a comma in the first; no word occurs twice (fixed_reply_model.py)."""
 CLAUSE = 6
-"""Tokens of its first clause, after which a voice can begin."""
+"""Tokens of its first clause, with which a voice can start."""
 
 SAMPLE = Path(__file__).parents[2] / "worlds" / "lanternport"
 VOICE = "keeper"
-"""Quick of speech: how long an answer is spoken is not measured, and is waited for."""
+"""A fast voice, since the length of an answer is not measured."""
 NAMES = (
     "Ada Barrow", "Bram Cole", "Cora Dunn", "Edwin Frost", "Greta Holm", "Ivo Jarrett", "Klara Lund", "Milo North",
     "Olga Pike", "Quill Reed", "Sanna Thorne", "Ulric Vance", "Wanda York", "Zeb Ashby",
@@ -55,15 +55,15 @@ PERSONA = (
     "Trusts people who look at their hands before they answer",
     "Thinks that the ghost ship is only fog and bad ale",
 )
-"""What people say of themselves; each character begins with another one."""
+"""Lines of personas; each character starts with another one."""
 COMMON = 18
-"""Lines of lore that stand in the rules, since everybody knows them."""
+"""Lines of lore that are in the rules, as common knowledge."""
 LINES = 11
 """Lines of a persona."""
 
 
 def build(folder: Path, cast: int) -> World:
-    """Write the world with so many characters into a folder, and read it."""
+    """Write the world with `cast` characters into a folder, and read it."""
     folder.mkdir(parents=True)
     shutil.copy(SAMPLE / "things.yaml", folder)
     (folder / "voices.yaml").write_text(yaml.safe_dump({VOICE: {"espeak": "en-gb-x-rp+f2", "rate": 350}}))
@@ -94,14 +94,14 @@ def npc_id(number: int) -> str:
 
 
 def front(world: World, npc: str) -> Prompt:
-    """Return the system part of a character's prompt, as Mythic words it."""
+    """Return the system part of a character's prompt, in Mythic's wording."""
     card = world.characters[npc]
     character = prompt.character_part(card.name, card.archetype, card.manner, card.persona_lines())
     return Prompt(prompt.world_part(world.title, world.rules, ()), character)
 
 
 def texts(world: World) -> Iterator[str]:
-    """Yield all that can stand in a prompt of this world."""
+    """Yield all texts that can be in a prompt of this world."""
     for npc in world.characters:
         whole = front(world, npc)
         yield whole.world + whole.character

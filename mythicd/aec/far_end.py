@@ -1,13 +1,10 @@
-"""What one player's loudspeaker plays, laid on the microphone's sample clock: the reference of the echo canceller.
+"""The far end: what the player's loudspeaker plays, on the microphone's sample clock, as the canceller's reference.
 
-Every voice stream is known before it sounds, since frames run ahead of the listener. Where it lies on the clock is told
-by playheads: so many samples of the stream were heard when the microphone stood at such a sample. Between playheads it
-is taken to go on. Playheads are coarse (a game reads both positions by the buffer), so the layout moves only when two
-in a row disagree with it: an echo canceller would rather have a delay that is wrong than one that wavers. What is left
-of the delay (the device, the room) it finds by itself, as long as the reference is early; therefore everything is laid
-a little before its time.
-
-All positions are samples at 16 kHz of the open microphone's stream, unless they say otherwise. No clock, no model.
+A playhead tells how many samples of a voice stream were heard at which microphone sample. Playheads are coarse, since a
+game reads both positions once per buffer, and a canceller copes better with a wrong delay than with a wavering one: a
+voice moves only when two playheads in a row disagree with its position. The canceller finds the rest of the delay
+(device, room) itself if the reference is early, so all audio is placed ahead of its time (`LEAD_MS`). Positions are
+samples at 16 kHz of the open microphone stream, unless stated.
 """
 
 from __future__ import annotations
@@ -21,31 +18,31 @@ from numpy.typing import NDArray
 from mythicd.audio.pcm import MIC_RATE, Resampler, samples_of, to_array
 
 LEAD_MS: Final = 40.0
-"""How much earlier than the playheads say the reference is laid, where they name the microphone's sample."""
+"""Lead of the reference over playheads that name the microphone's sample."""
 
 LOOSE_LEAD_MS: Final = 120.0
-"""The same, where they do not: then a playhead is as late as the message, up to 100 ms."""
+"""The same for other playheads, which are as late as their message, up to 100 ms."""
 
 SLACK_MS: Final = 30.0
-"""Disagreement of a playhead that is its own coarseness: an audio buffer here, a microphone frame there."""
+"""Disagreement that is within a playhead's resolution: an audio buffer and a microphone frame."""
 
 LOOSE_SLACK_MS: Final = 100.0
-"""The same, where the playhead does not name the microphone's sample."""
+"""The same for a playhead that does not name the microphone's sample."""
 
 FADE_MS: Final = 15.0
-"""In which a client fades a voice that is cut off."""
+"""Length of the fade with which a client cuts a voice."""
 
 CUT_MS: Final = 60.0
-"""How long a voice that is cut off may still sound, until the client says where it ended."""
+"""Longest time for which a cut voice may still sound before the client reports its end."""
 
 DUCK_MS: Final = 60.0
-"""How long after being asked a client ducks a voice: too late only makes us strict, too early lets echo through."""
+"""Delay with which a client ducks a voice. Too long is only strict; too short lets echo pass."""
 
 KEPT_S: Final = 15.0
-"""Longest stretch of a stream that is kept; a daemon sends two seconds ahead of the playhead."""
+"""Seconds of a stream that are kept; the daemon sends two seconds ahead of the playhead."""
 
 BEHIND_MS: Final = 1000.0
-"""How much of what has sounded is kept, in case the layout moves back."""
+"""Played audio that is kept, in case the voice moves to a later position."""
 
 MAX_STREAMS: Final = 16
 """Streams known at once; the oldest is forgotten."""
@@ -53,21 +50,21 @@ MAX_STREAMS: Final = 16
 
 @dataclass(slots=True)
 class _Voice:
-    """One voice stream; `samples` are its own at 16 kHz from its beginning."""
+    """A voice stream; `samples` are at 16 kHz."""
 
     rate: int
     resampler: Resampler
     samples: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     base: int = 0
-    """Index of the first sample that is kept."""
+    """Index of the first kept sample."""
     at: int | None = None
-    """Microphone sample at which the stream begins; None while nobody has said."""
+    """Microphone sample at which the stream begins; None before the first playhead."""
     precise: bool = False
     """Whether a playhead has named the microphone's sample."""
     stray: list[int] = field(default_factory=list)
-    """Where the stream would begin by the last playheads, if they disagree with `at`."""
+    """Beginnings of the stream by the last playheads, if they disagree with `at`."""
     end: int | None = None
-    """Stream sample at which it falls silent; None while it goes on to its end."""
+    """Stream sample at which it was cut or ended; None if neither."""
     gain: float = 1.0
     next_gain: float = 1.0
     gain_from: int = 0
@@ -75,12 +72,12 @@ class _Voice:
 
     @property
     def known(self) -> int:
-        """Index behind the last sample that is known."""
+        """Index after the last known sample."""
         return self.base + len(self.samples)
 
 
 class FarEnd:
-    """One player's loudspeaker, with all voices that sound from it."""
+    """All voices from one player's loudspeaker."""
 
     def __init__(self) -> None:
         self._voices: dict[int, _Voice] = {}
@@ -88,17 +85,17 @@ class FarEnd:
         self._arrived = 0
 
     def open(self) -> None:
-        """A microphone opens: its samples count from 0, and where the voices lie is to be said anew."""
+        """Open a microphone stream: its samples count from 0, and the positions of the voices are unknown again."""
         self._read = self._arrived = 0
         for voice in self._voices.values():
             voice.at, voice.precise, voice.stray, voice.gain_from = None, False, [], 0
 
     def arrived(self, samples: int) -> None:
-        """So many more samples of the microphone have arrived: a playhead that names none means this moment."""
+        """Count microphone samples that arrived; a playhead that names no sample refers to this moment."""
         self._arrived += samples
 
     def sent(self, stream: int, pcm: bytes, rate: int) -> None:
-        """The next s16le of a voice stream leaves for the client."""
+        """Take the next s16le audio of a voice stream, which is sent to the client."""
         voice = self._voices.get(stream)
         if voice is None:
             while len(self._voices) >= MAX_STREAMS:
@@ -111,9 +108,9 @@ class FarEnd:
         voice.samples = np.concatenate([voice.samples, new])
 
     def played(self, stream: int, played_samples: int, mic_sample: int | None = None) -> None:
-        """The client heard so many samples of the stream (at its own rate) when the microphone stood at `mic_sample`.
+        """Take a playhead: `played_samples` (at the stream's rate) were played at the microphone's `mic_sample`.
 
-        None where the client did not say: then the moment at which the message came counts.
+        With None the arrival of the message counts.
         """
         voice = self._voices.get(stream)
         if voice is None:
@@ -134,26 +131,26 @@ class FarEnd:
             voice.at, voice.stray = min(voice.stray), []
 
     def ducked(self, stream: int, gain_db: float) -> None:
-        """The stream sounds this much louder (or less loud) from now on than it was sent; 0 takes it back."""
+        """Take the gain with which the client plays the stream from now on; 0 restores it."""
         voice = self._voices.get(stream)
         if voice is not None:
             voice.gain, voice.next_gain = voice.next_gain, float(10 ** (gain_db / 20))
             voice.gain_from = self._arrived + samples_of(DUCK_MS, MIC_RATE)
 
     def cut(self, stream: int) -> None:
-        """The stream is cut off: it fades about now, and `stopped` will say where."""
+        """Note that the stream is cut: it fades about now, and `stopped` gives its end."""
         voice = self._voices.get(stream)
         if voice is not None and voice.at is not None and voice.end is None:
             voice.end = max(0, self._arrived - voice.at) + samples_of(CUT_MS + FADE_MS, MIC_RATE)
 
     def stopped(self, stream: int, played_samples: int) -> None:
-        """The stream is silent for good, after so many samples at its own rate."""
+        """Note that the stream ended, after so many samples at its own rate."""
         voice = self._voices.get(stream)
         if voice is not None:
             voice.end = played_samples * MIC_RATE // voice.rate
 
     def take(self, samples: int) -> NDArray[np.float32] | None:
-        """Return what sounds in the next so many samples of the microphone, full scale 32768; None for silence."""
+        """Return the far end of the next microphone samples, full scale 32768; None for silence."""
         start, self._read = self._read, self._read + samples
         mixed: NDArray[np.float32] | None = None
         for stream, voice in list(self._voices.items()):
@@ -178,5 +175,5 @@ class FarEnd:
         return mixed
 
     def seek(self, sample: int) -> None:
-        """The next frame taken begins at this sample of the microphone: some were lost on the way."""
+        """Continue at this sample of the microphone: the samples before it were lost."""
         self._read = sample

@@ -1,20 +1,10 @@
-"""Whether a microphone frame holds anything that is not our own voice, from a loudspeaker beside the microphone.
+"""Residual echo: the share of a microphone frame's energy that the far end and the room's noise explain.
 
-A canceller takes most of an echo away, as long as its delay stands still. When a client's jitter buffer moves, echo
-leaks for up to a second, and it *is* speech: no voice activity detector can tell it from the player's. But it was
-foretold. In each of twenty bands the judge knows how loud the echo can be just now: as loud as the reference was around
-the delay (±80 ms, so a move of the delay changes nothing), times how loud the room has let it become so far, and the
-room's own noise beside it. The share of a frame's energy within these bounds is *explained*; what a player adds stands
-out of them.
-
-* The delay is the lag at which the bands of microphone and reference have risen and fallen together, over about 0.7 s.
-* The gain of a band follows the loudest tenth of what it was: slowly, so that a player who talks over the voice is not
-  taken into it. It begins at −6 dB, the loudest that is to be expected. Where two thirds of a second of our voice have
-  brought back much less than that, it sinks to what it brought: to nothing where the player wears headphones, who
-  then is not held to anything.
-* The noise of a band is its quietest moment within the last 1.5 s, and 6 dB.
-
-Pure: frames in, numbers out.
+When a client's jitter buffer moves, the canceller leaks echo for up to a second, and a voice detector takes it for the
+player's speech. But its loudness is bounded: in each of twenty bands by the far end within ±80 ms of the delay, times
+the band's gain so far, plus noise. The delay is the lag of the highest correlation between the levels of microphone and
+far end, over about 0.7 s. The gain is the ratio that a tenth of the frames exceed; it adapts slowly, so that the
+player's speech does not raise it. The noise is the band's minimum over 1.5 s, plus 6 dB.
 """
 
 from __future__ import annotations
@@ -30,66 +20,66 @@ from mythicd.engines.vad import VAD_FRAME
 Bands = NDArray[np.float64]
 
 _SIZE: Final = 512
-"""Samples looked at for a frame: itself and 12 ms before."""
+"""Samples of a spectrum: the frame and 12 ms before it."""
 
 _BANDS: Final = 20
 _LOWEST_HZ: Final = 150.0
 _HIGHEST_HZ: Final = 7200.0
 
 _LAGS: Final = 32
-"""Frames that the echo may lag behind the reference: 640 ms."""
+"""Longest delay, in frames: 640 ms."""
 
 _AROUND: Final = 4
 """Frames on either side of the delay from which an echo may come."""
 
 _MEMORY: Final = 0.03
-"""Share of a new frame in what is known of the delay: a half-life of 0.46 s."""
+"""Weight of a new frame in the correlations: a half-life of 0.46 s."""
 
 _MEAN: Final = 0.02
-"""Share of a new frame in a band's mean level: a half-life of 0.7 s."""
+"""Weight of a new frame in a band's mean level: a half-life of 0.7 s."""
 
 _FIRST_GAIN_DB: Final = -6.0
+"""Gain before anything is known: the loudest echo to be expected."""
 _RISE_DB: Final = 0.3
 _FALL_DB: Final = _RISE_DB / 9
-"""Steps of a gain a frame: it stands still where a tenth of the frames is above."""
+"""Steps of a gain per frame: it is stable where a tenth of the frames are above it."""
 
 _PROOF: Final = 26
-"""Frames with our voice in a band, 0.52 s, after which what they brought back bounds the gain: longer than any delay.
-With 22, 2 of 24 replies that came back 300 to 400 ms late were taken for the player; with 26 none of 80."""
+"""Frames with far end in a band, 0.52 s, after which their echo bounds the gain: longer than any delay. With 22, 2 of
+24 echoes with a delay of 300 to 400 ms were taken for the player; with 26 none of 80."""
 
 _PROOF_MARGIN_DB: Final = 6.0
 
 _NOTHING: Final = 16.0
-"""Power to which noise may rise above its quietest moment: what came back of our voice and was no louder is none of it.
-"""
+"""Highest power of noise, as a multiple of its minimum: what is no louder is not an echo."""
 
 _STRANGE: Final = 0.7
 _STRANGE_RISE_DB: Final = 0.1
-"""Explained share below which somebody else is likely to speak, and how fast a gain may rise then."""
+"""Explained share below which the player probably speaks, and the steps by which a gain then rises."""
 
 _LOWEST_GAIN_DB: Final = -40.0
 _HIGHEST_GAIN_DB: Final = 10.0
 
 _MARGIN: Final = 2.0
-"""Power by which an echo may exceed what was foretold: a foretold tenth is above."""
+"""Factor by which an echo may exceed the gain, as a tenth of the frames do."""
 
 _AFTER: Final = 100
-"""Frames after the reference fell silent for which frames are still judged: by then the echo has faded, and a detector
-that has listened to a canceller's silence is used to the room again."""
+"""Frames after the end of the reference for which frames are still judged: then the echo has faded, and a detector that
+got the canceller's silence has adapted to the room again."""
 
 _NOISE_FRAMES: Final = 75
 _NOISE_MARGIN: Final = 4.0
-"""Power of noise above its quietest moment."""
+"""Power of noise as a multiple of its minimum."""
 
 _SILENT: Final = 10.0 * _SIZE
 """Band power of a signal of a few units of 32768."""
 
 _SOUNDS: Final = 100 * _SILENT
-"""Band power above which the reference says something about the gain."""
+"""Band power of the reference from which the gain is estimated."""
 
 
 def _edges() -> NDArray[np.intp]:
-    """Return the spectrum's indexes at which the bands begin and end, evenly spread in mel."""
+    """Return the spectrum's indexes at which the bands begin and end, evenly spaced in mel."""
     low, high = (2595 * np.log10(1 + hertz / 700) for hertz in (_LOWEST_HZ, _HIGHEST_HZ))
     hertz = 700 * (10 ** (np.linspace(low, high, _BANDS + 1) / 2595) - 1)
     return np.rint(hertz * _SIZE / MIC_RATE).astype(np.intp)
@@ -105,7 +95,7 @@ def _db(power: Bands) -> Bands:
 
 
 class _Spectrum:
-    """Frames of one signal -> mean power in each band."""
+    """The band powers of one signal, frame by frame."""
 
     def __init__(self) -> None:
         self._seen = np.zeros(_SIZE)
@@ -119,24 +109,24 @@ class _Spectrum:
 
 
 class ResidualEcho:
-    """One microphone beside one loudspeaker."""
+    """The judgement for one microphone and one loudspeaker."""
 
     def __init__(self) -> None:
         self._mic, self._cleaned, self._reference = _Spectrum(), _Spectrum(), _Spectrum()
         self._played = np.zeros((_LAGS + 1, _BANDS))
         """The reference's bands, latest first."""
         self._rises = np.zeros((_LAGS + 1, _BANDS))
-        """How far its bands were above their mean, in nepers, latest first."""
+        """The reference's levels above their means, in nepers, latest first."""
         self._likeness = np.zeros(_LAGS + 1)
         self._mic_mean: Bands | None = None
         self._reference_mean: Bands = np.full(_BANDS, np.log(_SILENT))
         self._gain_db: Bands = np.full(_BANDS, _FIRST_GAIN_DB)
         self._went = np.ones((_PROOF, _BANDS))
-        """Power of our voice in each band's last frames that had any, as loud as it may come back."""
+        """Highest power of the reference around the delay, for each band's last frames that had any."""
         self._came = np.ones((_PROOF, _BANDS))
-        """The microphone's meanwhile."""
+        """The microphone's power in those frames."""
         self._stood_out = np.ones((_PROOF, _BANDS))
-        """The same as a multiple of the room's noise."""
+        """The same as a multiple of the noise."""
         self._proofs = np.zeros(_BANDS, np.intp)
         self._smooth: Bands | None = None
         self._recent = np.full((_NOISE_FRAMES, _BANDS), np.inf)
@@ -146,24 +136,24 @@ class ResidualEcho:
 
     @property
     def delay_ms(self) -> float:
-        """How far the echo lags behind the reference, by what is known; 0 as long as nothing was played."""
+        """The estimated delay of the echo; 0 before anything was played."""
         return float(np.argmax(self._likeness)) * VAD_FRAME * 1000 / MIC_RATE
 
     @property
     def brings_nothing(self) -> bool:
-        """Whether our voice does not come back at all, as far as can be told: the player wears headphones."""
+        """Whether there is no echo, as far as can be told: the player wears headphones."""
         return self._brings_nothing
 
     @property
     def gain_db(self) -> float:
-        """How loud the echo is beside the reference: the median over the bands."""
+        """The echo's gain over the reference: the median of the bands."""
         return float(np.median(self._gain_db))
 
     def push(self, mic: bytes, cleaned: bytes, reference: NDArray[np.float32] | None) -> float:
-        """Take 20 ms of the microphone, of what the canceller left of it, and of what was played meanwhile.
+        """Take 20 ms of the microphone, of the canceller's output, and of the far end.
 
-        Return the share of the cleaned frame's energy that echo and room noise explain: 0–1; 0 when nothing was played
-        for two seconds.
+        Return the share of the cleaned frame's energy that echo and noise explain: 0–1; 0 when nothing was played for
+        two seconds.
         """
         heard = self._mic.push(to_array(mic))
         played = self._reference.push(np.zeros(VAD_FRAME, np.float32) if reference is None else reference)
@@ -211,13 +201,13 @@ class ResidualEcho:
         brought_db = _db((self._came / self._went).max(axis=0))
         if told.sum() > _BANDS // 2:
             stood_out = float(np.median(self._stood_out.max(axis=0)[told]))
-            # Somebody who speaks stands out, too: what was known before goes on to hold while it is not our voice.
+            # The player's speech is above the noise, too, so only explained frames may end `brings_nothing`.
             if stood_out <= _NOTHING:
                 self._brings_nothing = True
-                # Where our voice was faint the room's noise looks like an echo as loud: the sum tells better.
+                # Where the far end was faint, noise looks like an echo as loud; the ratio of sums is more robust.
                 brought_db = _db(self._came.sum(axis=0) / self._went.sum(axis=0))
             elif rise_db == _RISE_DB and np.median(((heard + 1) / (noise + 1))[told]) > _NOTHING:
-                # It stands out just now, and our voice explains it. In the gaps of somebody's words noise explains all.
+                # Above the noise and explained by the far end; between the player's words noise explains all.
                 self._brings_nothing = False
         moved = np.where(told, np.minimum(moved, brought_db + _PROOF_MARGIN_DB), moved)
         moved = np.clip(moved, _LOWEST_GAIN_DB, _HIGHEST_GAIN_DB)

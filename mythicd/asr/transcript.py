@@ -1,14 +1,10 @@
-"""Growing hypotheses -> partials with a stable front, and a final.
+"""The transcript of an utterance: growing hypotheses to partials with a stable prefix, and a final.
 
-A recogniser changes its mind about its last words, and others start to work on the first ones. The stable front is
-what may be relied on: it only grows, word by word. The policy is LocalAgreement-2 (Liu et al. 2020; Macháček et al.
-2023: a prefix is confirmed when two consecutive hypotheses agree on it) with a least age, since a decoder that gives a
-hypothesis every 20 ms agrees with itself too easily: a word is stable once it, and all before it, have stood unchanged
-in at least two hypotheses over `agreement_s` seconds of audio.
-
-A later hypothesis may still contradict the stable front. The front then stands in the partials, followed by what the
-hypothesis has beyond as many words, until `finish` sets the record straight and says so. Words are compared without
-case and punctuation.
+The stable prefix only grows. The policy is LocalAgreement-2 (Liu et al. 2020; Macháček et al. 2023: a prefix is stable
+when two consecutive hypotheses agree on it) with a least age, since hypotheses every 20 ms agree too easily: a word is
+stable once it, and all before it, are unchanged in at least two hypotheses over `agreement_s` seconds of audio. If a
+later hypothesis contradicts the prefix, partials keep the prefix, followed by the hypothesis from the same word on, and
+`finish` reports the contradiction. Words are compared without case and punctuation.
 """
 
 from __future__ import annotations
@@ -19,63 +15,63 @@ from dataclasses import dataclass
 from mythicd.text.spoken_words import spoken_words
 
 AGREEMENT_S = 0.4
-"""Seconds of audio over which a word must have stood: 0 is LocalAgreement-2 as published.
+"""Seconds of audio over which a stable word is unchanged; 0 is LocalAgreement-2 as published.
 
 Measured with pocketsphinx's hypotheses every 20 ms, 96 questions at 20 dB: at 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7 s the
-final words keep the whole stable front in 7, 23, 33, 56, 65, 70, 77 % of utterances, and at the end of the audio the
-front is 47, 71, 82, 86, 81, 74, 61 % of the words.
+final words keep the whole stable prefix in 7, 23, 33, 56, 65, 70, 77 % of utterances, and at the end of the audio the
+prefix is 47, 71, 82, 86, 81, 74, 61 % of the words.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What has been understood so far."""
+    """The words recognised so far."""
 
     text: str
     """All words; begins with `stable`."""
     stable: str
-    """The front that no later partial takes back."""
+    """The prefix that later partials keep."""
     at_s: float
-    """When it was understood, on the clock that `add` was given."""
+    """When it was recognised, on the clock of `add`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """What has been understood in the end."""
+    """The words recognised in the end."""
 
     text: str
     stable_held: bool
-    """Whether the stable front of the partials is the front of `text`. If not, work based on it is to be undone."""
+    """Whether the stable prefix of the partials is a prefix of `text`. If not, work based on it is rolled back."""
 
 
 class Transcript:
-    """One utterance's hypotheses. Feed it in order of time."""
+    """One utterance's hypotheses, added in order of time."""
 
     def __init__(self, *, agreement_s: float = AGREEMENT_S) -> None:
         self._agreement_s = agreement_s
         self._words: tuple[str, ...] = ()
         self._since: list[float] = []
-        """For each word of the last hypothesis, since when the hypotheses have agreed on it and all before it."""
+        """For each word of the last hypothesis, since when hypotheses have agreed on it and all words before it."""
         self._stable: tuple[str, ...] = ()
         self._said: tuple[str, str] = ("", "")
 
     @property
     def stable(self) -> str:
-        """The stable front so far."""
+        """The stable prefix so far."""
         return " ".join(self._stable)
 
     def add(self, hypothesis: str, at_s: float) -> Partial | None:
-        """Take the recogniser's hypothesis after `at_s` seconds of audio; return a partial if there is news in it."""
+        """Take the hypothesis after `at_s` seconds of audio; return a partial if it differs from the last one."""
         words = tuple(hypothesis.split())
         agreed = _common(self._words, words)
         self._since = self._since[:agreed] + [at_s] * (len(words) - agreed)
         self._words = words
         settled = 0
-        # Words that are new in this hypothesis have no second one to agree with, however short the age.
+        # Words that are new in this hypothesis have no second one to agree with, even at age 0.
         while settled < agreed and at_s - self._since[settled] >= self._agreement_s:
             settled += 1
         if settled > len(self._stable) and _common(self._stable, words) == len(self._stable):
-            # Only what is new: the front keeps the spelling in which it was first said.
+            # Only new words: the prefix keeps the spelling of its first hypothesis.
             self._stable += words[len(self._stable) : settled]
         text = " ".join(self._stable + words[len(self._stable) :])
         said = (text, self.stable)
@@ -91,7 +87,7 @@ class Transcript:
 
 
 def _common(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return how many words at the front are the same."""
+    """Return the length of the common prefix."""
     count = 0
     for one, other in zip(first, second, strict=False):
         if one != other and spoken_words(one) != spoken_words(other):

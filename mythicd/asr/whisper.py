@@ -1,9 +1,8 @@
-"""faster-whisper as an Asr: any speech, on the CPU or a GPU, with a model that has to be downloaded once.
+"""The faster-whisper recogniser: any speech, on the CPU or a GPU, with a model that has to be downloaded once.
 
-Whisper is no streaming model: it hears a whole utterance at a time. Partials are therefore made by transcribing the
-growing buffer again whenever another `step_s` of audio has come, and `guess` and `finish` transcribe all of it. A push
-that comes while a transcription is under way does not wait for it; it returns the last hypothesis. The world's names
-are given as hotwords: words that the decoder is told before it begins.
+Whisper transcribes whole utterances. Partials are therefore made by transcribing the growing buffer again after each
+`step_s` of audio; `guess` and `finish` transcribe all of it. A push during a transcription does not wait for it, and
+returns the last hypothesis. The world's names are given to the decoder as hotwords.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from mythicd.engines.asr import Recognition, Vocabulary
 from mythicd.errors import AudioError, BusyError, EngineError, EngineUnavailable, ModelError
 
 LONGEST_S: Final = 30.0
-"""Longest utterance, in seconds: Whisper's window. More would be cut into windows, at a multiple of the delay."""
+"""Longest utterance, in seconds: Whisper's window. More would take several windows, and a multiple of the time."""
 _SHORTEST_S: Final = 0.2
-"""An utterance shorter than this holds no word, and Whisper makes one up."""
+"""Shortest utterance, in seconds: in less there is no word, and Whisper invents one."""
 _MOST_HOTWORDS: Final = 60
-"""Names given as hotwords; they take up to 223 tokens of the decoder's context, and more would be cut off silently."""
+"""Names given as hotwords; they may take 223 tokens of the decoder's context, and the rest would be cut off."""
 _FILES: Final = ("model.bin", "tokenizer.json")
 _VOCABULARIES: Final = ("vocabulary.json", "vocabulary.txt")
 
 
 class WhisperAsr:
-    """faster-whisper on its own thread."""
+    """The recogniser of faster-whisper, on its own thread."""
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class WhisperAsr:
             "beam_size": beam_size,
             "temperature": 0.0,
             "without_timestamps": True,
-            # Each utterance stands for itself; earlier text in the prompt makes Whisper repeat it.
+            # With earlier text in its prompt Whisper repeats that text.
             "condition_on_previous_text": False,
             "vad_filter": False,
         }
@@ -84,7 +83,7 @@ class WhisperAsr:
         self._hotwords = ", ".join(list(names)[:_MOST_HOTWORDS]) or None
 
     async def open(self) -> WhisperStream:
-        """Begin an utterance. Raises Busy when `max_streams` are open."""
+        """Open an utterance. Raises BusyError when `max_streams` are open."""
         if self._worker is None or self._model is None:
             raise EngineError("The recogniser is not running.", remedy="Call start() first.")
         if self._open >= self._max_streams:
@@ -102,7 +101,7 @@ class WhisperAsr:
         self._model = None
 
     def closed(self) -> None:
-        """Take note that a stream has ended."""
+        """Count a stream as closed."""
         self._open -= 1
 
     def transcribe(self, samples: NDArray[np.float32], options: dict[str, Any]) -> Recognition:
@@ -112,7 +111,7 @@ class WhisperAsr:
             heard = list(segments)
         except (RuntimeError, ValueError) as error:
             raise EngineError(
-                f"Whisper failed on {len(samples) / MIC_RATE:.1f} s of audio: {error}.", remedy="Say it again."
+                f"Whisper failed on {len(samples) / MIC_RATE:.1f} s of audio: {error}.", remedy="Repeat the utterance."
             ) from error
         text = " ".join(segment.text.strip() for segment in heard).strip()
         return Recognition(text, _confidence(heard) if text else 0.0, str(info.language or self._language))
@@ -143,7 +142,7 @@ class WhisperAsr:
 
 
 class WhisperStream:
-    """One utterance: a buffer that is transcribed again as it grows."""
+    """The recognition of one utterance: a buffer that is transcribed again as it grows."""
 
     def __init__(self, engine: WhisperAsr, worker: WorkerThread, options: dict[str, Any], step_s: float) -> None:
         self._engine = engine
@@ -152,11 +151,11 @@ class WhisperStream:
         self._step = max(1, round(step_s * MIC_RATE))
         self._pcm = bytearray()
         self._heard_samples = 0
-        """Samples in the newest transcription, under way or done."""
+        """Samples in the newest transcription, running or done."""
         self._text = ""
         self._running: asyncio.Task[Recognition] | None = None
         self._guess: Recognition | None = None
-        """What came of all audio so far."""
+        """The result for all audio so far."""
         self._over = False
 
     async def push(self, pcm: bytes) -> str:
@@ -178,7 +177,7 @@ class WhisperStream:
         if self._running is None and samples - self._heard_samples >= self._step:
             self._heard_samples = samples
             self._running = asyncio.create_task(self._transcribe())
-        # One turn for the loop, lest a caller with much audio at hand never lets a transcription arrive.
+        # Let the loop run, so that a transcription can end even if the caller has much audio at once.
         await asyncio.sleep(0)
         return self._text
 
@@ -197,7 +196,7 @@ class WhisperStream:
         return await self._final()
 
     async def abandon(self) -> None:
-        """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
+        """Discard the utterance. Does nothing if it is over."""
         if not self._over:
             await self._close()
 
@@ -209,8 +208,8 @@ class WhisperStream:
     async def _drop_partial(self) -> None:
         running, self._running = self._running, None
         if running is not None:
-            # A transcription that has begun cannot be stopped, one that waits for the thread can. Either way its
-            # outcome, and its failure, are of no interest any more: everything is heard again.
+            # A running transcription cannot be stopped, one that waits for the thread can. Its result and its error
+            # are ignored, because all audio is transcribed again.
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
@@ -221,7 +220,7 @@ class WhisperStream:
                 return Recognition("", 0.0)
             guess = await self._transcribe()
             if len(self._pcm) != samples:
-                return guess  # more has come meanwhile, which this knows nothing of
+                return guess  # audio that came meanwhile is not in this result
             self._guess = guess
         return self._guess
 
@@ -233,12 +232,12 @@ class WhisperStream:
 def check_model(directory: Path) -> None:
     """Raise ModelError naming the first file that a CTranslate2 Whisper model lacks in `directory`.
 
-    Without this check, a missing tokenizer would send faster-whisper to the network, and a missing directory would be
-    taken for the name of a model on the hub.
+    Without this check faster-whisper would download a missing tokenizer, and take a missing directory for the name of a
+    model on the hub.
     """
     remedy = "Download the model, or correct its path."
     if not directory.is_dir():
-        raise ModelError(f"There is no Whisper model directory {directory}.", remedy=remedy)
+        raise ModelError(f"The Whisper model directory {directory} does not exist.", remedy=remedy)
     for name in _FILES:
         if not (directory / name).is_file():
             raise ModelError(f"The Whisper model in {directory} lacks {name}.", remedy=remedy)

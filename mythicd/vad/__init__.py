@@ -1,1 +1,1 @@
-"""Hearing when somebody speaks, and when the turn is theirs no more."""
+"""Voice activity detection and endpointing."""

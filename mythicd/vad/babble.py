@@ -1,15 +1,10 @@
-"""A room full of talk: a tavern is speech, and no detector of speech can tell it from the player's.
+"""The babble gate: it tells the player's speech from background speech, as of a tavern, by its level.
 
-But it is even: of many voices one is always loud. Over five seconds the loudest twentieth of its frames is 6 to 9 dB
-above the quietest quarter, and of one person's speech 17 dB, because one person pauses. So as long as the levels of the
-last seconds lie close together, nobody stands out of the room, whatever it is made of; when they do not, the room is
-still what it was before.
-
-As soon as the detector takes such a room for speech, and for a minute after, a player must stand out of it: above its
-loud frames, by more the more it wavers, for 100 of 240 ms; and once they speak, they are believed through stops and
-breaths. A room that the detector sees through (quiet, a fan, music) is never touched.
-
-Levels and probabilities in, decisions out; in frames of 20 ms.
+Babble is even: over five seconds its loudest twentieth of frames is 6 to 9 dB above its quietest quarter; for one
+speaker, who pauses, it is 17 dB. While the spread is small, the levels are taken as background. Once the detector takes
+such a background for speech, and for a minute after, speech must exceed its loud frames by half the spread, in 5 of 12
+frames; it then counts through stops and breaths. A background that the detector rejects (quiet, a fan, music) is not
+gated. Input and output are frames of 20 ms.
 """
 
 from __future__ import annotations
@@ -20,38 +15,38 @@ from typing import Final
 import numpy as np
 
 _WINDOW: Final = 250
-"""Frames that are looked back on: 5 s, as long as a sentence and its pause."""
+"""Frames of the window: 5 s, as long as a sentence and its pause."""
 
 _ENOUGH: Final = 100
-"""Frames after which a room is known for the first time."""
+"""Frames before the first estimate of the background."""
 
 _EVERY: Final = 5
-"""Frames between two looks at the room."""
+"""Frames between two estimates."""
 
 _LOUD, _QUIET = 95, 25
 """Percentiles of the levels between which the spread is measured."""
 
 _EVEN_DB: Final = 11.0
-"""Spread up to which nobody stands out."""
+"""Largest spread of a background."""
 
 _SPREAD_SHARE: Final = 0.5
-"""Of the spread, by which speech must begin above the room's loud frames."""
+"""Share of the spread by which the start of speech must exceed the background's loud frames."""
 
 _TALK: Final = 0.35
-"""Probability at which the detector may take the room for speech: an utterance under way goes on at it."""
+"""Probability from which the detector takes a frame for speech: the stop threshold of an utterance."""
 
 _WARY: Final = 3000
-"""Frames for which a room that was taken for speech is not trusted: a minute."""
+"""Frames of gating after the background was taken for speech: a minute."""
 
 _NEEDED, _OF = 5, 12
-"""In such a room, so many of the last frames must stand out before speech is believed."""
+"""Frames, of the last 12, that must exceed the threshold before speech is accepted."""
 
 _HOLD: Final = 12
-"""Frames that are believed behind the last one that stood out."""
+"""Frames accepted after the last one above the threshold."""
 
 
 class BabbleGate:
-    """One microphone's room. Levels are in dB relative to full scale."""
+    """The gate of one microphone. Levels are in dBFS."""
 
     def __init__(self) -> None:
         self._levels: deque[float] = deque(maxlen=_WINDOW)
@@ -64,11 +59,11 @@ class BabbleGate:
 
     @property
     def fence_dbfs(self) -> float:
-        """Level at which speech must begin; −inf as long as the room was not taken for speech."""
+        """Level that the start of speech must reach; −inf while nothing is gated."""
         return self._fence if self._wary else float("-inf")
 
     def admits(self, level: float, probability: float) -> bool:
-        """Take the next frame's level and what the detector thinks of it; return whether that can be believed."""
+        """Take the next frame's level and speech probability; return whether the probability counts."""
         self._levels.append(level)
         self._talked.append(probability >= _TALK)
         self._seen += 1
@@ -87,6 +82,6 @@ class BabbleGate:
         quiet, loud = (float(level) for level in np.percentile(self._levels, (_QUIET, _LOUD)))
         if loud - quiet <= _EVEN_DB:
             self._loud, self._fence = loud, loud + _SPREAD_SHARE * (loud - quiet)
-            # What is louder than the room's loud frames may be somebody: a short word in a quiet room.
+            # Louder frames may be the player: a short word in a quiet room.
             if any(talked and level <= loud for talked, level in zip(self._talked, self._levels, strict=True)):
                 self._wary = _WARY

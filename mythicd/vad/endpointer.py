@@ -1,19 +1,8 @@
-"""Speech probabilities -> when an utterance begins, may be over, and is over.
+"""The endpointer: speech probabilities to utterance events.
 
-                 voiced for min_speech_ms             silent for soft_ms
-        quiet ────────────────────────────▶ speaking ────────────────────▶ waiting
-          ▲              SpeechStart        │   ▲          SoftEnd          │   │
-          │                                 │   └───────────────────────────┘   │
-          │   HardEnd (too_long, released,  │     voiced for resume_ms          │
-          ├────────────── closed) ──────────┘     SpeechResumed                 │
-          └─────────────────────────────────────────────────────────────────────┘
-                             HardEnd (silent for wait_ms, or as above)
-
-So every utterance reads `SpeechStart (SoftEnd SpeechResumed)* [SoftEnd] HardEnd`. A frame is voiced from
-`start_threshold` up, and stays so down to `stop_threshold`: hysteresis, so that a wavering probability does not chop a
-word. At a soft end the rest of the house starts to work on the answer; the hard end commits it.
-
-Time is the number of samples received, never a clock: the same audio gives the same events.
+The events of an utterance are `SpeechStart (SoftEnd SpeechResumed)* [SoftEnd] HardEnd`. A response is prepared from
+the soft end, and committed at the hard end. Time is the number of samples received: the same audio gives the same
+events.
 """
 
 from __future__ import annotations
@@ -27,12 +16,12 @@ from mythicd.audio.pcm import MIC_RATE, samples_of
 from mythicd.engines.vad import VAD_FRAME
 
 EndReason = Literal["silence", "released", "too_long", "closed"]
-"""Silent long enough · push-to-talk let go · longer than allowed · the microphone stopped."""
+"""Silent long enough · push-to-talk released · longer than allowed · the microphone stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointSettings:
-    """Thresholds and lengths."""
+    """Thresholds and lengths. The thresholds are a hysteresis, so that a wavering probability does not split a word."""
 
     start_threshold: float = 0.5
     """Probability from which silence turns into speech."""
@@ -41,19 +30,19 @@ class EndpointSettings:
     """Probability below which speech turns into silence."""
 
     min_speech_ms: int = 60
-    """Voiced time, gaps of one frame allowed, that makes an utterance; shorter is a click or a cough."""
+    """Voiced time that starts an utterance, gaps of one frame allowed; shorter is a click or a cough."""
 
     resume_ms: int = 40
-    """Voiced time after a soft end that takes it back."""
+    """Voiced time after a soft end that resumes the utterance."""
 
     preroll_ms: int = 400
-    """Audio before the first voiced frame that belongs to the utterance: a soft first consonant."""
+    """Audio before the first voiced frame that is part of the utterance, for a soft first consonant."""
 
     soft_ms: int = 60
     """Silence after which the utterance may be over."""
 
     hard_ms: int = 500
-    """Silence after which it is over, unless `wait_ms` is set otherwise for this pause."""
+    """Silence after which it is over, unless `wait_ms` is set for this pause."""
 
     max_utterance_ms: int = 30_000
     """Longest utterance, from its first voiced sample."""
@@ -67,7 +56,7 @@ class EndpointSettings:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStart:
-    """Somebody speaks."""
+    """An utterance has started."""
 
     sample: int
     """Samples received when this was decided."""
@@ -85,12 +74,12 @@ class SoftEnd:
 
     sample: int
     last_voiced: int
-    """Sample behind the last voiced frame: `speech_end`."""
+    """Sample after the last voiced frame: `speech_end`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechResumed:
-    """It was not."""
+    """The utterance goes on after a soft end."""
 
     sample: int
 
@@ -118,7 +107,17 @@ _GAP: Final = 1
 
 
 class Endpointer:
-    """One microphone stream on its way from probabilities to endpoints."""
+    """The endpointer of one microphone stream.
+
+             voiced for min_speech_ms             silent for soft_ms
+    quiet ────────────────────────────▶ speaking ────────────────────▶ waiting
+      ▲              SpeechStart        │   ▲          SoftEnd          │   │
+      │                                 │   └───────────────────────────┘   │
+      │   HardEnd (too_long, released,  │     voiced for resume_ms          │
+      ├────────────── closed) ──────────┘     SpeechResumed                 │
+      └─────────────────────────────────────────────────────────────────────┘
+                         HardEnd (silent for wait_ms, or as above)
+    """
 
     def __init__(self, settings: EndpointSettings | None = None, *, start: int = 0) -> None:
         """Begin at sample `start` of the stream."""
@@ -148,18 +147,18 @@ class Endpointer:
 
     @property
     def last_voiced(self) -> int:
-        """Sample behind the last voiced frame of the utterance that is open, or was last."""
+        """Sample after the last voiced frame of the current or the last utterance."""
         return self._last_voiced
 
     @property
     def wait_ms(self) -> float:
-        """Silence that ends this utterance. May be set while waiting; it is `hard_ms` again once speech goes on."""
+        """Silence that ends this utterance. May be set while waiting; it is `hard_ms` again once speech resumes."""
         return self._wait_ms
 
     @wait_ms.setter
     def wait_ms(self, wait: float) -> None:
         if wait < 0:
-            raise ValueError("A wait is not negative.")
+            raise ValueError(f"wait_ms must not be negative: {wait}.")
         self._wait_ms = wait
 
     def add(self, probabilities: Iterable[float]) -> list[Endpoint]:
@@ -167,7 +166,7 @@ class Endpointer:
         return [event for probability in probabilities for event in self._frame(probability)]
 
     def press(self) -> None:
-        """Push-to-talk is held from here on: silence does not end the utterance, and nothing before here belongs."""
+        """Start push-to-talk: silence no longer ends the utterance, and earlier audio is not part of it."""
         self._held = True
         self._heard_anything = None
         if self._state is _State.QUIET:
@@ -175,9 +174,9 @@ class Endpointer:
             self._run = self._gap = 0
 
     def release(self) -> list[Endpoint]:
-        """Push-to-talk is let go: end the utterance at once, with all audio received by now.
+        """End push-to-talk: end the utterance at once, with all audio received by now.
 
-        Words too short to have begun an utterance make one now; without any voice there is none.
+        Voice too short to have started an utterance makes one now; without any voice there is none.
         """
         self._held = False
         events: list[Endpoint] = []
@@ -187,7 +186,7 @@ class Endpointer:
         return events + self._end("released")
 
     def close(self) -> list[Endpoint]:
-        """The microphone stopped: end what is open."""
+        """End the open utterance: the microphone stopped."""
         self._held = False
         return self._end("closed")
 
@@ -222,13 +221,13 @@ class Endpointer:
                     return [SpeechResumed(self._now)]
                 if self._is_too_long():
                     return self._end("too_long")
-                # A frame that is voiced may be the beginning of more: it gets its chance.
+                # A voiced frame may be the start of resumed speech, so it does not end the utterance.
                 if not self._held and not self._is_voiced and self._is_silent_for(self._wait_ms):
                     return self._end("silence")
                 return []
 
     def _count(self, frame_start: int) -> None:
-        """Count voiced frames that belong together."""
+        """Count the voiced frames of the current run."""
         if self._is_voiced:
             if not self._run:
                 self._run_start = frame_start
@@ -254,7 +253,7 @@ class Endpointer:
         return SpeechStart(self._now, start, self._first_voiced)
 
     def _end(self, reason: EndReason) -> list[Endpoint]:
-        """Close the utterance, if one is open, and be ready for the next."""
+        """Close the utterance, if one is open, and reset for the next."""
         was_open = self._state is not _State.QUIET
         self._state = _State.QUIET
         self._wait_ms = self._settings.hard_ms

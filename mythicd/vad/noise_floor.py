@@ -1,7 +1,7 @@
-"""How loud a frame is, and how loud the room is when nobody speaks: the noise floor, followed by a slow average.
+"""The noise floor: a slow average of the level of frames without speech.
 
-A recurrent detector goes on seeing speech for about 90 ms after it has stopped, and WebRTC's holds on as long. Level
-tells at once: a frame no louder than the room holds no speech.
+Silero's and WebRTC's detectors report speech for about 90 ms after its end. The level tells at once: a frame at the
+noise floor has no speech.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import Final
 from mythicd.audio.pcm import rms_dbfs
 
 LOWEST_DBFS: Final = -75.0
-"""Digital silence counts as this: below it, dither would already be loud."""
+"""Least level; digital silence counts as this. Against a lower floor even dither would be loud."""
 
 HIGHEST_START_DBFS: Final = -55.0
-"""A stream that begins amid speech must not take that for the room."""
+"""Highest first floor, for a stream that begins during speech."""
 
 _QUIET_RATE: Final = 0.1
 _NOISE_RATE: Final = 0.05
-"""Share of the way to a frame's level that the floor goes: a half-life of 130 or 270 ms at 20 ms a frame."""
+"""Share of the difference to a frame's level by which the floor moves: a half-life of 130 or 270 ms."""
 
 
 class NoiseFloor:
-    """One microphone's room. Levels are in dB relative to full scale."""
+    """The noise floor of one microphone. Levels are in dBFS."""
 
     def __init__(self) -> None:
         self._floor: float | None = None
         self.level = LOWEST_DBFS
-        """Of the last frame, in dBFS."""
+        """Level of the last frame."""
 
     def above(self, frame: bytes) -> float:
         """Return how many dB the frame (s16le) is above the floor."""
@@ -37,6 +37,6 @@ class NoiseFloor:
         return self.level - self._floor
 
     def learn(self, above: float, *, is_quiet: bool) -> None:
-        """Nobody speaks in a frame that was `above` the floor: move the floor towards it."""
+        """Move the floor towards a frame without speech that was `above` dB above it."""
         if self._floor is not None:
             self._floor += (_QUIET_RATE if is_quiet else _NOISE_RATE) * above

@@ -1,8 +1,8 @@
-"""Silero's voice activity detector: a small recurrent network; a fifth of a millisecond per 32 ms, seldom fooled.
+"""Silero's voice activity detector: a small recurrent network that takes 0.2 ms of CPU time per 32 ms.
 
-The network (version 6) lies as an ONNX file in the package silero-vad and runs in ONNX Runtime. The package itself is
-never imported: that would import torch. The network looks at chunks of 512 samples (32 ms), each behind the last 64 of
-the one before; a 20 ms frame gets the probability of the last whole chunk, so it lags by at most one chunk.
+The network (version 6) is an ONNX file in the package silero-vad and runs in ONNX Runtime. The package itself is not
+imported, because it imports torch. The network takes chunks of 512 samples (32 ms) with the last 64 of the chunk
+before; a 20 ms frame gets the probability of the last whole chunk, so it lags by at most one chunk.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mythicd.engines.vad import VAD_FRAME
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
 
 CHUNK = 512
-"""Samples that the network takes at once."""
+"""Samples of a chunk."""
 
 _CONTEXT = 64
-"""Samples of the chunk before that it wants to see again."""
+"""Samples of the previous chunk that the network needs again."""
 
 _PACKAGE = "silero_vad"
 _MODEL = "silero_vad_16k_op15.onnx"
@@ -31,7 +31,7 @@ _RATE = np.array([MIC_RATE], dtype=np.int64)
 
 
 class SileroStream:
-    """One microphone's audio on its way through."""
+    """Silero's detector on one microphone stream."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -40,7 +40,7 @@ class SileroStream:
     def push(self, pcm: bytes) -> list[float]:
         """Take s16le 16 kHz audio; return a speech probability for each whole 20 ms frame."""
         probabilities: list[float] = []
-        # Frame by frame, so that each gets what was known at its own end, however much audio comes at once.
+        # Frame by frame, so that the probability of a frame does not depend on how much audio comes at once.
         for frame in self._frames.add(pcm):
             for chunk in self._chunks.add(frame):
                 self._latest = self._probability(chunk)
@@ -48,7 +48,7 @@ class SileroStream:
         return probabilities
 
     def reset(self) -> None:
-        """Forget the audio so far, as if the stream were fresh."""
+        """Forget the audio so far."""
         self._frames = Reframer(VAD_FRAME)
         self._chunks = Reframer(CHUNK)
         self._latest = 0.0
@@ -87,7 +87,7 @@ class SileroVad:
         try:
             session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
             SileroStream(session).push(bytes(2 * CHUNK * 2))
-        except Exception as error:  # ONNX Runtime's own exceptions have no common base but this
+        except Exception as error:  # ONNX Runtime's exceptions have no other common base
             raise ModelError(
                 f"The Silero network {model} cannot be loaded: {error}.",
                 remedy="Reinstall it: pip install --force-reinstall --no-deps silero-vad",
@@ -95,11 +95,11 @@ class SileroVad:
         self._session = session
 
     def open(self) -> SileroStream:
-        """Begin with a fresh stream of audio."""
+        """Open a stream."""
         if self._session is None:
             raise EngineError("The voice activity detector is not running.", remedy="Call start() first.")
         return SileroStream(self._session)
 
     async def stop(self) -> None:
-        """Free the network once the last stream is gone."""
+        """Free the network once the last stream is closed."""
         self._session = None

@@ -1,7 +1,7 @@
-"""WebRTC's voice activity detector: a Gaussian mixture over six bands; two microseconds a frame, and easily fooled.
+"""WebRTC's voice activity detector: a Gaussian mixture over six bands that takes two microseconds per frame.
 
-Its mode 3 keeps quiet in steady noise below about −35 dBFS, and takes louder noise, tones and music for speech. It
-tells where a better detector is worth asking (see gated_silero.py).
+Its mode 3 rejects steady noise below about −35 dBFS, and takes louder noise, tones and music for speech. It decides
+when a better detector runs (gated_silero.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mythicd.errors import EngineError, EngineUnavailable
 
 
 class WebRtcStream:
-    """One microphone's audio on its way through."""
+    """WebRTC's detector on one microphone stream."""
 
     def __init__(self, detector: Any) -> None:
         self._detector = detector
@@ -31,7 +31,7 @@ class WebRtcVad:
     def __init__(self, mode: int = 3) -> None:
         """`mode` 0–3: how strictly it tells speech from noise."""
         if mode not in range(4):
-            raise ValueError("The mode is 0, 1, 2 or 3.")
+            raise ValueError(f"The mode must be 0, 1, 2 or 3: {mode!r}.")
         self._mode = mode
         self._package: Any = None
 
@@ -47,11 +47,11 @@ class WebRtcVad:
         self._package = webrtcvad
 
     def open(self) -> WebRtcStream:
-        """Begin with a fresh stream of audio."""
+        """Open a stream."""
         if self._package is None:
             raise EngineError("The voice activity detector is not running.", remedy="Call start() first.")
         return WebRtcStream(self._package.Vad(self._mode))
 
     async def stop(self) -> None:
-        """Nothing to free: each stream owns its few hundred bytes."""
+        """Forget the library; each stream owns its few hundred bytes."""
         self._package = None

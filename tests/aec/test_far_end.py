@@ -1,4 +1,4 @@
-"""Where our own voice lies on the microphone's clock. Voices here are ramps: each sample says where it comes from."""
+"""The far end on the microphone's clock. Voices are ramps: the value of a sample is its position in the stream."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def ramp(samples: int, start: int = 1) -> bytes:
 
 
 def take(speaker: FarEnd, samples: int, frame: int = 320) -> np.ndarray:
-    """Take audio by the frame; silence is zeros."""
+    """Return the audio of the next frames, with zeros for silence."""
     taken = [speaker.take(frame) for _ in range(samples // frame)]
     return np.concatenate([np.zeros(frame) if one is None else one for one in taken])
 
 
 def speaking(samples: int = 16000, *, at: int = 3200) -> FarEnd:
-    """A loudspeaker whose stream 1 began at microphone sample `at`, as a playhead has told."""
+    """Return a far end whose stream 1 began at microphone sample `at`, by a playhead."""
     speaker = FarEnd()
     speaker.sent(1, ramp(samples), MIC_RATE)
     speaker.played(1, 0, at)
     return speaker
 
 
-def test_a_voice_lies_where_the_playhead_says_and_a_little_before() -> None:
+def test_voice_is_placed_at_the_playhead_minus_the_lead() -> None:
     heard = take(speaking(), 22400)
     begins = 3200 - LEAD
     assert not heard[:begins].any()
@@ -41,12 +41,12 @@ def test_a_voice_lies_where_the_playhead_says_and_a_little_before() -> None:
     assert not heard[begins + 16000 :].any()
 
 
-def test_nothing_sounds_before_a_client_says_so() -> None:
+def test_voice_without_a_playhead_is_silent() -> None:
     speaker = FarEnd()
     speaker.sent(1, ramp(16000), MIC_RATE)
     assert speaker.take(320) is None
     speaker.played(2, 0, 0)
-    assert speaker.take(320) is None, "a stream that nobody knows"
+    assert speaker.take(320) is None, "an unknown stream"
 
 
 def test_playheads_count_at_the_rate_of_their_voice() -> None:
@@ -65,12 +65,12 @@ def test_coarse_playheads_move_nothing_and_a_stall_does() -> None:
     assert speaker.take(320)[0] == 6400 + LEAD - 3200 + 1  # type: ignore[index]
     stall = 60 * MS
     speaker.played(1, 4800, 8000 + stall)
-    assert speaker.take(320)[0] == 6720 + LEAD - 3200 + 1, "one may be a mistake"  # type: ignore[index]
+    assert speaker.take(320)[0] == 6720 + LEAD - 3200 + 1, "one stray playhead moved the voice"  # type: ignore[index]
     speaker.played(1, 5600, 8800 + stall)
     assert speaker.take(320)[0] == 7040 - stall + LEAD - 3200 + 1  # type: ignore[index]
 
 
-def test_without_the_microphones_sample_the_arrival_counts_until_it_is_named() -> None:
+def test_playhead_without_mic_sample_counts_at_its_arrival() -> None:
     speaker = FarEnd()
     speaker.sent(1, ramp(16000), MIC_RATE)
     speaker.arrived(6400)
@@ -82,10 +82,10 @@ def test_without_the_microphones_sample_the_arrival_counts_until_it_is_named() -
     speaker.arrived(9600)
     for _ in range(3):
         speaker.played(1, 320)
-    assert speaker.take(320)[0] == 3 * 320 + LEAD + 1, "what is coarser is not believed again"  # type: ignore[index]
+    assert speaker.take(320)[0] == 3 * 320 + LEAD + 1, "a playhead without a sample replaced a precise one"  # type: ignore[index]
 
 
-def test_a_ducked_voice_is_quieter_from_a_moment_later_on() -> None:
+def test_ducked_voice_is_quieter_after_the_duck_delay() -> None:
     speaker = FarEnd()
     speaker.sent(1, np.full(32000, 1000, "<i2").tobytes(), MIC_RATE)
     speaker.played(1, 0, 0)
@@ -100,7 +100,7 @@ def test_a_ducked_voice_is_quieter_from_a_moment_later_on() -> None:
     speaker.ducked(7, -12.0)
 
 
-def test_a_voice_that_is_cut_ends_about_now_and_then_where_the_client_says() -> None:
+def test_cut_voice_ends_now_and_then_at_the_reported_sample() -> None:
     speaker = speaking(at=0)
     speaker.arrived(3200)
     take(speaker, 3200)
@@ -126,7 +126,7 @@ def test_voices_add_up() -> None:
     assert take(speaker, 1600).tolist() == [300.0] * 1600
 
 
-def test_a_new_microphone_counts_from_nothing() -> None:
+def test_new_microphone_counts_from_zero() -> None:
     speaker = speaking(at=0)
     take(speaker, 3200)
     speaker.open()
@@ -142,7 +142,7 @@ def test_lost_audio_is_skipped() -> None:
     assert speaker.take(320)[0] == 1600 + LEAD + 1  # type: ignore[index]
 
 
-def test_an_endless_voice_and_many_voices_take_bounded_memory() -> None:
+def test_endless_voice_and_many_voices_take_bounded_memory() -> None:
     speaker = FarEnd()
     for stream in range(100):
         speaker.sent(stream, ramp(320), MIC_RATE)
@@ -175,7 +175,7 @@ STEP = st.one_of(
 
 @settings(deadline=None)
 @given(st.lists(STEP, max_size=40))
-def test_whatever_a_client_says_what_sounds_was_sent(steps: list[tuple[object, ...]]) -> None:
+def test_any_playheads_give_only_audio_that_was_sent(steps: list[tuple[object, ...]]) -> None:
     speaker, sent = FarEnd(), 0
     for verb, *arguments in steps:
         match verb, *arguments:

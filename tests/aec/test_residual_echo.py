@@ -1,4 +1,4 @@
-"""Our own voice in an open microphone: the judge on made-up signals, and everything real on generated rooms."""
+"""Residual echo: the judgement on synthetic signals, and the whole canceller in generated rooms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Samples = NDArray[np.float64]
 
 
 def bursts(seed: int, seconds: float) -> Samples:
-    """Noise that comes and goes as syllables do, each with a colour of its own; level about −20 dBFS."""
+    """Return noise with the rhythm of syllables, each with its own spectrum; about −20 dBFS."""
     rng = np.random.default_rng(seed)
     syllables: list[Samples] = []
     while sum(len(one) for one in syllables) < seconds * MIC_RATE:
@@ -54,21 +54,21 @@ def late(sound: Samples, ms: float, gain_db: float) -> Samples:
 
 @pytest.mark.parametrize("delay_ms", [20, 160, 400])
 @pytest.mark.parametrize("gain_db", [-6, -20])
-def test_what_was_played_explains_what_is_heard(delay_ms: float, gain_db: float) -> None:
+def test_echo_is_explained_by_the_far_end(delay_ms: float, gain_db: float) -> None:
     reference, judge = bursts(1, 6), ResidualEcho()
     found = shares(judge, late(reference, delay_ms, gain_db), reference)
     assert np.mean(found[100:]) > 0.95
     assert judge.delay_ms == pytest.approx(delay_ms, abs=40)
 
 
-def test_a_delay_that_jumps_explains_nothing_less() -> None:
+def test_echo_is_explained_after_a_delay_jump() -> None:
     reference, judge = bursts(1, 6), ResidualEcho()
     mic = np.concatenate([late(reference, 120, -10)[:48000], late(reference, 75, -10)[48000:]])
     found = shares(judge, mic, reference)
     assert np.mean(found[150:165]) > 0.95
 
 
-def test_another_voice_stands_out() -> None:
+def test_another_voice_is_not_explained() -> None:
     reference, judge = bursts(1, 8), ResidualEcho()
     mic = late(reference, 100, -10)
     mic[64000:] += bursts(2, 4)
@@ -81,23 +81,23 @@ def _levels(sound: Samples) -> list[float]:
     return [float(np.sqrt(np.mean(frame**2))) for frame in sound.reshape(-1, VAD_FRAME)]
 
 
-def test_a_player_with_headphones_is_soon_held_to_nothing() -> None:
+def test_speech_with_headphones_is_soon_unexplained() -> None:
     reference, judge = bursts(1, 8), ResidualEcho()
     shares(judge, np.zeros(len(reference)), reference)
     assert judge.gain_db < -15
     faint = bursts(2, 4) * 0.1
     found = shares(judge, faint, reference)
     loud = [share for share, level in zip(found, _levels(faint), strict=True) if level > 200]
-    assert np.mean(loud) < 0.6, "20 dB below our own voice, and most of it stands out"
+    assert np.mean(loud) < 0.6, "speech 20 dB below the far end was explained"
 
 
-def test_a_louder_echo_than_expected_is_learnt() -> None:
+def test_louder_echo_than_expected_is_learnt() -> None:
     reference, judge = bursts(1, 10), ResidualEcho()
     found = shares(judge, late(reference, 100, 3), reference)
     assert np.mean(found[-100:]) > 0.9
 
 
-def test_in_silence_nothing_is_explained_and_nothing_is_touched() -> None:
+def test_without_far_end_audio_passes_unchanged() -> None:
     assert set(shares(ResidualEcho(), bursts(1, 2), None)) == {0.0}
     canceller, detector = EchoCanceller(), FakeVad().open()
     canceller.open()
@@ -107,7 +107,7 @@ def test_in_silence_nothing_is_explained_and_nothing_is_touched() -> None:
     assert [one.probability for one in listened] == FakeVad().open().push(frame * 200)
 
 
-def test_two_seconds_after_our_voice_it_is_forgotten() -> None:
+def test_judgement_ends_two_seconds_after_the_far_end() -> None:
     reference, judge = bursts(1, 3), ResidualEcho()
     shares(judge, late(reference, 100, -10), reference)
     after = shares(judge, bursts(2, 3), None)
@@ -115,7 +115,7 @@ def test_two_seconds_after_our_voice_it_is_forgotten() -> None:
     assert any(share > 0.0 for share in after[:90])
 
 
-def test_without_the_package_our_voice_is_judged_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_echo_is_not_speech(monkeypatch: pytest.MonkeyPatch) -> None:
     assert EchoCanceller().cancels
     monkeypatch.setitem(sys.modules, "pywebrtc_audio", None)
     canceller = EchoCanceller()
@@ -127,7 +127,7 @@ def test_without_the_package_our_voice_is_judged_all_the_same(monkeypatch: pytes
     assert canceller.listen(frame, FakeVad().open()).pcm == frame
 
 
-def test_the_canceller_takes_our_voice_out_of_the_audio() -> None:
+def test_canceller_removes_the_echo() -> None:
     reference = bursts(1, 6)
     canceller, detector = EchoCanceller(), FakeVad().open()
     canceller.open()
@@ -157,30 +157,29 @@ CASES = 50
 
 
 @PLAYHEADS
-async def test_our_own_voice_does_not_interrupt_us(vad: GatedSileroVad, mic_samples: bool) -> None:
+async def test_echo_does_not_interrupt_the_reply(vad: GatedSileroVad, mic_samples: bool) -> None:
     judged = cases.sweep(range(1000, 1000 + CASES), vad, player=False, mic_samples=mic_samples, sentences=1)
     false = [case.story for case, verdict in judged if verdict.is_false]
     assert len(false) <= cases.MAX_FALSE * len(judged), "\n".join(false)
 
 
 @PLAYHEADS
-async def test_who_speaks_over_our_voice_is_heard(vad: GatedSileroVad, mic_samples: bool) -> None:
+async def test_speech_over_the_far_end_is_detected(vad: GatedSileroVad, mic_samples: bool) -> None:
     judged = cases.sweep(range(2000, 2000 + CASES), vad, player=True, mic_samples=mic_samples, sentences=1)
     missed = [case.story for case, verdict in judged if verdict.caught_ms is None]
     assert len(judged) - len(missed) >= cases.MIN_CAUGHT * len(judged), "\n".join(missed)
 
 
 @pytest.mark.parametrize("onset_ms", [cases.KNOWN_MS, 900, 1500])
-async def test_a_player_with_headphones_is_heard_over_our_voice(vad: GatedSileroVad, onset_ms: int) -> None:
-    """Nothing of our voice comes back: half a second tells that, and no word of the player is an echo then."""
+async def test_speech_over_the_far_end_with_headphones_is_detected(vad: GatedSileroVad, onset_ms: int) -> None:
+    """Without echo for half a second, no speech of the player is taken for one."""
     judged = [(case := cases.headphones(seed, onset_ms=onset_ms), cases.judge(case, vad)) for seed in range(20)]
     missed = [case.story for case, verdict in judged if verdict.caught_ms is None or verdict.caught_ms > 500]
     assert len(missed) <= 2, "\n".join(missed)
 
 
-async def test_a_player_with_headphones_is_heard_to_the_end(vad: GatedSileroVad) -> None:
-    """His own voice does not teach us that ours comes back after all: in his words' gaps the room's noise explains
-    everything there is."""
+async def test_speech_with_headphones_is_detected_to_its_end(vad: GatedSileroVad) -> None:
+    """The player's own speech does not count as echo: between its words the noise explains all energy."""
 
     class Listening(EchoCanceller):
         heard: list[float]
@@ -202,8 +201,8 @@ async def test_a_player_with_headphones_is_heard_to_the_end(vad: GatedSileroVad)
     assert lost < 0.1 * voiced, f"{lost} of {voiced} frames"
 
 
-async def test_the_cases_are_hard_enough(vad: GatedSileroVad) -> None:
-    """Nearly all of them are false barge-ins where nobody knows what was played."""
+async def test_cases_fail_without_a_far_end(vad: GatedSileroVad) -> None:
+    """Without a reference nearly all of them are false barge-ins."""
 
     class Unaware(EchoCanceller):
         def __init__(self) -> None:

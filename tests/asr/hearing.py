@@ -1,4 +1,4 @@
-"""Speech for tests, made on the spot: espeak-ng voices at 16 kHz, with white noise at a chosen distance."""
+"""Generated speech for tests: espeak-ng voices at 16 kHz, in white noise at a chosen signal-to-noise ratio."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ OTHER_WORLDS = (
 
 
 def say(text: str, voice: str = "en-us", rate: int = 150, *, snr_db: float | None = None) -> bytes:
-    """Return `text` spoken at half of full scale, 200 ms of silence around it, under white noise."""
+    """Return `text` spoken at half of full scale, with 200 ms of silence around it, in white noise."""
     espeak = EspeakNg.load()
     pcm = b"".join(chunk.pcm for chunk in espeak.synthesize(text, voice, rate))
     speech = np.frombuffer(Clip(pcm, espeak.sample_rate).at(MIC_RATE).pcm, dtype="<i2").astype(np.float64)
@@ -61,7 +61,7 @@ def say(text: str, voice: str = "en-us", rate: int = 150, *, snr_db: float | Non
 
 
 async def hear(stream: AsrStream, pcm: bytes, *, chunk_bytes: int = 640) -> tuple[Recognition, list[str]]:
-    """Push `pcm` chunk by chunk; return the final words and every hypothesis on the way."""
+    """Push `pcm` in chunks; return the final words and all hypotheses."""
     partials = [await stream.push(pcm[at : at + chunk_bytes]) for at in range(0, len(pcm), chunk_bytes)]
     return await stream.finish(), partials
 

@@ -1,4 +1,4 @@
-"""Signs of a misunderstanding lower the confidence."""
+"""Recognition confidence: the features of a wrong recognition lower it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mythicd.asr.pocketsphinx.confidence import BELIEVABLE, HeardWord, confidenc
 CLEAR = [HeardWord(word, 30, 1e-40, 0.98) for word in ("where", "is", "the", "market")]
 
 
-def test_a_clear_question_is_believable() -> None:
+def test_clear_question_has_high_confidence() -> None:
     assert confidence(CLEAR, 0.2, "where is the market") > 0.9
 
 
-def test_each_sign_counts() -> None:
+def test_each_feature_lowers_the_confidence() -> None:
     clear = confidence(CLEAR, 0.2, "where is the market")
     assert confidence(CLEAR, 1e-6, "where is the market") < clear
     assert confidence(CLEAR, 0.2, "we rise a mark it") < clear
@@ -24,7 +24,7 @@ def test_each_sign_counts() -> None:
     assert confidence([replace(word, acoustic=1e-100) for word in CLEAR], 0.2, "where is the market") < clear
 
 
-def test_no_words_no_confidence() -> None:
+def test_no_words_give_zero() -> None:
     assert confidence([], 1.0, "") == 0.0
 
 
@@ -37,5 +37,5 @@ def test_no_words_no_confidence() -> None:
     st.floats(0, 1),
     st.text(),
 )
-def test_it_is_always_a_share(words: list[HeardWord], posterior: float, first_pass: str) -> None:
+def test_confidence_is_always_from_0_to_1(words: list[HeardWord], posterior: float, first_pass: str) -> None:
     assert 0.0 <= confidence(words, posterior, first_pass) <= 1.0

@@ -1,4 +1,4 @@
-"""What players say, times the world's names, as a trigram that is a probability distribution."""
+"""The trigram language model: phrase patterns, counts with the world's names, and probabilities."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_notation() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["(a|b", "a)", "[a", "a]", "(a]", "{Item", "a 1", "$"])
-def test_wrong_notation_is_refused_with_the_wording(wrong: str) -> None:
+def test_invalid_notation_raises_with_the_phrase(wrong: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(wrong))):
         expand(wrong)
 
 
-def test_every_wording_reads_and_names_known_slots_only() -> None:
+def test_all_phrases_parse_and_have_known_slots() -> None:
     for line in [*LINES, *OPENINGS, *ENDINGS, *REACTIONS]:
         ways = expand(line)
         assert ways
@@ -74,7 +74,7 @@ def test_names_take_articles_as_they_are_spelled() -> None:
     assert ways[("the", "tavern")] > ways[("tavern",)]
 
 
-def test_probabilities_sum_to_one_behind_any_history(trigram: ngram_model.Trigram) -> None:
+def test_probabilities_sum_to_one_after_any_history(trigram: ngram_model.Trigram) -> None:
     chance = random.Random(5)
     words = trigram.words
     histories: list[tuple[str, ...]] = [(), (ngram_counts.BEGIN,), ("the",), (ngram_counts.BEGIN, "where")]
@@ -149,7 +149,7 @@ def test_learning_a_large_world_is_quick() -> None:
         topics=tuple(f"{name} war" for name in names),
         lines=HARBOUR_TOWN.lines * 20,
     )
-    ngram_counts.triples(Vocabulary())  # the wordings are counted once per process
+    ngram_counts.triples(Vocabulary())  # the phrases are counted once per process
     started = time.process_time()
     ngram_model.estimate(ngram_counts.triples(world)).arpa()
     assert time.process_time() - started < 2.0

@@ -1,4 +1,4 @@
-"""The starter recogniser on real audio: espeak-ng speaks, pocketsphinx listens."""
+"""The pocketsphinx recogniser on speech of espeak-ng."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ async def test_word_errors_by_voice(asr: PocketSphinxAsr, capsys: pytest.Capture
     with capsys.disabled():
         for (voice, snr_db), rate_ in rates.items():
             print(f"\n  WER {rate_:.2f}  {voice}, {'clean' if snr_db is None else f'{snr_db:.0f} dB'}", end="")
-    # Measured 0.08 and 0.06; the bound is what the project promises at 20 dB.
+    # Measured 0.08 and 0.06; the bound is the documented one at 20 dB.
     assert rate_of_errors(heard[None]) <= 0.15
     assert rate_of_errors(heard[20.0]) <= 0.15
 
 
-async def test_other_worlds_are_not_believed(asr: PocketSphinxAsr) -> None:
+async def test_sentences_of_other_worlds_have_low_confidence(asr: PocketSphinxAsr) -> None:
     strange = [(await hear(await asr.open(), say(text)))[0].confidence for text in OTHER_WORLDS]
     known = [(await hear(await asr.open(), say(text)))[0].confidence for text in QUESTIONS[:6]]
     assert max(strange) < BELIEVABLE
@@ -75,7 +75,7 @@ async def test_partials_come_while_the_player_speaks(asr: PocketSphinxAsr) -> No
     assert partials[-1].startswith("can you show me")
 
 
-async def test_the_result_depends_on_the_samples_only(asr: PocketSphinxAsr) -> None:
+async def test_result_depends_on_the_samples_only(asr: PocketSphinxAsr) -> None:
     pcm = say("Where can I find the blue lantern?", snr_db=20.0)
     first, _ = await hear(await asr.open(), pcm)
     await hear(await asr.open(), say("Tell me about Lanternport.", "en-us+f2", 180))
@@ -85,13 +85,13 @@ async def test_the_result_depends_on_the_samples_only(asr: PocketSphinxAsr) -> N
         assert again.confidence == pytest.approx(first.confidence, abs=0.01)
 
 
-async def test_it_keeps_up(asr: PocketSphinxAsr) -> None:
+async def test_decoding_takes_little_cpu_time(asr: PocketSphinxAsr) -> None:
     pcm = say("What do you know about the smugglers and the secret passage?")
     stream = await asr.open()
     process = psutil.Process(asr.pid)
 
     def spent_s() -> float:
-        # CPU time of the recogniser's process: what the clock says depends on who else is running.
+        # CPU time of the recogniser's process, since elapsed time depends on other processes.
         return process.cpu_times().user + process.cpu_times().system
 
     started = spent_s()
@@ -105,13 +105,13 @@ async def test_it_keeps_up(asr: PocketSphinxAsr) -> None:
 
 
 @pytest.mark.parametrize("question", ["Who is Orsolo?", "What do you know about the smugglers and the harbor master?"])
-async def test_a_guess_is_what_finish_says(asr: PocketSphinxAsr, question: str) -> None:
-    pcm = say(question)  # once: another time it is not the same to the sample
+async def test_guess_equals_finish(asr: PocketSphinxAsr, question: str) -> None:
+    pcm = say(question)  # once: espeak-ng's audio is not the same to the sample each time
     stream = await asr.open()
     await stream.push(pcm)
     guess = await stream.guess()
     assert await stream.guess() == guess
-    assert await stream.finish() == guess, "to the last bit: nothing is computed twice"
+    assert await stream.finish() == guess, "the result was not reused"
     expected, _ = await hear(await asr.open(), pcm)
     assert guess.text == expected.text
     assert guess.confidence == pytest.approx(expected.confidence, abs=0.01)
@@ -119,7 +119,7 @@ async def test_a_guess_is_what_finish_says(asr: PocketSphinxAsr, question: str) 
         await stream.guess()
 
 
-async def test_an_utterance_goes_on_behind_guesses(asr: PocketSphinxAsr) -> None:
+async def test_utterance_continues_after_guesses(asr: PocketSphinxAsr) -> None:
     pcm = say("Can you show me the way to the lighthouse?") + say("Where can I find the blue lantern?")
     expected, partials = await hear(await asr.open(), pcm)
     for pauses_s in ((0.24, 0.5, 1.2), (1.3, 1.9, 2.4), (3.0, 3.1)):
@@ -129,13 +129,13 @@ async def test_an_utterance_goes_on_behind_guesses(asr: PocketSphinxAsr) -> None
             partial = await stream.push(pcm[at : at + 640])
             if (at + 640) / 2 / MIC_RATE in pauses_s:
                 await stream.guess()
-        # The mean with which it goes on is rounded otherwise: one word may come out differently.
+        # The mean with which it goes on is rounded differently: one word may differ.
         recognition = await stream.finish()
         for heard, before in ((partial, partials[-1]), (recognition.text, expected.text)):
             assert word_errors(before.split(), heard.split()) <= 1, pauses_s
 
 
-async def test_a_guess_that_nobody_waits_for_does_no_harm(asr: PocketSphinxAsr) -> None:
+async def test_cancelled_guess_does_no_harm(asr: PocketSphinxAsr) -> None:
     pcm = say("Where can I find the blue lantern?")
     expected, _ = await hear(await asr.open(), pcm)
     stream = await asr.open()
@@ -155,7 +155,7 @@ async def test_a_guess_that_nobody_waits_for_does_no_harm(asr: PocketSphinxAsr) 
 
 
 @pytest.mark.parametrize("frames", [20, 40, 80, 81])
-async def test_an_utterance_may_end_where_the_search_starts_over(asr: PocketSphinxAsr, frames: int) -> None:
+async def test_utterance_may_end_at_a_restart_of_the_search(asr: PocketSphinxAsr, frames: int) -> None:
     pcm = say("What do you know about the smugglers?")[: 640 * frames]
     for end in ("abandon", "finish", "guess"):
         stream = await asr.open()
@@ -164,7 +164,7 @@ async def test_an_utterance_may_end_where_the_search_starts_over(asr: PocketSphi
         await stream.abandon()
 
 
-async def test_nothing_heard_is_no_words(asr: PocketSphinxAsr) -> None:
+async def test_silence_gives_no_words(asr: PocketSphinxAsr) -> None:
     quiet, _ = await hear(await asr.open(), b"")
     assert (quiet.text, quiet.confidence) == ("", 0.0)
     short, _ = await hear(await asr.open(), bytes(640))
@@ -175,17 +175,17 @@ async def test_nothing_heard_is_no_words(asr: PocketSphinxAsr) -> None:
         assert recognition.text == ""
 
 
-async def test_an_odd_byte_is_refused_and_loses_nothing(asr: PocketSphinxAsr) -> None:
+async def test_odd_byte_is_rejected_and_loses_nothing(asr: PocketSphinxAsr) -> None:
     pcm = say("Have you seen Captain Reed?")
     stream = await asr.open()
     await stream.push(pcm[:20_000])
-    with pytest.raises(AudioError, match="16-bit"):
+    with pytest.raises(AudioError, match="2 bytes"):
         await stream.push(b"\x00\x01\x02")
     recognition, _ = await hear(stream, pcm[20_000:])
     assert recognition.text == (await hear(await asr.open(), pcm))[0].text == "have you seen captain reed"
 
 
-async def test_an_endless_utterance_is_refused(asr: PocketSphinxAsr) -> None:
+async def test_too_long_utterance_is_rejected(asr: PocketSphinxAsr) -> None:
     stream = await asr.open()
     with pytest.raises(AudioError, match="longer than 60 s"):
         await stream.push(bytes(61 * MIC_RATE * 2))
@@ -207,14 +207,14 @@ async def test_abandoned_then_open_again(asr: PocketSphinxAsr) -> None:
     assert recognition.text == "who is orsolo"
 
 
-async def test_streams_side_by_side_do_not_disturb_each_other(asr: PocketSphinxAsr) -> None:
+async def test_parallel_streams_do_not_disturb_each_other(asr: PocketSphinxAsr) -> None:
     sounds = [say(question) for question in QUESTIONS[:3]]
     alone = [(await hear(await asr.open(), sound))[0] for sound in sounds]
     together = await asyncio.gather(*[hear(await asr.open(), sound) for sound in sounds])
     assert [recognition.text for recognition, _ in together] == [recognition.text for recognition in alone]
 
 
-async def test_more_streams_than_recognisers_are_refused(models: Path) -> None:
+async def test_more_streams_than_recognisers_raise_busy(models: Path) -> None:
     engine = PocketSphinxAsr(cache_dir=models, max_streams=1)
     await engine.start()
     stream = await engine.open()
@@ -260,7 +260,7 @@ async def test_models_are_kept_and_pruned(tmp_path: Path) -> None:
     await engine.stop()
 
 
-async def test_a_spoilt_model_names_its_place(models: Path, tmp_path: Path) -> None:
+async def test_broken_model_error_names_its_directory(models: Path, tmp_path: Path) -> None:
     engine = PocketSphinxAsr(cache_dir=tmp_path)
     await engine.start()
     await engine.stop()
@@ -272,21 +272,21 @@ async def test_a_spoilt_model_names_its_place(models: Path, tmp_path: Path) -> N
     assert "Delete" in caught.value.remedy
 
 
-async def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+async def test_unwritable_directory_raises_model_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     engine = PocketSphinxAsr(cache_dir=tmp_path / "file")
     with pytest.raises(ModelError, match="cannot be written"):
         await engine.start()
 
 
-def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_raises_engine_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(EngineUnavailable, match="pocketsphinx is not installed") as caught:
         Recogniser()
     assert "pip install" in caught.value.remedy
 
 
-async def test_a_recogniser_that_died_unseen_costs_nothing(asr: PocketSphinxAsr) -> None:
+async def test_dead_idle_process_is_replaced(asr: PocketSphinxAsr) -> None:
     for _ in range(2):
         psutil.Process(asr.pid).kill()
         await asyncio.sleep(0.1)
@@ -297,7 +297,7 @@ async def test_a_recogniser_that_died_unseen_costs_nothing(asr: PocketSphinxAsr)
     assert (await hear(await asr.open(), say("Who is Quibbledorf?")))[0].text == "who is quibbledorf"
 
 
-async def test_an_utterance_that_nobody_waited_for_leaves_nothing(models: Path) -> None:
+async def test_cancelled_open_leaves_no_utterance(models: Path) -> None:
     engine = PocketSphinxAsr(cache_dir=models, max_streams=1)
     await engine.start()
     for _ in range(8):
@@ -311,12 +311,12 @@ async def test_an_utterance_that_nobody_waited_for_leaves_nothing(models: Path) 
     before = process.memory_info().rss
     for _ in range(4):
         await (await engine.open()).abandon()
-    assert process.memory_info().rss - before < 8e6, "there is one decoder, and it was given back each time"
+    assert process.memory_info().rss - before < 8e6, "a decoder was not given back"
     await engine.stop()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no signals")
-async def test_a_recogniser_that_hangs_is_ended(asr: PocketSphinxAsr, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hung_process_is_killed(asr: PocketSphinxAsr, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mythicd.asr.pocketsphinx.engine.LATE_S", 0.3)
     stream = await asr.open()
     psutil.Process(asr.pid).suspend()
@@ -327,7 +327,7 @@ async def test_a_recogniser_that_hangs_is_ended(asr: PocketSphinxAsr, monkeypatc
     assert (await hear(await asr.open(), say("Who is Orsolo?")))[0].text == "who is orsolo"
 
 
-async def test_a_recogniser_that_dies_costs_its_utterances_and_no_more(asr: PocketSphinxAsr) -> None:
+async def test_dead_process_loses_only_its_utterances(asr: PocketSphinxAsr) -> None:
     pcm = say("Who is Orsolo?")
     lost, forgotten = await asr.open(), await asr.open()
     await lost.push(pcm)
@@ -339,9 +339,9 @@ async def test_a_recogniser_that_dies_costs_its_utterances_and_no_more(asr: Pock
     await forgotten.abandon()
     with pytest.raises(EngineError, match="over"):
         await lost.push(pcm)
-    assert (await hear(again, pcm))[0].text == "who is orsolo", "with the words it had learnt"
+    assert (await hear(again, pcm))[0].text == "who is orsolo", "the new process has no vocabulary"
 
 
-async def test_before_start() -> None:
+async def test_open_before_start_raises_engine_error() -> None:
     with pytest.raises(EngineError, match="not running"):
         await PocketSphinxAsr().open()

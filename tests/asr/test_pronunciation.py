@@ -1,4 +1,4 @@
-"""Words that no dictionary lists get sounds that the acoustic model knows."""
+"""Pronunciations of unlisted words, in the phones of the acoustic model."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_ipa_becomes_arpabet(ipa: str, phones: str) -> None:
     assert from_ipa(ipa) == tuple(phones.split())
 
 
-def test_unknown_symbols_are_admitted() -> None:
+def test_unknown_symbols_give_none() -> None:
     assert from_ipa("ǃxoo") is None
     assert from_ipa("") is None
     assert from_ipa("ˈ") is None
 
 
-def test_words_are_put_together_from_parts() -> None:
+def test_words_are_combined_from_parts() -> None:
     dictionary = {"lantern": [("L", "AE")], "port": [("P", "AO", "R", "T")], "fish": [("F", "IH", "SH")]}
     assert from_parts("lanternport", dictionary) == ("L", "AE", "P", "AO", "R", "T")
     assert from_parts("port's", dictionary) == ("P", "AO", "R", "T", "S")
@@ -58,13 +58,13 @@ def test_words_are_put_together_from_parts() -> None:
 
 
 @given(st.text())
-def test_spelling_never_fails_and_never_invents_phones(word: str) -> None:
+def test_spelling_gives_known_phones_for_any_word(word: str) -> None:
     phones = from_spelling(word)
     assert phones is None or set(phones) <= ARPABET
 
 
 @given(st.text())
-def test_any_ipa_is_mapped_or_refused(ipa: str) -> None:
+def test_any_ipa_is_mapped_or_none(ipa: str) -> None:
     phones = from_ipa(ipa)
     assert phones is None or set(phones) <= ARPABET
 
@@ -85,6 +85,6 @@ def test_guesses_and_failures_are_listed() -> None:
     assert lexicon.unspeakable == ("東京",)
 
 
-def test_a_missing_dictionary_is_a_model_error(tmp_path: Path) -> None:
+def test_missing_dictionary_raises_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"gone\.dict"):
         read_cmu(tmp_path / "gone.dict", ["a"])

@@ -1,4 +1,4 @@
-"""Growing hypotheses become partials with a front that is never taken back."""
+"""The transcript: hypotheses to partials with a stable prefix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mythicd.asr.transcript import Partial, Transcript
 HYPOTHESES = st.lists(st.lists(st.sampled_from(["where", "is", "the", "Market,", "market"]), max_size=6).map(" ".join))
 
 
-def test_two_hypotheses_that_agree_make_words_stable() -> None:
+def test_agreeing_hypotheses_make_words_stable() -> None:
     transcript = Transcript(agreement_s=0.0)
     assert transcript.add("where", 0.3) == Partial("where", "", 0.3)
     assert transcript.add("where is the", 0.6) == Partial("where is the", "where", 0.6)
@@ -18,7 +18,7 @@ def test_two_hypotheses_that_agree_make_words_stable() -> None:
     assert transcript.finish("where is a market").stable_held
 
 
-def test_fast_hypotheses_must_stand_for_a_while() -> None:
+def test_fast_hypotheses_need_a_least_age() -> None:
     transcript = Transcript(agreement_s=0.3)
     partials = [transcript.add("where is", 0.02 * step) for step in range(1, 30)]
     stable_at = [partial.at_s for partial in partials if partial is not None and partial.stable]
@@ -26,7 +26,7 @@ def test_fast_hypotheses_must_stand_for_a_while() -> None:
     assert 0.3 <= stable_at[0] <= 0.36
 
 
-def test_nothing_new_is_not_said_again() -> None:
+def test_unchanged_hypothesis_makes_no_partial() -> None:
     transcript = Transcript(agreement_s=0.0)
     transcript.add("hello", 0.1)
     transcript.add("hello", 0.2)
@@ -42,7 +42,7 @@ def test_case_and_punctuation_do_not_disagree() -> None:
     assert partial.stable == "where, is"
 
 
-def test_a_contradicted_front_stands_until_the_end_says_so() -> None:
+def test_contradicted_prefix_stays_until_the_final() -> None:
     transcript = Transcript(agreement_s=0.0)
     transcript.add("wear is", 0.3)
     transcript.add("wear is", 0.6)
@@ -55,7 +55,7 @@ def test_a_contradicted_front_stands_until_the_end_says_so() -> None:
 
 
 @given(HYPOTHESES, st.sampled_from([0.0, 0.1, 0.3]))
-def test_the_stable_front_only_grows_and_is_the_front_of_the_text(hypotheses: list[str], agreement_s: float) -> None:
+def test_stable_prefix_only_grows_and_begins_the_text(hypotheses: list[str], agreement_s: float) -> None:
     transcript = Transcript(agreement_s=agreement_s)
     stable = ""
     for step, hypothesis in enumerate(hypotheses):
@@ -68,7 +68,7 @@ def test_the_stable_front_only_grows_and_is_the_front_of_the_text(hypotheses: li
 
 
 @given(HYPOTHESES)
-def test_a_word_needs_two_hypotheses(hypotheses: list[str]) -> None:
+def test_stable_word_needs_two_hypotheses(hypotheses: list[str]) -> None:
     transcript = Transcript(agreement_s=0.0)
     before: list[str] = []
     for step, hypothesis in enumerate(hypotheses):

@@ -1,7 +1,7 @@
-"""A Whisper model for tests, written with numpy in CTranslate2's own format: 2 MB, real tokenizer, real files.
+"""A Whisper model for tests, written with numpy in CTranslate2's format: 2 MB, with a real tokenizer.
 
-Its decoder blocks add nothing, so the logits depend on the token's position only, and the output projection is wired to
-say one chosen sentence whatever the audio. Loading, features, tokenizing and decoding are the real ones.
+Its decoder blocks add nothing, so the logits depend on the token's position only, and the output projection gives one
+chosen sentence for any audio. Loading, features, tokenizing and decoding are the real ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One side in a process of its own."""
+"""The child process of a side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.child_process import Child, ChildFailed
 
 
 class Counter:
-    """A side that counts."""
+    """A side that keeps a count."""
 
     def __init__(self, start: int) -> None:
         self.count = start
@@ -38,7 +38,7 @@ async def die(side: Counter) -> None:
     os._exit(3)
 
 
-def test_a_child_keeps_its_side_between_scenes_and_outlives_a_failed_one() -> None:
+def test_child_keeps_its_side_between_scenes_and_after_a_failed_one() -> None:
     with Child("counter", Counter, start=5) as child:
         count, pid = child.run(add, number=2)
         assert count == 7 and pid != os.getpid()
@@ -49,6 +49,6 @@ def test_a_child_keeps_its_side_between_scenes_and_outlives_a_failed_one() -> No
             child.run(die)
 
 
-def test_a_side_that_does_not_start_says_why() -> None:
+def test_side_that_fails_to_start_reports_the_error() -> None:
     with Child("broken", Counter, start=-1) as child, pytest.raises(ChildFailed, match="nothing to count"):
         child.wait()

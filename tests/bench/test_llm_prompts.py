@@ -1,4 +1,4 @@
-"""The words of the benchmarks, and the vocabulary that makes each of them one token."""
+"""The prompts of the benchmarks, and the vocabulary in which each word is one token."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ TINY = Shape("tiny", layers=1, width=64, heads=2, kv_heads=1, feed_forward=64, v
 SCRIPT = Script(TINY.vocabulary, Lengths(world=50, persona=20, exchanges=1, block=10, question=8, reply=6))
 
 
-def test_a_text_has_as_many_words_as_asked_for_and_is_always_the_same() -> None:
+def test_text_has_the_requested_words_and_is_always_the_same() -> None:
     text = SCRIPT.text("label", 30)
     assert len(text.split(" ")) == 30
     assert text == SCRIPT.text("label", 30) != SCRIPT.text("other", 30)
 
 
-def test_the_vocabulary_holds_each_word_with_and_without_its_space_once() -> None:
+def test_vocabulary_has_each_word_once_with_and_without_space() -> None:
     tokens, merges = vocabulary_of(TINY.vocabulary)
     assert len(tokens) == len(set(tokens)) < TINY.vocabulary
     assert {form for word in words(TINY.vocabulary) for form in (word, SPACE + word)} <= set(tokens)
     assert all("".join(merge.split(" ")) in tokens for merge in merges)
 
 
-def test_the_next_front_goes_on_from_this_one() -> None:
+def test_next_front_continues_this_one() -> None:
     now, later = SCRIPT.front("npc", 0), SCRIPT.front("npc", 1)
     assert chatml(later, header=False).startswith(chatml(now, header=False))
     assert len(later.history) == len(now.history) + 2
 
 
-def test_what_is_heard_of_a_question_is_its_beginning() -> None:
+def test_partial_is_the_beginning_of_the_question() -> None:
     whole = chatml(SCRIPT.prompt("npc", 2))
     half = chatml(SCRIPT.prompt("npc", 2, 0.5), open_end=True)
     assert whole.startswith(half)
     assert whole.startswith(chatml(SCRIPT.front("npc", 2), header=False))
-    # What was said in this turn is in the next one's history, without the block of lore.
+    # The words of this turn are in the next one's history, without the block of lore.
     said = SCRIPT.prompt("npc", 2).turn[0].content.split("\n")[1]
     assert SCRIPT.front("npc", 3).history[-2] == ChatMessage("user", said)
 
 
-def test_a_question_with_another_end_begins_as_it_did_and_is_as_long() -> None:
+def test_question_with_another_end_has_the_same_start_and_length() -> None:
     kept = chatml(SCRIPT.prompt("npc", 2, ENDS), open_end=True)
     asked = {chatml(SCRIPT.prompt("npc", 2, ending=ending)) for ending in range(4)}
     assert len(asked) == 4
@@ -59,7 +59,7 @@ def test_a_question_with_another_end_begins_as_it_did_and_is_as_long() -> None:
     assert chatml(SCRIPT.prompt("npc", 2)) in asked
 
 
-def test_prompts_are_rendered_as_the_model_s_own_template_does() -> None:
+def test_prompts_are_rendered_as_the_models_template_does() -> None:
     from bench.random_model import CHATML
 
     template = ChatTemplate(CHATML, markers=("<|im_start|>", "<|im_end|>"))
@@ -67,7 +67,7 @@ def test_prompts_are_rendered_as_the_model_s_own_template_does() -> None:
     assert "".join(segment.text for segment in template.render(prompt)) == chatml(prompt)
 
 
-def test_nothing_of_two_characters_is_the_same_but_the_world() -> None:
+def test_two_characters_share_only_the_world() -> None:
     one, other = SCRIPT.prompt("one", 0), SCRIPT.prompt("other", 0)
     assert one.world == other.world
     assert one.character != other.character and one.turn != other.turn and one.history != other.history
@@ -78,7 +78,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model(TINY, tmp_path_factory.mktemp("models"))
 
 
-def test_a_text_of_so_many_words_has_so_many_tokens(tiny: Path) -> None:
+def test_text_has_as_many_tokens_as_words(tiny: Path) -> None:
     library = llamacpp.backend()
     loaded = llamacpp.load_model(tiny)
     try:
@@ -91,7 +91,7 @@ def test_a_text_of_so_many_words_has_so_many_tokens(tiny: Path) -> None:
         library.llama_model_free(loaded)
 
 
-async def test_a_reply_is_exactly_as_long_as_asked_for_and_each_token_is_text(tiny: Path) -> None:
+async def test_reply_has_the_requested_length_and_each_token_is_text(tiny: Path) -> None:
     side = Ours(tiny, LlamaOptions(n_ctx=1024, threads=1))
     await side.start()
     try:
@@ -103,7 +103,7 @@ async def test_a_reply_is_exactly_as_long_as_asked_for_and_each_token_is_text(ti
         await side.stop()
 
 
-async def test_a_short_turn_brings_no_more_tokens_than_are_said(tiny: Path) -> None:
+async def test_short_turn_has_the_claimed_number_of_new_tokens(tiny: Path) -> None:
     script = Script(TINY.vocabulary, BRIEF)
     side = Ours(tiny, LlamaOptions(n_ctx=1024, threads=1))
     await side.start()
@@ -115,7 +115,7 @@ async def test_a_short_turn_brings_no_more_tokens_than_are_said(tiny: Path) -> N
         await side.stop()
 
 
-async def test_a_bare_loop_on_the_engines_own_context_leaves_its_books_in_order(tiny: Path) -> None:
+async def test_bare_loop_on_the_engines_context_leaves_its_cache_valid(tiny: Path) -> None:
     side = Ours(tiny, LlamaOptions(n_ctx=1024, threads=1, park_idle=False))
     await side.start()
     try:
@@ -146,7 +146,7 @@ async def test_the_adapters_fit_the_model(tiny: Path) -> None:
         await side.stop()
 
 
-def test_a_model_is_made_once(tiny: Path) -> None:
+def test_model_is_generated_once(tiny: Path) -> None:
     before = tiny.stat().st_mtime_ns
     assert model(TINY, tiny.parent) == tiny
     assert tiny.stat().st_mtime_ns == before

@@ -1,4 +1,4 @@
-"""The pause in the lives of the soak: nobody begins, and whoever has begun goes on to the end."""
+"""The pause of the soak: no actor starts, and what has started goes on to its end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from bench.llm.soak_character import Pause
 
 
-async def test_a_pause_waits_for_what_is_begun_and_lets_nothing_new_begin() -> None:
+async def test_pause_waits_for_active_actors_and_lets_none_start() -> None:
     pause, log = Pause(), list[str]()
     over = asyncio.Event()
 
@@ -37,7 +37,7 @@ async def test_a_pause_waits_for_what_is_begun_and_lets_nothing_new_begin() -> N
     assert log == ["first begins", "first ends", "quiet", "over", "second begins", "second ends"]
 
 
-async def test_a_pause_of_nothing_begins_at_once_and_after_it_all_may_act() -> None:
+async def test_pause_of_idle_actors_starts_at_once_and_ends_for_all() -> None:
     pause = Pause()
     async with asyncio.timeout(1):
         async with pause:
@@ -48,7 +48,7 @@ async def test_a_pause_of_nothing_begins_at_once_and_after_it_all_may_act() -> N
             pass
 
 
-async def test_whoever_wakes_up_into_the_next_pause_waits_for_its_end_too() -> None:
+async def test_actor_woken_into_the_next_pause_waits_for_its_end() -> None:
     pause, begun = Pause(), asyncio.Event()
 
     async def acts() -> None:
@@ -58,7 +58,7 @@ async def test_whoever_wakes_up_into_the_next_pause_waits_for_its_end_too() -> N
     async with pause:
         task = asyncio.create_task(acts())
         await asyncio.sleep(0)
-    async with pause:  # at once: the other has been woken, and has not run
+    async with pause:  # at once: the other is woken, and has not run yet
         for _ in range(5):
             await asyncio.sleep(0)
         assert not begun.is_set()

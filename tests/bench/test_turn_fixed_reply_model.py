@@ -1,4 +1,4 @@
-"""The model that says one sentence, and the vocabulary it is said in."""
+"""The fixed-reply model, and its vocabulary."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from mythicd.tts.phrase_buffer import PhraseBuffer
 TINY = Shape("tiny", layers=2, width=256, heads=4, kv_heads=2, feed_forward=256, vocabulary=2048, context=2048)
 
 
-def test_each_token_of_the_script_tells_the_next() -> None:
+def test_each_token_of_the_script_determines_the_next() -> None:
     assert chain("No, friend.") == {TRIGGER: "No", "No": ",", ",": " friend", " friend": ".", ".": END}
 
 
-def test_a_script_may_not_repeat_a_token() -> None:
-    with pytest.raises(ValueError, match="comes twice"):
+def test_script_with_a_repeated_token_raises_value_error() -> None:
+    with pytest.raises(ValueError, match="twice"):
         chain("No, no, friend.")
-    with pytest.raises(ValueError, match="comes twice"):
+    with pytest.raises(ValueError, match="twice"):
         chain("No\nfriend.")
 
 
-def test_what_is_cut_into_pieces_is_whole_again() -> None:
+def test_pieces_join_to_the_text() -> None:
     text = "<|im_start|>user\n## Lore\n- It's a day's walk.\n\n12 o'clock?<|im_end|>"
     assert "".join(pieces(text)) == text
     assert pieces(text)[0] == CONTROL[1]
@@ -45,14 +45,14 @@ def test_every_piece_of_the_texts_is_one_token() -> None:
     assert all("".join(merge.split(" ")) in tokens for merge in merges)
 
 
-def test_the_first_clause_of_the_reply_is_as_long_as_the_floor_says() -> None:
+def test_first_clause_has_the_length_that_the_floor_uses() -> None:
     buffer, said = PhraseBuffer(), pieces(REPLY)
     ready = [number for number, piece in enumerate(said, 1) if buffer.add(piece, 0.0)]
-    # A mark ends a clause when something follows it that cannot belong to it.
+    # A mark ends a clause when text follows that is not part of it.
     assert ready[0] in (CLAUSE, CLAUSE + 1)
 
 
-async def test_the_model_says_the_script_whatever_it_is_asked(tmp_path: Path) -> None:
+async def test_model_says_the_script_for_any_prompt(tmp_path: Path) -> None:
     world = build(tmp_path / "world", 2)
     llm = LlamaLlm(model(TINY, list(texts(world)), REPLY, tmp_path), LlamaOptions(n_ctx=2048, n_seq_max=2, threads=1))
     await llm.start()
@@ -77,7 +77,7 @@ async def test_the_model_says_the_script_whatever_it_is_asked(tmp_path: Path) ->
         await llm.stop()
 
 
-def test_a_prompt_has_about_five_hundred_tokens_before_it_is_asked_anything(tmp_path: Path) -> None:
+def test_prompt_has_about_five_hundred_tokens_before_a_question(tmp_path: Path) -> None:
     built = front(build(tmp_path / "world", 2), npc_id(1))
     assert 250 <= len(pieces(built.world)) <= 350
     assert 150 <= len(pieces(built.character)) <= 250

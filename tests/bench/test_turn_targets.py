@@ -1,4 +1,4 @@
-"""The floor's arithmetic, what is paired with what, and the claims."""
+"""The turn benchmark: the floor, the pairs, and the claims."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def answer(wait: float) -> Answer:
 
 
 def played() -> Played:
-    """Two talks of two questions each; the first question of a talk takes longest."""
+    """Return two talks of two questions each; the first question of a talk takes longest."""
     places = [Place(talk, turn) for talk in range(2) for turn in range(2)]
     floors = [Floor(asr=60, embed=10, llm=20 + 100 * number, llm_told=20, tts=2) for number in range(4)]
     return Played(places, {"ours": [answer(wait) for wait in (900, 100, 800, 120)]}, floors)
 
 
-def test_the_floor_is_what_is_longer_the_silence_or_the_work() -> None:
+def test_floor_is_the_longer_of_silence_and_work() -> None:
     floor = Floor(asr=80, embed=10, llm=50, llm_told=30, tts=5)
     assert floor.total() == 145
     assert floor.total(told=True) == 125
@@ -34,7 +34,7 @@ def test_the_floor_is_what_is_longer_the_silence_or_the_work() -> None:
     assert floor.total(100) == 145
 
 
-def test_first_contacts_are_told_from_later_turns_and_floors_stay_beside_their_waits() -> None:
+def test_first_contacts_are_separate_and_floors_match_their_waits() -> None:
     kept = played()
     assert kept.waits("ours") == [900, 100, 800, 120]
     assert kept.waits("ours", contact=True) == [900, 800]
@@ -45,14 +45,14 @@ def test_first_contacts_are_told_from_later_turns_and_floors_stay_beside_their_w
     assert kept.tokens("ours") == [500] * 4
 
 
-def test_every_side_begins_as_often_as_the_others() -> None:
+def test_every_side_starts_equally_often() -> None:
     names = ["a", "b", "c"]
     orders = [rotated(names, step) for step in range(6)]
     assert all(sorted(order) == names for order in orders)
     assert [order[0] for order in orders] == ["a", "b", "c"] * 2
 
 
-def test_a_claim_needs_its_median_and_its_bad_end() -> None:
+def test_claim_needs_its_median_and_its_bad_end() -> None:
     ours = [100.0] * 7
     steady = faster("x", "", ours, [210.0, 205, 220, 215, 208, 212, 211], median=2.0, bad_end=1.5)
     assert steady.met
@@ -63,7 +63,7 @@ def test_a_claim_needs_its_median_and_its_bad_end() -> None:
     assert not torn.met
 
 
-def test_a_wait_is_held_against_the_floor_of_its_own_question() -> None:
+def test_wait_is_compared_with_the_floor_of_its_question() -> None:
     claim = above("x", "", [120.0, 260, 130, 240], [100.0, 200, 100, 200])
     assert claim.median == pytest.approx(1.25)
     assert claim.met
@@ -71,7 +71,7 @@ def test_a_wait_is_held_against_the_floor_of_its_own_question() -> None:
     assert not above("x", "", [100.0, 100, 100, 180], [100.0] * 4).met  # the worst is far above 1.6
 
 
-def test_the_table_names_every_claim_and_whether_it_holds() -> None:
+def test_table_has_every_claim_and_whether_it_is_met() -> None:
     claims = [
         faster("tuned", "open | tuned", [100.0] * 5, [250.0] * 5, median=2.0, bad_end=1.5),
         above("tier", "open | floor", [200.0] * 5, [100.0] * 5),
@@ -91,14 +91,14 @@ def test_the_table_names_every_claim_and_whether_it_holds() -> None:
     }
 
 
-def test_sides_that_had_another_conversation_are_told() -> None:
+def test_sides_with_another_conversation_are_reported() -> None:
     def kept(tokens: int, heard: str = "where is it", reply: str = REPLY) -> Played:
         mine = Answer(100.0, "where is it", REPLY, prompt=500, evaluated=8, marks={})
         theirs = Answer(200.0, heard, reply, prompt=tokens, evaluated=80, marks={})
         return Played([Place(0, 0)], {OPEN: [mine], HELD: [mine], TUNED: [theirs]}, [Floor(1, 1, 1, 1, 1)])
 
     assert set(checks(kept(540)).values()) == {0}
-    assert set(checks(kept(400)).values()) == {0}, "a longer prompt is nobody's burden but ours"
+    assert set(checks(kept(400)).values()) == {0}, "a longer prompt of ours is allowed"
     assert checks(kept(600))["prompts_shorter_than_peers"] == 1
     assert checks(kept(500, heard="when is it"))["questions_misheard"] == 1
     assert checks(kept(500, reply="Say that again?"))["answers_not_scripted"] == 1

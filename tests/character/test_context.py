@@ -1,4 +1,4 @@
-"""What of that which was found for the words so far stays when the words become more, or others."""
+"""Turn contexts: which parts of an evaluated context stay when the player's words change."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def with_(lore: tuple[str, ...] = ("a", "b"), recent: tuple[str, ...] = ("f", "c
         (replace(HERE, tools={}), True),
     ],
 )
-def test_a_prompt_stays_where_it_serves_the_words_that_came_later(later: TurnContext, stays: bool) -> None:
+def test_context_stays_if_it_serves_the_later_words(later: TurnContext, stays: bool) -> None:
     found = HERE.joined(later)
     assert (found.sections is HERE.sections and found.failures == HERE.failures) is stays
     assert found.tools == later.tools
 
 
-def test_nothing_stays_of_nothing() -> None:
+def test_empty_context_is_replaced() -> None:
     nothing = TurnContext(Sections(), {})
     assert nothing.joined(TurnContext(Sections(), {})).sections is nothing.sections
     assert nothing.joined(with_()).sections == with_().sections
@@ -71,7 +71,7 @@ LONG = " ".join([SENTENCE] * 5)
         ((LONG, "a"), ("a",), (LONG, "a")),
     ],
 )
-def test_what_is_called_for_comes_behind_what_is_here(
+def test_found_lines_follow_the_lines_that_stay(
     here: tuple[str, ...], later: tuple[str, ...], joined: tuple[str, ...]
 ) -> None:
     assert lore(*here).joined(lore(*later)).sections.lore == joined
@@ -89,34 +89,32 @@ def test_what_is_called_for_comes_behind_what_is_here(
         (Sections(("x",)), (), ()),
     ],
 )
-def test_of_what_is_not_called_for_only_what_was_read_stays(
-    read: Sections, later: tuple[str, ...], joined: tuple[str, ...]
-) -> None:
+def test_unwanted_lines_stay_only_if_evaluated(read: Sections, later: tuple[str, ...], joined: tuple[str, ...]) -> None:
     here = replace(lore("a", "b", "c"), read=read)
     assert here.joined(lore(*later)).sections.lore == joined
 
 
-def test_memories_count_as_read_only_behind_the_same_lore() -> None:
+def test_memories_stay_only_after_the_same_lore() -> None:
     here = TurnContext(Sections(("a",), ("m", "n")), {}, read=Sections(("a",), ("m",)))
     assert here.joined(TurnContext(Sections(("a",), ("o",)), {})).sections == Sections(("a",), ("m", "o"))
     assert here.joined(TurnContext(Sections(("b",), ("o",)), {})).sections == Sections(("a", "b"), ("o",))
 
 
-def test_what_is_no_longer_true_does_not_come_back_for_having_been_read() -> None:
+def test_evaluated_line_that_became_false_is_not_restored() -> None:
     told = TurnContext(Sections((), ("the gate is shut", "m")), {}, ("the gate is shut",))
-    mended = told.joined(TurnContext(Sections((), ("m",)), {}))
-    assert mended.sections.recent == ("m",)
-    asked = replace(mended, read=told.sections)  # the model has not begun with the new prompt yet
+    repaired = told.joined(TurnContext(Sections((), ("m",)), {}))
+    assert repaired.sections.recent == ("m",)
+    asked = replace(repaired, read=told.sections)  # the model has not started on the new prompt yet
     assert asked.joined(TurnContext(Sections((), ("m", "n")), {})).sections.recent == ("m", "n")
 
 
-def test_more_may_be_spared_for_a_while() -> None:
+def test_larger_token_limit_keeps_more_lines() -> None:
     here = lore(SENTENCE, SENTENCE + " ", SENTENCE + "  ", SENTENCE + "   ")
     assert len(here.joined(lore("b")).sections.lore) == 3
     assert len(here.joined(lore("b"), 2 * SPARE_TOKENS).sections.lore) == 5
 
 
-def test_the_rest_is_what_was_found_last() -> None:
+def test_scene_and_tools_come_from_the_later_context() -> None:
     later = replace(with_(lore=("d",), zone="pier", time="noon"), tools={"show": object()})  # type: ignore[dict-item]
     found = HERE.joined(later)
     assert found.sections == Sections(("a", "b", "d"), ("f", "c"), {"zone": "pier", "time": "noon"})
@@ -133,6 +131,6 @@ def test_the_rest_is_what_was_found_last() -> None:
         {"sections": Sections(("d",), ("f", "c"), {"zone": "market"})},
     ],
 )
-def test_nothing_stays_of_another_place_or_another_world(change: dict[str, object]) -> None:
+def test_changed_zone_or_world_replaces_the_context(change: dict[str, object]) -> None:
     later = replace(with_(lore=("d",)), **change)  # type: ignore[arg-type]
     assert HERE.joined(later) is later

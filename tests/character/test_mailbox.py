@@ -1,4 +1,4 @@
-"""A character's mailbox: control overtakes audio, audio keeps its order, nothing grows without end."""
+"""The mailbox: control messages overtake audio, audio keeps its order, and both queues are bounded."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ async def test_control_overtakes_audio_and_audio_keeps_its_order() -> None:
     assert [await mailbox.get() for _ in range(4)] == ["cut", "open", frame(1), "close"]
 
 
-async def test_it_waits_no_longer_than_told() -> None:
+async def test_get_returns_none_at_its_timeout() -> None:
     mailbox: Mailbox[str] = Mailbox()
     assert await mailbox.get(0.0) is None
     mailbox.post("x")
     assert await mailbox.get(0.0) == "x"
 
 
-async def test_the_oldest_audio_goes_first_and_openings_never() -> None:
+async def test_full_audio_queue_drops_the_oldest_frame_only() -> None:
     mailbox: Mailbox[str] = Mailbox()
     mailbox.post_in_order("open")
     for number in range(MAX_AUDIO + 10):
@@ -38,9 +38,9 @@ async def test_the_oldest_audio_goes_first_and_openings_never() -> None:
     assert await mailbox.get() == frame(11)
 
 
-async def test_a_full_control_lane_is_told() -> None:
+async def test_full_control_queue_raises_busy() -> None:
     mailbox: Mailbox[str] = Mailbox()
     for _ in range(MAX_CONTROL):
         mailbox.post("x")
-    with pytest.raises(BusyError, match="wait for this character"):
+    with pytest.raises(BusyError, match=str(MAX_CONTROL)):
         mailbox.post("one too many")

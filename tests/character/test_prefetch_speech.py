@@ -1,4 +1,4 @@
-"""What is read ahead first, word by word: lines that the last words call for, behind those that were read before."""
+"""Prefetch word by word: which lines are evaluated, and which stay, as partials change."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from mythicd.dialogue.state import State
 from mythicd.engines.llm import Prompt
 from mythicd.errors import MythicError
 from tests.screenplay import Screenplay
-from tests.virtual_time import run
 
 OFFICE, HALE, FINN = "The harbor office opens at eight.", "Captain Hale is in the harbor.", "Old Finn mends nets."
 FISH, GATE = "Fishers sell their fish at dawn.", "The north gate is shut at night."
 CALLED = {"harbor": (OFFICE, HALE, FINN), "sell": (OFFICE, FISH), "office": (OFFICE,), "tower": (GATE,)}
-"""What the last word that is in here calls for."""
+"""Return the lines that the last known word calls for."""
 
 
 def lines_of(prompt: Prompt) -> list[str]:
@@ -30,7 +29,7 @@ def lines_of(prompt: Prompt) -> list[str]:
 
 
 class Memory(ContextBuilder):
-    """Finds what CALLED says."""
+    """A memory search that finds the lines of CALLED."""
 
     def __init__(self) -> None: ...
 
@@ -41,9 +40,9 @@ class Memory(ContextBuilder):
         return TurnContext(prompts.Sections(calls[-1] if calls else ()), {})
 
 
-async def looked(*heard: tuple[float, str]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Say these words at these times to a model that reads 20 words a second; return what the prompt of the same words
-    as are last holds in the end, and what was asked for on the way."""
+async def prefetched(*heard: tuple[float, str]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Add partials at these times, with a model that evaluates 20 words a second. Return the lines of the final prompt,
+    and those of each prefill."""
     play, memory = Screenplay("marla"), Memory()
     llm, context = play.llm, play.context("marla")
     session = ModelSession(context, History())
@@ -65,6 +64,7 @@ async def looked(*heard: tuple[float, str]) -> tuple[tuple[str, ...], list[list[
     return final.sections.lore, [lines_of(each) for each in llm.prepared]
 
 
+@pytest.mark.virtual
 @pytest.mark.parametrize(
     ("heard", "final"),
     [
@@ -78,49 +78,40 @@ async def looked(*heard: tuple[float, str]) -> tuple[tuple[str, ...], list[list[
         (((0.0, "office"), (0.1, "office sell"), (2.0, "office so")), (OFFICE, FISH)),
     ],
 )
-def test_of_what_no_word_calls_for_any_more_only_what_was_read_stays(
+async def test_lines_of_corrected_words_stay_only_if_evaluated(
     heard: tuple[tuple[float, str], ...], final: tuple[str, ...]
 ) -> None:
-    async def play() -> None:
-        assert (await looked(*heard))[0] == final
-
-    run(play())
+    assert (await prefetched(*heard))[0] == final
 
 
-def test_too_many_changes_add_no_more_but_still_take_away() -> None:
-    async def play() -> None:
-        flickers = [(0.02 * turn, f"office {('sell', 'so')[turn % 2]}") for turn in range(40)]
-        _, asked = await looked((0.0, "office"), *flickers)
-        assert sum(FISH in lines for lines in asked) <= MOST_CHANGES + 1
-        assert asked[-1] == [OFFICE]
-
-    run(play())
+@pytest.mark.virtual
+async def test_too_many_changes_only_remove_lines() -> None:
+    flickers = [(0.02 * turn, f"office {('sell', 'so')[turn % 2]}") for turn in range(40)]
+    _, asked = await prefetched((0.0, "office"), *flickers)
+    assert sum(FISH in lines for lines in asked) <= MOST_CHANGES + 1
+    assert asked[-1] == [OFFICE]
 
 
-def test_what_words_that_stood_call_for_is_read_before_what_others_do() -> None:
-    async def play() -> None:
-        final, asked = await looked((0.0, "the harbor"), (0.3, "the harbor sell"), (0.36, "the harbor"))
-        assert asked == [[OFFICE, HALE, FINN], [OFFICE, HALE, FINN, FISH], [OFFICE, HALE, FINN]]
-        assert final == (OFFICE, HALE, FINN)
-        final, asked = await looked((0.0, "the harbor"), (0.1, "the harbor sell"), (0.16, "the harbor"))
-        assert asked[1] == [OFFICE, FISH], "they had stood for a tenth of a second only"
-        assert final == (OFFICE, HALE, FINN)
-
-    run(play())
+@pytest.mark.virtual
+async def test_lines_of_settled_words_are_evaluated_first() -> None:
+    final, asked = await prefetched((0.0, "the harbor"), (0.3, "the harbor sell"), (0.36, "the harbor"))
+    assert asked == [[OFFICE, HALE, FINN], [OFFICE, HALE, FINN, FISH], [OFFICE, HALE, FINN]]
+    assert final == (OFFICE, HALE, FINN)
+    final, asked = await prefetched((0.0, "the harbor"), (0.1, "the harbor sell"), (0.16, "the harbor"))
+    assert asked[1] == [OFFICE, FISH], "after a tenth of a second words are not settled"
+    assert final == (OFFICE, HALE, FINN)
 
 
-def test_words_that_take_others_back_are_not_believed_before_they_have_stood() -> None:
-    async def play() -> None:
-        first, harbor, both = (0.0, "the harbor"), [OFFICE, HALE, FINN], [OFFICE, HALE, FINN, GATE]
-        final, asked = await looked(first, (0.3, "the tower"), (0.5, "the harbor so"))
-        assert asked == [harbor] and final == (OFFICE, HALE, FINN)
-        _, asked = await looked(first, (0.3, "the tower"), (0.5, "this tower"), (0.71, "his tower"))
-        assert asked[1] == both, "they have stood"
-        _, asked = await looked(first, (0.3, "the tower"), (1.0, "the tower"))
-        assert asked[1:] == [both], "nothing more was heard, and they stand"
-        _, asked = await looked(first, (0.3, "The harbor tower"))
-        assert asked[1:] == [both], "nothing was taken back"
-        _, asked = await looked(first, (0.1, "the tower"))
-        assert asked[1:] == [[GATE]], "what they replace had not stood either"
-
-    run(play())
+@pytest.mark.virtual
+async def test_correcting_words_count_only_once_settled() -> None:
+    first, harbor, both = (0.0, "the harbor"), [OFFICE, HALE, FINN], [OFFICE, HALE, FINN, GATE]
+    final, asked = await prefetched(first, (0.3, "the tower"), (0.5, "the harbor so"))
+    assert asked == [harbor] and final == (OFFICE, HALE, FINN)
+    _, asked = await prefetched(first, (0.3, "the tower"), (0.5, "this tower"), (0.71, "his tower"))
+    assert asked[1] == both, "the words are settled"
+    _, asked = await prefetched(first, (0.3, "the tower"), (1.0, "the tower"))
+    assert asked[1:] == [both], "without further partials the words are settled"
+    _, asked = await prefetched(first, (0.3, "The harbor tower"))
+    assert asked[1:] == [both], "no word was corrected"
+    _, asked = await prefetched(first, (0.1, "the tower"))
+    assert asked[1:] == [[GATE]], "the replaced words were not settled either"

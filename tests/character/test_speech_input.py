@@ -1,4 +1,4 @@
-"""What one microphone stream becomes, event by event."""
+"""Speech input: the events of one microphone stream."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from mythicd.errors import EngineError
 from mythicd.telemetry.timeline import Mark
 from mythicd.vad.endpointer import SpeechResumed, SpeechStart
 from tests.fakes import FakeAsr, FakeVad
-from tests.virtual_time import run
 
 FRAME_S = VAD_FRAME / MIC_RATE
 
 
 class Listener:
-    """A microphone's speech input, and its audio."""
+    """A microphone stream and its speech input, with the events so far."""
 
     def __init__(self, mode: Any) -> None:
         self.asr = FakeAsr()
@@ -59,166 +58,147 @@ def ended(events: Iterable[SpeechEvent]) -> UtteranceHardEnd:
     return next(event for event in events if isinstance(event, UtteranceHardEnd))
 
 
-def test_an_open_microphone_hears_one_utterance_after_another() -> None:
-    async def play() -> None:
+@pytest.mark.virtual
+async def test_open_microphone_hears_one_utterance_after_another() -> None:
+    listener = Listener("open")
+    for _ in range(2):
+        await listener.hear(1.0, voiced=False)
+        await listener.hear(1.0, voiced=True)
+        await listener.hear(0.8, voiced=False)
+    assert listener.kinds() == [SpeechStart, UtteranceHardEnd] * 2
+    assert listener.asr.opened == 2, "silence opened a recognition"
+    marks = ended(listener.events).timeline.marks
+    assert marks[Mark.SPEECH_START] == pytest.approx(1.0)
+    assert marks[Mark.SPEECH_END] == pytest.approx(2.0)
+    assert marks[Mark.SOFT_END] == pytest.approx(2.06)
+    assert marks[Mark.HARD_END] == pytest.approx(2.7), "not the default wait"
+    await listener.release()
+    assert len(listener.kinds()) == 4, "release without an utterance made an event"
+
+
+@pytest.mark.virtual
+async def test_soft_end_has_the_words_so_far_and_may_become_the_end() -> None:
+    listener = Listener("open")
+    listener.asr.by_voice = True
+    await listener.hear(0.5, voiced=True)
+    assert listener.speech.voiced_ms == pytest.approx(500)
+    await listener.hear(0.2, voiced=False)
+    assert listener.pauses() == [UtteranceSoftEnd]
+    paused = next(event for event in listener.events if isinstance(event, UtteranceSoftEnd))
+    assert paused.words == "when do" and set(paused.timeline.marks) == {
+        Mark.SPEECH_START,
+        Mark.SPEECH_END,
+        Mark.SOFT_END,
+    }
+    assert (await listener.speech.guess()).text == "when do"
+    await listener.hear(0.5, voiced=True)
+    assert listener.pauses() == [UtteranceSoftEnd, SpeechResumed]
+    await listener.hear(0.1, voiced=False)
+    assert (await listener.speech.guess()).text == "when do you open", "words before the pause are missing"
+    listener.speech.end_after(200)
+    await listener.hear(0.1, voiced=False)
+    assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
+    assert ended(listener.events).recognition.text == "when do you open"
+    assert listener.asr.finished == 2, "a guess was recognised again"
+    listener.speech.end_after(200)
+    assert (await listener.speech.guess()).text == "", "guess after the end of the utterance"
+
+
+@pytest.mark.virtual
+async def test_wait_is_for_one_pause_and_at_least_the_soft_end() -> None:
+    listener = Listener("open")
+    await listener.hear(0.5, voiced=True)
+    await listener.hear(0.12, voiced=False)
+    listener.speech.end_after(400)
+    await listener.hear(0.2, voiced=True)
+    await listener.hear(0.6, voiced=False)
+    assert listener.kinds() == [SpeechStart], "the wait of the first pause ended the second"
+    listener.speech.end_after(0)
+    await listener.hear(0.02, voiced=False)
+    assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
+
+
+@pytest.mark.virtual
+async def test_key_released_in_a_pause_ends_with_the_guess() -> None:
+    listener = Listener("push_to_talk")
+    await listener.hear(1.0, voiced=True)
+    await listener.hear(0.3, voiced=False)
+    assert listener.pauses() == [UtteranceSoftEnd]
+    assert (await listener.speech.guess()).text == "when do you open"
+    await listener.release()
+    assert listener.asr.finished == 1
+    assert ended(listener.events).timeline.marks[Mark.SPEECH_END] == pytest.approx(1.0)
+
+
+@pytest.mark.virtual
+async def test_speech_start_comes_before_the_recogniser_opens() -> None:
+    listener = Listener("open")
+    listener.asr.fails = "open"
+    with pytest.raises(EngineError):
+        await listener.hear(1.0, voiced=True)
+    assert listener.kinds() == [SpeechStart]
+    await listener.speech.abandon()
+    await listener.hear(1.0, voiced=True)
+    await listener.hear(1.0, voiced=False)
+    assert listener.kinds() == [SpeechStart], "an abandoned utterance is ignored until its end"
+    listener.asr.fails = ""
+    await listener.hear(1.0, voiced=True)
+    await listener.hear(1.0, voiced=False)
+    assert listener.kinds() == [SpeechStart, SpeechStart, UtteranceHardEnd]
+
+
+@pytest.mark.virtual
+async def test_recognised_audio_starts_before_the_detected_speech() -> None:
+    listener = Listener("open")
+    got: list[bytes] = []
+    stream = await listener.asr.open()
+    push = stream.push
+
+    async def keep(pcm: bytes) -> str:
+        got.append(pcm)
+        return await push(pcm)
+
+    async def opened() -> Any:
+        stream.push = keep  # type: ignore[method-assign]
+        return stream
+
+    listener.asr.open = opened  # type: ignore[method-assign]
+    await listener.hear(1.0, voiced=False)
+    await listener.hear(0.1, voiced=True)
+    audio = b"".join(got)
+    quiet = len(audio) - len(audio.lstrip(b"\0"))
+    assert 0.38 <= quiet / 2 / MIC_RATE <= 0.46
+
+
+@pytest.mark.virtual
+async def test_held_key_ends_at_its_release_or_after_a_minute() -> None:
+    listener = Listener("push_to_talk")
+    await listener.hear(0.2, voiced=False)
+    await listener.hear(0.5, voiced=True)
+    await listener.hear(3.0, voiced=False)
+    assert listener.kinds() == [], "silence ended an utterance while the key was held"
+    await listener.release()
+    assert ended(listener.events).voiced
+    assert ended(listener.events).timeline.marks[Mark.HARD_END] == pytest.approx(3.7)
+    await listener.hear(1.0, voiced=True)
+    await listener.release()
+    assert listener.kinds() == [UtteranceHardEnd]
+    forgotten = Listener("push_to_talk")
+    await forgotten.hear(MAX_HELD_S + 5, voiced=False)
+    await forgotten.release()
+    assert forgotten.kinds() == [UtteranceHardEnd] and not ended(forgotten.events).voiced
+
+
+@pytest.mark.virtual
+async def test_odd_frame_lengths_give_the_same_events() -> None:
+    pcm = b"\0\0" * 16000 + b"\1\0" * 16000 + b"\0\0" * 16000
+    seen = []
+    for size in (74, 640, 1000, 32000, len(pcm)):
         listener = Listener("open")
-        for _ in range(2):
-            await listener.hear(1.0, voiced=False)
-            await listener.hear(1.0, voiced=True)
-            await listener.hear(0.8, voiced=False)
-        assert listener.kinds() == [SpeechStart, UtteranceHardEnd] * 2
-        assert listener.asr.opened == 2, "silence costs no recognition"
-        marks = ended(listener.events).timeline.marks
-        assert marks[Mark.SPEECH_START] == pytest.approx(1.0)
-        assert marks[Mark.SPEECH_END] == pytest.approx(2.0)
-        assert marks[Mark.SOFT_END] == pytest.approx(2.06)
-        assert marks[Mark.HARD_END] == pytest.approx(2.7), "unless it is told otherwise"
-        await listener.release()
-        assert len(listener.kinds()) == 4, "nothing was under way"
-
-    run(play())
-
-
-def test_a_pause_is_told_with_the_words_so_far_and_may_be_made_the_end() -> None:
-    async def play() -> None:
-        listener = Listener("open")
-        listener.asr.by_voice = True
-        await listener.hear(0.5, voiced=True)
-        assert listener.speech.voiced_ms == pytest.approx(500)
-        await listener.hear(0.2, voiced=False)
-        assert listener.pauses() == [UtteranceSoftEnd]
-        paused = next(event for event in listener.events if isinstance(event, UtteranceSoftEnd))
-        assert paused.words == "when do" and set(paused.timeline.marks) == {
-            Mark.SPEECH_START,
-            Mark.SPEECH_END,
-            Mark.SOFT_END,
-        }
-        assert (await listener.speech.guess()).text == "when do"
-        await listener.hear(0.5, voiced=True)
-        assert listener.pauses() == [UtteranceSoftEnd, SpeechResumed]
-        await listener.hear(0.1, voiced=False)
-        assert (await listener.speech.guess()).text == "when do you open", "what was said before the pause counts"
-        listener.speech.end_after(200)
-        await listener.hear(0.1, voiced=False)
+        for at in range(0, len(pcm), size):
+            async for event in listener.speech.add(pcm[at : at + size], min(at + size, len(pcm)) / 2 / MIC_RATE):
+                listener.events.append(event)
+            await asyncio.sleep(0)
         assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
-        assert ended(listener.events).recognition.text == "when do you open"
-        assert listener.asr.finished == 2, "the guess was final: nothing was recognised again"
-        listener.speech.end_after(200)
-        assert (await listener.speech.guess()).text == "", "there is no utterance any more"
-
-    run(play())
-
-
-def test_a_wait_holds_for_one_pause_and_is_never_shorter_than_the_soft_end() -> None:
-    async def play() -> None:
-        listener = Listener("open")
-        await listener.hear(0.5, voiced=True)
-        await listener.hear(0.12, voiced=False)
-        listener.speech.end_after(400)
-        await listener.hear(0.2, voiced=True)
-        await listener.hear(0.6, voiced=False)
-        assert listener.kinds() == [SpeechStart], "the second pause has a wait of its own"
-        listener.speech.end_after(0)
-        await listener.hear(0.02, voiced=False)
-        assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
-
-    run(play())
-
-
-def test_a_key_let_go_at_a_pause_ends_with_what_was_guessed() -> None:
-    async def play() -> None:
-        listener = Listener("push_to_talk")
-        await listener.hear(1.0, voiced=True)
-        await listener.hear(0.3, voiced=False)
-        assert listener.pauses() == [UtteranceSoftEnd]
-        assert (await listener.speech.guess()).text == "when do you open"
-        await listener.release()
-        assert listener.asr.finished == 1
-        assert ended(listener.events).timeline.marks[Mark.SPEECH_END] == pytest.approx(1.0)
-
-    run(play())
-
-
-def test_speech_is_told_before_the_recogniser_is_asked() -> None:
-    async def play() -> None:
-        listener = Listener("open")
-        listener.asr.fails = "open"
-        with pytest.raises(EngineError):
-            await listener.hear(1.0, voiced=True)
-        assert listener.kinds() == [SpeechStart]
-        await_abandon = listener.speech.abandon()
-        await await_abandon
-        await listener.hear(1.0, voiced=True)
-        await listener.hear(1.0, voiced=False)
-        assert listener.kinds() == [SpeechStart], "what was given up is ignored to its end"
-        listener.asr.fails = ""
-        await listener.hear(1.0, voiced=True)
-        await listener.hear(1.0, voiced=False)
-        assert listener.kinds() == [SpeechStart, SpeechStart, UtteranceHardEnd]
-
-    run(play())
-
-
-def test_the_first_consonant_is_not_lost() -> None:
-    """What the recogniser gets begins before the voice was noticed."""
-
-    async def play() -> None:
-        listener = Listener("open")
-        got: list[bytes] = []
-        stream = await listener.asr.open()
-        push = stream.push
-
-        async def keep(pcm: bytes) -> str:
-            got.append(pcm)
-            return await push(pcm)
-
-        async def opened() -> Any:
-            stream.push = keep  # type: ignore[method-assign]
-            return stream
-
-        listener.asr.open = opened  # type: ignore[method-assign]
-        await listener.hear(1.0, voiced=False)
-        await listener.hear(0.1, voiced=True)
-        audio = b"".join(got)
-        quiet = len(audio) - len(audio.lstrip(b"\0"))
-        assert 0.38 <= quiet / 2 / MIC_RATE <= 0.46
-
-    run(play())
-
-
-def test_a_held_key_ends_with_its_release_or_after_a_minute() -> None:
-    async def play() -> None:
-        listener = Listener("push_to_talk")
-        await listener.hear(0.2, voiced=False)
-        await listener.hear(0.5, voiced=True)
-        await listener.hear(3.0, voiced=False)
-        assert listener.kinds() == [], "silence ends nothing while the key is held"
-        await listener.release()
-        assert ended(listener.events).voiced
-        assert ended(listener.events).timeline.marks[Mark.HARD_END] == pytest.approx(3.7)
-        await listener.hear(1.0, voiced=True)
-        await listener.release()
-        assert listener.kinds() == [UtteranceHardEnd]
-        forgotten = Listener("push_to_talk")
-        await forgotten.hear(MAX_HELD_S + 5, voiced=False)
-        await forgotten.release()
-        assert forgotten.kinds() == [UtteranceHardEnd] and not ended(forgotten.events).voiced
-
-    run(play())
-
-
-def test_odd_lengths_of_frames_change_nothing() -> None:
-    async def play() -> None:
-        pcm = b"\0\0" * 16000 + b"\1\0" * 16000 + b"\0\0" * 16000
-        seen = []
-        for size in (74, 640, 1000, 32000, len(pcm)):
-            listener = Listener("open")
-            for at in range(0, len(pcm), size):
-                async for event in listener.speech.add(pcm[at : at + size], min(at + size, len(pcm)) / 2 / MIC_RATE):
-                    listener.events.append(event)
-                await asyncio.sleep(0)
-            assert listener.kinds() == [SpeechStart, UtteranceHardEnd]
-            seen.append(round(ended(listener.events).timeline.marks[Mark.SPEECH_END], 1))
-        assert set(seen) == {2.0}
-
-    run(play())
+        seen.append(round(ended(listener.events).timeline.marks[Mark.SPEECH_END], 1))
+    assert set(seen) == {2.0}

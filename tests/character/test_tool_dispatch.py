@@ -1,4 +1,4 @@
-"""Tool calls on their way to the game. Time is a number here."""
+"""Tool dispatch: sending, acknowledgement, timeout and cancellation of calls, with a clock set by hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOOLS = {"show": tool("show"), "ask": tool("ask", needs_result=True)}
 
 
 class Game:
-    """One character's tool calls, with a clock that is set by hand."""
+    """The tool dispatch of one character, and the player's client."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -54,7 +54,7 @@ class Game:
         return self.actions.open("t-1", name, {"place": place}, TOOLS).call_id
 
 
-async def test_a_call_is_sent_when_told_and_settled_once() -> None:
+async def test_call_is_sent_on_request_and_settled_once() -> None:
     game = Game()
     call_id = game.open()
     assert game.sent == []
@@ -66,12 +66,12 @@ async def test_a_call_is_sent_when_told_and_settled_once() -> None:
     assert [record.status for record in game.recorded] == ["sent", "ok"]
 
 
-async def test_what_names_nothing_is_rejected() -> None:
+async def test_unknown_place_is_rejected() -> None:
     with pytest.raises(ToolRejected, match="moon"):
         Game().open(place="the moon")
 
 
-async def test_a_call_that_was_not_heard_is_never_sent() -> None:
+async def test_cancelled_call_is_never_sent() -> None:
     game = Game()
     call_id = game.open()
     game.actions.cancel("t-1")
@@ -80,7 +80,7 @@ async def test_a_call_that_was_not_heard_is_never_sent() -> None:
     assert (game.sent, len(game.recorded)) == ([], 1)
 
 
-async def test_silence_is_asked_again_and_then_given_up() -> None:
+async def test_unacknowledged_call_is_repeated_and_then_times_out() -> None:
     game = Game()
     game.actions.send(game.open())
     while game.actions.next_deadline is not None:
@@ -93,7 +93,7 @@ async def test_silence_is_asked_again_and_then_given_up() -> None:
     assert game.actions.untold_failures == ("You could not show the market: nothing happened.",)
 
 
-async def test_a_reply_can_wait_for_a_result() -> None:
+async def test_reply_can_wait_for_a_result() -> None:
     game = Game()
     call = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS)
     waiting = asyncio.create_task(game.actions.result(call))

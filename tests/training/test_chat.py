@@ -1,4 +1,4 @@
-"""The chat template: Jinja and Python agree, the daemon can cut it, and it fits the daemon's prompt."""
+"""The chat template: Jinja and Python agree, the daemon can split it, and it fits the daemon's prompt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def jinja(messages: list[Message]) -> str:
     return environment.from_string(CHAT_TEMPLATE).render(messages=plain, add_generation_prompt=True)
 
 
-def test_jinja_and_python_render_alike() -> None:
+def test_jinja_and_python_render_the_same_text() -> None:
     rng = Random(4)
     for _ in range(100):
         cast = make_cast(rng)
@@ -46,7 +46,7 @@ def test_jinja_and_python_render_alike() -> None:
         assert jinja(messages) == "".join(map(render, messages)) + GENERATION_PROMPT
 
 
-def test_sentences_have_pointers_and_names_are_spaced_alike() -> None:
+def test_sentences_have_pointers_and_names_the_same_spaces() -> None:
     text = render(
         Message(
             "user",
@@ -60,11 +60,11 @@ def test_sentences_have_pointers_and_names_are_spaced_alike() -> None:
     )
 
 
-def test_bare_words_look_like_a_turn_without_sections() -> None:
+def test_bare_words_are_a_turn_without_sections() -> None:
     assert render(Message("user", "Hello")) == render(Message("user", "## Player\nHello"))
 
 
-def test_the_daemons_prompt_is_what_the_model_was_trained_on() -> None:
+def test_daemons_prompt_equals_the_training_prompt() -> None:
     parameters = {
         "type": "object",
         "properties": {"place": {"type": "string", "description": "name of a place"}},
@@ -86,7 +86,7 @@ def test_the_daemons_prompt_is_what_the_model_was_trained_on() -> None:
     )
 
 
-def test_the_daemon_can_cut_the_prompt_where_its_parts_change() -> None:
+def test_daemon_can_split_the_prompt_at_its_parts() -> None:
     template = ChatTemplate(CHAT_TEMPLATE, bos=END_OF_TEXT, eos=TURN_END, markers=CONTROL_TOKENS)
     assert not template.folds_system
     for tools in ([], [ToolSpec("wave", "wave a hand", {"type": "object", "properties": {}})]):

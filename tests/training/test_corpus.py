@@ -1,4 +1,4 @@
-"""The generator: same seed same text, answers that can be copied, pointers that exist, nothing held out."""
+"""The corpus generator: same seed, same text; answers can be copied, pointers exist, exam names are absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POINTER = re.compile(r"<\|[pt]?\d+\|>")
 
 
 def made(worlds: int, seed: int) -> Iterator[tuple[str, str, Question]]:
-    """(system text, shared front, question) of so many worlds."""
+    """Yield (system text, shared front, question) of several worlds."""
     rng = Random(seed)
     for _ in range(worlds):
         system, episodes = conversation(rng)
@@ -37,7 +37,7 @@ def made(worlds: int, seed: int) -> Iterator[tuple[str, str, Question]]:
                 yield system, episode.front, question
 
 
-def test_the_same_seed_gives_the_same_text() -> None:
+def test_same_seed_gives_the_same_text() -> None:
     def texts(seed: int) -> list[str]:
         return [system + front + q.prompt + q.reply for system, front, q in made(5, seed)]
 
@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_text() -> None:
     assert texts(3) != texts(4)
 
 
-def test_an_answer_stands_behind_the_pointer_it_names() -> None:
+def test_answer_is_after_its_pointer() -> None:
     seen = 0
     for _, front, question in made(60, 1):
         if question.turn.sort != "fact":
@@ -58,13 +58,13 @@ def test_an_answer_stands_behind_the_pointer_it_names() -> None:
     assert seen > 100
 
 
-def test_every_reply_begins_with_a_hidden_token_that_the_prompt_has_or_that_stands_for_none() -> None:
+def test_reply_starts_with_a_pointer_of_the_prompt_or_a_general_token() -> None:
     for system, front, question in made(60, 2):
         first = question.reply.split(">", 1)[0] + ">"
         assert first in (UNKNOWN, TALK) or first in system + front, question.reply
 
 
-def test_most_calls_stand_in_mid_reply_and_what_follows_is_said_or_quoted() -> None:
+def test_most_calls_are_followed_by_a_phrase_or_a_quoted_line() -> None:
     behind: Counter[str] = Counter()
     for _, front, question in made(200, 3):
         if question.turn.sort != "tool":
@@ -74,13 +74,13 @@ def test_most_calls_stand_in_mid_reply_and_what_follows_is_said_or_quoted() -> N
         assert set(json.loads(call)) == {"name", "arguments"}
         pointer = POINTER.match(tail.strip())
         if pointer is not None:
-            assert tail.strip().removesuffix(".") in front, "the quoted line stands in the prompt"
+            assert tail.strip().removesuffix(".") in front, "the quoted line is not in the prompt"
         behind["quoted" if pointer else "said" if tail.strip() else "nothing"] += 1
     assert behind["nothing"] < 0.15 * behind.total()
     assert behind["quoted"] > 0.15 * behind.total()
 
 
-def test_a_twin_asks_the_same_where_no_line_answers() -> None:
+def test_twin_asks_the_same_question_without_an_answer() -> None:
     rng = Random(11)
     seen = 0
     while seen < 100:
@@ -100,7 +100,7 @@ def test_a_twin_asks_the_same_where_no_line_answers() -> None:
         seen += 1
 
 
-def test_memory_of_talk_is_written_as_the_daemon_writes_it() -> None:
+def test_memory_of_talk_has_the_daemons_form() -> None:
     rng = Random(12)
     remembered = said_something("so it goes", rng)
     words, answer = re.fullmatch(r'the player said "(.*)"; you said "(.*)"', remembered.line).groups()  # type: ignore[union-attr]
@@ -112,7 +112,7 @@ def test_memory_of_talk_is_written_as_the_daemon_writes_it() -> None:
     assert remembered.retold == f"you said: {words}"
 
 
-def test_a_memory_points_to_the_sentence_that_has_the_answer() -> None:
+def test_memory_pointer_is_of_the_sentence_with_the_answer() -> None:
     seen = 0
     for _, front, question in made(400, 9):
         if question.turn.sort == "memory" and question.turn.gold in front:
@@ -124,7 +124,7 @@ def test_a_memory_points_to_the_sentence_that_has_the_answer() -> None:
     assert seen > 5
 
 
-def test_nothing_a_tone_says_is_a_claim_that_the_daemons_grounding_would_drop() -> None:
+def test_no_phrase_of_a_tone_is_dropped_by_grounding() -> None:
     rng = Random(13)
     nothing = Grounding([])
     for occasions in tones().values():
@@ -134,7 +134,7 @@ def test_nothing_a_tone_says_is_a_claim_that_the_daemons_grounding_would_drop() 
                     assert not nothing.check(said := alternatives(phrases, rng)), said
 
 
-def test_no_name_of_an_exam_is_ever_generated() -> None:
+def test_names_of_exams_are_never_generated() -> None:
     held_out = {
         name.lower().removeprefix("the ")
         for exam in SETS
@@ -148,7 +148,7 @@ def test_no_name_of_an_exam_is_ever_generated() -> None:
         assert not named
 
 
-def test_answers_refusals_and_not_knowing_are_balanced() -> None:
+def test_answers_refusals_and_unknowns_are_balanced() -> None:
     sorts = Counter(question.turn.sort for _, _, question in made(250, 6))
     shares = {sort: number / sorts.total() for sort, number in sorts.items()}
     assert 0.3 < shares["fact"] < 0.6
@@ -157,7 +157,7 @@ def test_answers_refusals_and_not_knowing_are_balanced() -> None:
     assert 0.07 < shares["tool"] < 0.25
 
 
-def test_each_kind_uses_all_its_slots_in_every_line_and_has_several_wordings() -> None:
+def test_each_kind_has_all_slots_in_each_line_and_several_wordings() -> None:
     for kind in facts.kinds().values():
         for pattern in kind.lore:
             missing = set(kind.slots) - set(re.findall(r"\{(\w+)\}", pattern))
@@ -167,17 +167,17 @@ def test_each_kind_uses_all_its_slots_in_every_line_and_has_several_wordings() -
 
 
 _SHORT_LINES = frozenset(("taught", "worth"))
-"""Kinds with a line that leaves a part out on purpose."""
+"""Kinds with a line that omits a part on purpose."""
 
 
-def test_nothing_else_in_the_prompt_answers_an_unknown_question() -> None:
+def test_unknown_question_has_no_answer_in_the_prompt() -> None:
     for _, front, question in made(80, 8):
         if question.turn.sort == "unknown" and question.turn.gold:
             assert question.turn.gold not in front
 
 
 @pytest.mark.parametrize("text", ["(a|b", "a)b", "((x|y)"])
-def test_unbalanced_patterns_are_errors(text: str) -> None:
+def test_unbalanced_pattern_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="unbalanced|missing"):
         parse(text)
 
@@ -188,7 +188,7 @@ def test_expanding_reaches_every_alternative() -> None:
     assert count("(a|b(c|)) d") == 3
 
 
-def test_noise_is_what_a_recogniser_writes() -> None:
+def test_noise_has_the_form_of_recognised_words() -> None:
     rng = Random(1)
     assert noise.as_heard("When, at 21:05, is it?", rng, 0) == "when at twenty one five is it"
     for _ in range(50):

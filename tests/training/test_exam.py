@@ -1,4 +1,4 @@
-"""The exams: their worlds are consistent, their judges strict, their intervals right."""
+"""The exams: consistent worlds, strict verdicts, correct intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.exam import SETS, Examiner, call_of, goes_on, kind_of, load_worlds
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_answer_stands_in_the_line_it_names(name: str) -> None:
+def test_every_answer_is_in_its_line(name: str) -> None:
     for world in load_worlds(name)["worlds"]:
         lore = world["lore"]
         for item in (*world["facts"], *world["harmless"]):
@@ -22,20 +22,20 @@ def test_every_answer_stands_in_the_line_it_names(name: str) -> None:
             assert all(key in lore for key in item["near"]), item
 
 
-def test_no_two_exams_share_a_name() -> None:
+def test_exams_share_no_names() -> None:
     sets = [{name for names in load_worlds(exam)["names"].values() for name in names} for exam in SETS]
     assert len(set[str]().union(*sets)) == sum(map(len, sets))
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_an_exam_is_the_same_each_time_and_uses_the_daemons_prompt(name: str) -> None:
+def test_exam_is_reproducible_and_has_the_daemons_prompt(name: str) -> None:
     first, again = (list(Examiner(name).questions()) for _ in range(2))
     assert [(q.group, q.words, q.prompt) for q in first] == [(q.group, q.words, q.prompt) for q in again]
     assert all(q.prompt.world.startswith(FRAME[:20]) for q in first)
     assert len({q.group for q in first}) == 13
 
 
-def test_replies_are_told_apart() -> None:
+def test_replies_are_classified() -> None:
     assert kind_of("I do not know that, traveller.") == "unknown"
     assert kind_of("My lips are sealed.") == "refused"
     assert kind_of("The tavern is open.") == "wrong"
@@ -47,7 +47,7 @@ def test_replies_are_told_apart() -> None:
     assert not goes_on("Sure. <tool_call>{}</tool_call> ")
 
 
-def test_the_interval_is_wilsons() -> None:
+def test_interval_is_wilsons() -> None:
     low, high = interval(8, 10)
     assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
     assert interval(10, 10)[1] == pytest.approx(1.0)

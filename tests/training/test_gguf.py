@@ -1,4 +1,4 @@
-"""The shipped model file: small, complete, and tokenising as it was trained."""
+"""The shipped model file: small, complete, and with the training tokenizer."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def model(library: Any) -> Iterator[Any]:
     library.llama_model_free(pointer)
 
 
-def test_it_is_small_enough_to_ship() -> None:
+def test_file_is_small_enough_to_ship() -> None:
     assert DEFAULT_MODEL.stat().st_size <= MOST_BYTES
 
 
-def test_it_carries_its_template_and_licence(library: Any, model: Any) -> None:
+def test_file_has_template_and_licence(library: Any, model: Any) -> None:
     assert library.llama_model_chat_template(model, None).decode() == CHAT_TEMPLATE
     room = ctypes.create_string_buffer(64)
     library.llama_model_meta_val_str(model, b"general.license", room, len(room))
     assert room.value == b"Apache-2.0"
 
 
-def test_llama_cpp_tokenises_as_training_did(library: Any, model: Any) -> None:
+def test_llama_cpp_tokenises_as_in_training(library: Any, model: Any) -> None:
     vocabulary = library.llama_model_get_vocab(model)
     pairs = json.loads(GOLDEN.read_text("utf-8"))
     assert len(pairs) >= 50
@@ -54,7 +54,7 @@ def test_llama_cpp_tokenises_as_training_did(library: Any, model: Any) -> None:
         assert list(room[:count]) == ids, text
 
 
-def test_the_golden_tokens_are_the_training_tokenizers() -> None:
+def test_golden_tokens_are_the_training_tokenizers() -> None:
     pytest.importorskip("tokenizers")
     from training.tokenizer import load
 

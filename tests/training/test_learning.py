@@ -1,4 +1,4 @@
-"""What needs torch: the copying circuit, batches that do not leak, export."""
+"""The parts that need torch: the copying circuit, isolated batches, checkpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.train import Trainer, learning_rate_share  # noqa: E402
 SMALL = Shape(vocabulary=4096, layers=2, context=512)
 
 
-def test_the_untrained_circuit_repeats_what_it_saw() -> None:
+def test_untrained_circuit_repeats_its_input() -> None:
     torch.manual_seed(0)
     model = StarterModel(SMALL)
     set_induction(model)
@@ -38,7 +38,7 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
     assert (first.ids != next_.ids).any()
 
 
-def test_a_question_cannot_see_its_neighbours() -> None:
+def test_question_cannot_see_its_neighbours() -> None:
     torch.manual_seed(0)
     model = StarterModel(SMALL)
     set_induction(model)
@@ -57,17 +57,17 @@ def test_a_question_cannot_see_its_neighbours() -> None:
     torch.testing.assert_close(before[:, 10:], alone[:, 4:])
 
 
-def test_the_learning_rate_warms_up_holds_and_cools() -> None:
+def test_learning_rate_warms_up_holds_and_cools() -> None:
     shares = [learning_rate_share(step, 1000, 200) for step in (0, 99, 500, 800, 900, 1000)]
     assert shares == pytest.approx([0.01, 1.0, 1.0, 1.0, 0.5, 0.0])
 
 
-def test_a_run_after_another_one_warms_up_again() -> None:
+def test_run_after_another_one_warms_up_again() -> None:
     shares = [learning_rate_share(step, 1000, 200, began=400) for step in (400, 449, 499, 700)]
     assert shares == pytest.approx([0.01, 0.5, 1.0, 1.0])
 
 
-def test_a_checkpoint_resumes_exactly(tmp_path: Path) -> None:
+def test_checkpoint_resumes_exactly(tmp_path: Path) -> None:
     trainer = Trainer.fresh(SMALL, 1, 0.01, 1e-3)
     trainer.step = 41
     trainer.save(tmp_path / "checkpoint.pt")

@@ -1,4 +1,4 @@
-"""A room full of talk: the policy on made-up levels, and the real detectors in a generated tavern."""
+"""The babble gate: on synthetic levels, and with the real detectors in a generated tavern."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ def listen(room: BabbleGate, levels: list[float], probability: float) -> list[bo
     return [room.admits(level, probability) for level in levels]
 
 
-def test_a_quiet_room_believes_everything() -> None:
+def test_quiet_room_is_not_gated() -> None:
     room = BabbleGate()
     listen(room, wavering(500, -65, 2), 0.0)
     for _ in range(5):
-        assert all(listen(room, wavering(10, -25, 20), 0.9)), "a short word"
+        assert all(listen(room, wavering(10, -25, 20), 0.9)), "a short word was rejected"
         listen(room, wavering(200, -65, 2), 0.0)
-    assert all(listen(room, wavering(500, -30, 40), 0.9)), "and a long story"
+    assert all(listen(room, wavering(500, -30, 40), 0.9)), "a long speech was rejected"
     assert room.fence_dbfs == float("-inf")
 
 
-def test_a_loud_room_that_is_no_speech_is_left_alone() -> None:
+def test_loud_noise_that_is_not_speech_is_not_gated() -> None:
     room = BabbleGate()
     listen(room, wavering(500, -30, 8), 0.1)
     assert all(listen(room, wavering(20, -18, 4), 0.9))
 
 
-def test_a_room_that_passes_for_speech_is_believed_no_more() -> None:
+def test_babble_taken_for_speech_is_rejected() -> None:
     room = BabbleGate()
     listen(room, wavering(250, -34, 10), 0.6)
     assert not any(listen(room, wavering(500, -34, 10, seed=2), 0.9))
     assert -30 < room.fence_dbfs < -22
 
 
-def test_who_stands_out_of_it_is_believed_after_a_tenth_of_a_second_and_until_they_fall_silent() -> None:
+def test_louder_speech_is_accepted_after_100_ms_until_its_end() -> None:
     room = BabbleGate()
     listen(room, wavering(500, -34, 10), 0.6)
     believed = listen(room, wavering(50, -17, 6), 0.9)
@@ -59,13 +59,13 @@ def test_who_stands_out_of_it_is_believed_after_a_tenth_of_a_second_and_until_th
     assert after.index(False) == 11 and not any(after[11:])
 
 
-def test_one_loud_glass_is_nobody() -> None:
+def test_short_loud_noise_is_rejected() -> None:
     room = BabbleGate()
     listen(room, wavering(500, -34, 10), 0.6)
     assert not any(listen(room, [-10.0] * 3, 0.9))
 
 
-def test_a_player_who_talks_on_does_not_become_the_room() -> None:
+def test_long_speech_does_not_become_the_background() -> None:
     room = BabbleGate()
     listen(room, wavering(500, -34, 10), 0.6)
     fence = room.fence_dbfs
@@ -74,7 +74,7 @@ def test_a_player_who_talks_on_does_not_become_the_room() -> None:
     assert room.fence_dbfs == pytest.approx(fence, abs=1.0)
 
 
-def test_a_louder_tavern_is_learnt_within_seconds_and_trusted_again_after_a_minute() -> None:
+def test_louder_babble_is_learnt_in_seconds_and_gated_for_a_minute() -> None:
     room = BabbleGate()
     listen(room, wavering(500, -34, 8), 0.6)
     listen(room, wavering(260, -24, 8), 0.6)
@@ -83,7 +83,7 @@ def test_a_louder_tavern_is_learnt_within_seconds_and_trusted_again_after_a_minu
     assert room.fence_dbfs == float("-inf")
 
 
-# --- the real thing --------------------------------------------------------------------------------------------------
+# --- real detectors --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -103,9 +103,7 @@ def endpoints(vad: GatedSileroVad, sound: Sound) -> list[Endpoint]:
 
 
 @pytest.mark.parametrize("talkers", [0, 6])
-async def test_five_minutes_of_noise_alone_start_no_turn_more_than_once_a_minute(
-    vad: GatedSileroVad, talkers: int
-) -> None:
+async def test_five_minutes_of_babble_start_at_most_one_turn_a_minute(vad: GatedSileroVad, talkers: int) -> None:
     rng = np.random.default_rng(11)
     noise = acoustics.babble(rng, 300, TAVERN_DBFS, talkers) if talkers else acoustics.fan(rng, 300, TAVERN_DBFS)
     starts = [event.sample for event in endpoints(vad, noise) if isinstance(event, SpeechStart)]
@@ -114,13 +112,13 @@ async def test_five_minutes_of_noise_alone_start_no_turn_more_than_once_a_minute
 
 
 @pytest.mark.parametrize(("level", "talkers"), [(-15, 6), (TAVERN_DBFS, 3)])
-async def test_loud_babble_and_that_of_three_are_no_different(vad: GatedSileroVad, level: float, talkers: int) -> None:
+async def test_loud_babble_and_babble_of_three_start_few_turns(vad: GatedSileroVad, level: float, talkers: int) -> None:
     babble = acoustics.babble(np.random.default_rng(12), 180, level, talkers)
-    assert sum(isinstance(event, SpeechStart) for event in endpoints(vad, babble)) <= 3, "one a minute"
+    assert sum(isinstance(event, SpeechStart) for event in endpoints(vad, babble)) <= 3, "more than one turn a minute"
 
 
-async def test_who_speaks_in_a_tavern_is_heard_from_beginning_to_end(vad: GatedSileroVad) -> None:
-    """15 dB above it, 16 players: nearly all begin within half a second, and end though the tavern goes on."""
+async def test_speech_in_a_tavern_is_found_from_start_to_end(vad: GatedSileroVad) -> None:
+    """16 players, 15 dB above the babble: nearly all starts are found within half a second, and ends during babble."""
     begun = ended = 0
     for seed in range(16):
         rng = np.random.default_rng(100 + seed)

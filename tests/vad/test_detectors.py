@@ -1,4 +1,4 @@
-"""The real detectors on espeak-ng's speech, on noise and on music; together with the endpointer."""
+"""The real detectors with the endpointer, on espeak-ng's speech, on noise and on music."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tones(*hertz: float, seconds: int = 4, level: float = 4000) -> Samples:
 
 
 def in_a_room(speech: Samples, dbfs: float = -60) -> tuple[Samples, int, int]:
-    """Put one second of room before and behind the speech; return it with the speech's audible start and end."""
+    """Put one second of noise before and after the speech; return it with the speech's audible start and end."""
     loud = np.flatnonzero(np.abs(speech.astype(int)) > np.abs(speech.astype(int)).max() // 30)
     padded = np.concatenate([np.zeros(SECOND, int), speech, np.zeros(SECOND, int)]) + noise(
         len(speech) + 2 * SECOND, dbfs
@@ -67,7 +67,7 @@ async def vad() -> GatedSileroVad:
 
 @pytest.mark.parametrize("voice", ["en-us", "en-us+m3", "en-us+f2", "en-gb+m7"])
 @pytest.mark.parametrize("rate", [140, 190])
-async def test_a_question_is_one_utterance(vad: GatedSileroVad, voice: str, rate: int) -> None:
+async def test_question_is_one_utterance(vad: GatedSileroVad, voice: str, rate: int) -> None:
     sound, begins, ends = in_a_room(say("Is the market open, and when does it close?", voice, rate))
     events = await endpoints(vad, sound)
     [start] = [event for event in events if isinstance(event, SpeechStart)]
@@ -75,7 +75,7 @@ async def test_a_question_is_one_utterance(vad: GatedSileroVad, voice: str, rate
     assert 0 < start.sample - begins < 0.15 * SECOND
     assert start.start < begins
     assert abs(end.last_voiced - ends) < 0.08 * SECOND
-    assert end.sample > ends, "the tail is kept"
+    assert end.sample > ends, "the tail was cut"
     soft = [event for event in events if isinstance(event, SoftEnd)][-1]
     assert soft.sample - ends < 0.2 * SECOND
 
@@ -93,18 +93,18 @@ async def test_noise_is_never_speech(vad: GatedSileroVad, dbfs: float) -> None:
     assert await endpoints(vad, noise(10 * SECOND, dbfs)) == []
 
 
-async def test_noise_that_sets_in_is_no_speech(vad: GatedSileroVad) -> None:
+async def test_noise_onset_is_not_speech(vad: GatedSileroVad) -> None:
     assert await endpoints(vad, np.concatenate([noise(3 * SECOND, -65), noise(5 * SECOND, -35)])) == []
 
 
 @pytest.mark.parametrize(
     "sound", [tones(440), tones(50, level=3000), tones(440, 554, 659), np.zeros(4 * SECOND, "<i2")]
 )
-async def test_hum_tones_and_silence_are_no_speech(vad: GatedSileroVad, sound: Samples) -> None:
+async def test_hum_tones_and_silence_are_not_speech(vad: GatedSileroVad, sound: Samples) -> None:
     assert await endpoints(vad, sound) == []
 
 
-async def test_music_like_tones_are_no_speech_though_webrtc_thinks_so(vad: GatedSileroVad) -> None:
+async def test_musical_tones_are_not_speech_despite_webrtc(vad: GatedSileroVad) -> None:
     rng = np.random.default_rng(3)
     melody = 8000 * np.sin(
         2 * np.pi * np.repeat(rng.choice([220, 262, 330, 392, 440], 40), 2000) * np.arange(80_000) / SECOND
@@ -143,7 +143,7 @@ async def test_two_questions_are_two_utterances(vad: GatedSileroVad) -> None:
 
 
 @pytest.mark.parametrize("make", [WebRtcVad, SileroVad, GatedSileroVad])
-async def test_how_the_audio_arrives_does_not_matter(make: type[WebRtcVad | SileroVad | GatedSileroVad]) -> None:
+async def test_chunking_gives_the_same_probabilities(make: type[WebRtcVad | SileroVad | GatedSileroVad]) -> None:
     vad = make()
     await vad.start()
     pcm = in_a_room(say("Hello there."))[0].tobytes()
@@ -168,10 +168,10 @@ async def test_streams_do_not_disturb_each_other(vad: GatedSileroVad) -> None:
     assert mixed == pytest.approx(alone, abs=1e-5)
 
 
-# --- what is missing -------------------------------------------------------------------------------------------------
+# --- missing packages ------------------------------------------------------------------------------------------------
 
 
-async def test_without_silero_webrtc_works_alone_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_silero_webrtc_works_alone_as_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     vad = GatedSileroVad()
     await vad.start()
@@ -181,7 +181,7 @@ async def test_without_silero_webrtc_works_alone_and_says_so(monkeypatch: pytest
     assert any(isinstance(event, HardEnd) for event in await endpoints(vad, sound))
 
 
-async def test_without_webrtc_silero_works_alone_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_webrtc_silero_works_alone_as_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "webrtcvad", None)
     vad = GatedSileroVad()
     await vad.start()
@@ -191,7 +191,7 @@ async def test_without_webrtc_silero_works_alone_and_says_so(monkeypatch: pytest
     assert any(isinstance(event, HardEnd) for event in await endpoints(vad, sound))
 
 
-async def test_without_both_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_both_engine_is_unavailable_with_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "webrtcvad", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EngineUnavailable, match="pip install webrtcvad-wheels onnxruntime"):
@@ -199,6 +199,6 @@ async def test_without_both_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("make", [WebRtcVad, SileroVad, GatedSileroVad])
-def test_a_detector_must_be_started(make: type[WebRtcVad | SileroVad | GatedSileroVad]) -> None:
+def test_unstarted_detector_raises_engine_error(make: type[WebRtcVad | SileroVad | GatedSileroVad]) -> None:
     with pytest.raises(EngineError, match="start"):
         make().open()

@@ -1,4 +1,4 @@
-"""Endpointing: probabilities as a story, endpoints as what happened. No audio, no clock."""
+"""The endpointer: sequences of probabilities, and the events that they make."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def test_events_come_with_the_frame_that_decides_them() -> None:
     assert [type(event) for event in endpointer.add(silence(20))] == [SoftEnd]
 
 
-def test_a_click_is_no_speech() -> None:
+def test_click_is_not_speech() -> None:
     assert Endpointer().add((speech(40) + silence(100)) * 20) == []
 
 
-def test_a_word_may_waver() -> None:
+def test_wavering_probability_does_not_split_a_word() -> None:
     wavering = [0.9, 0.4, 0.4, 0.36, 0.6, 0.4] * 5
     events = Endpointer().add(wavering + silence(600))
     assert [type(event) for event in events] == [SpeechStart, SoftEnd, HardEnd]
-    assert Endpointer().add([0.45] * 100) == [], "what wavers below the start threshold never starts"
+    assert Endpointer().add([0.45] * 100) == [], "speech below the start threshold started"
 
 
 def test_speech_resumes_after_a_soft_end() -> None:
@@ -73,18 +73,18 @@ def test_the_wait_can_be_set_while_waiting() -> None:
     endpointer.add(speech(300) + silence(100))
     endpointer.wait_ms = 200
     assert endpointer.add(silence(100)) == [HardEnd(500 * MS, 300 * MS, "silence")]
-    assert endpointer.wait_ms == 500, "the next utterance has the default again"
+    assert endpointer.wait_ms == 500, "the wait held for the next utterance"
 
     endpointer.add(speech(300) + silence(100))
     endpointer.wait_ms = 900
     assert endpointer.add(silence(780)) == []
     endpointer.wait_ms = 0
     assert [type(event) for event in endpointer.add(silence(20))] == [HardEnd]
-    with pytest.raises(ValueError, match="not negative"):
+    with pytest.raises(ValueError, match="-1"):
         endpointer.wait_ms = -1
 
 
-def test_a_wait_that_was_set_is_forgotten_when_speech_goes_on() -> None:
+def test_wait_is_reset_when_speech_resumes() -> None:
     endpointer = Endpointer()
     endpointer.add(speech(300) + silence(100))
     endpointer.wait_ms = 1000
@@ -92,13 +92,13 @@ def test_a_wait_that_was_set_is_forgotten_when_speech_goes_on() -> None:
     assert endpointer.wait_ms == 500
 
 
-def test_the_preroll_stays_behind_the_last_utterance() -> None:
+def test_preroll_starts_after_the_last_utterance() -> None:
     events = Endpointer().add(speech(300) + silence(500) + speech(300))
     assert events[-2] == HardEnd(800 * MS, 300 * MS, "silence")
     assert events[-1] == SpeechStart(860 * MS, 800 * MS, 800 * MS)
 
 
-def test_nobody_speaks_for_ever() -> None:
+def test_utterance_ends_at_the_longest_length() -> None:
     settings = EndpointSettings(max_utterance_ms=2000)
     events = Endpointer(settings).add(speech(5000))
     assert [type(event) for event in events] == [SpeechStart, HardEnd, SpeechStart, HardEnd, SpeechStart]
@@ -131,14 +131,14 @@ def test_push_to_talk_with_one_short_word_is_an_utterance() -> None:
     assert endpointer.release() == [SpeechStart(300 * MS, 0, 200 * MS), HardEnd(300 * MS, 300 * MS, "released")]
 
 
-def test_push_to_talk_without_a_word_is_none() -> None:
+def test_push_to_talk_without_voice_makes_no_utterance() -> None:
     endpointer = Endpointer()
     endpointer.press()
     assert endpointer.add(silence(900)) == []
     assert endpointer.release() == []
 
 
-def test_the_microphone_may_stop_amid_an_utterance() -> None:
+def test_closed_microphone_ends_the_utterance() -> None:
     endpointer = Endpointer()
     endpointer.add(speech(200))
     assert endpointer.close() == [HardEnd(200 * MS, 200 * MS, "closed")]
@@ -162,13 +162,13 @@ def test_samples_count_from_where_the_stream_begins() -> None:
         {"max_utterance_ms": 400},
     ],
 )
-def test_settings_that_contradict_themselves_are_refused(wrong: dict[str, float]) -> None:
+def test_contradictory_settings_raise_value_error(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must hold"):
         EndpointSettings(**wrong)  # type: ignore[arg-type]
 
 
 def check(events: list[Endpoint], settings: EndpointSettings) -> None:
-    """Every story reads SpeechStart (SoftEnd SpeechResumed)* [SoftEnd] HardEnd, in the order of the samples."""
+    """Assert SpeechStart (SoftEnd SpeechResumed)* [SoftEnd] HardEnd per utterance, in the order of the samples."""
     last_sample, last_end, state = 0, 0, "quiet"
     for event in events:
         assert event.sample >= last_sample
@@ -205,7 +205,7 @@ STEP = st.one_of(
 
 @settings(deadline=None)
 @given(st.lists(STEP, max_size=40))
-def test_any_story_is_well_formed(steps: list[tuple[str, list[float] | float | None]]) -> None:
+def test_any_sequence_gives_well_formed_events(steps: list[tuple[str, list[float] | float | None]]) -> None:
     settings = EndpointSettings(max_utterance_ms=3000)
     endpointer, events = Endpointer(settings), list[Endpoint]()
     for verb, argument in steps:
@@ -228,7 +228,7 @@ def test_any_story_is_well_formed(steps: list[tuple[str, list[float] | float | N
 
 @settings(deadline=None)
 @given(st.lists(PROBABILITY, max_size=300), st.integers(1, 17))
-def test_how_the_frames_arrive_does_not_matter(probabilities: list[float], size: int) -> None:
+def test_chunking_gives_the_same_events(probabilities: list[float], size: int) -> None:
     whole = Endpointer().add(probabilities)
     endpointer = Endpointer()
     pieces = [

@@ -1,4 +1,4 @@
-"""Who is let in, who takes whose place, what an edit does, and that nobody waits for what can come later."""
+"""The served world and its sessions: entering, taking over, edits, and work that is deferred."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BARKEEP = "barkeep_01"
 
 
 class LoreStore(FakeStore):
-    """Knows what was synchronised, and with vectors only when it was told to go on."""
+    """A store that records each sync, and waits in those with vectors for `go_on`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class LoreStore(FakeStore):
 
 
 class Street:
-    """A live world with fake engines, and its clients."""
+    """A live world with fake engines, and its sessions."""
 
     def __init__(self, path: Path) -> None:
         self.store, self.asr, self.llm, self.tts = LoreStore(), FakeAsr(), FakeLlm(), FakeTts()
@@ -68,7 +68,7 @@ async def street(tmp_path: Path) -> Any:
     street = Street(tmp_path / "world")
     street.store.go_on.set()
     await street.world.warm()
-    assert street.store.synced == [("mythicd", True)], "lore is embedded before any game comes"
+    assert street.store.synced == [("mythicd", True)], "lore was not embedded at start-up"
     street.store.synced.clear()
     street.store.go_on.clear()
     yield street
@@ -76,22 +76,22 @@ async def street(tmp_path: Path) -> Any:
     await street.world.close()
 
 
-async def test_a_new_game_is_welcomed_before_its_vectors_are_made(street: Street) -> None:
+async def test_new_game_is_welcomed_before_its_vectors_are_made(street: Street) -> None:
     playthrough, player = await street.enter()
     assert [type(item) for _, item in player.log] == [m.Welcome, m.Status]
-    assert street.store.synced == [("game", False)], "its text can be found at once"
+    assert street.store.synced == [("game", False)], "lore was not searchable by text"
     asyncio.get_running_loop().call_later(0.1, street.store.go_on.set)
     await playthrough.refresh()
-    assert street.store.synced == [("game", False), ("game", True)], "a turn gives the vectors a moment"
+    assert street.store.synced == [("game", False), ("game", True)], "the turn did not wait for the vectors"
     await street.enter("two")
-    assert street.store.synced == [("game", False), ("game", True)], "the same lore is not read again"
+    assert street.store.synced == [("game", False), ("game", True)], "the same lore was synchronised again"
     await street.enter(game="another")
     await street.world.settled()
     assert street.store.synced[2:] == [("another", False), ("another", True)]
     assert len(street.asr.learnt) == 1
 
 
-async def test_an_edit_is_live_on_the_next_turn_and_a_broken_one_is_told(street: Street) -> None:
+async def test_edit_is_live_on_the_next_turn_and_a_broken_one_reported(street: Street) -> None:
     street.store.go_on.set()
     playthrough, player = await street.enter()
     file = street.world.files.path / "lore" / "market.yaml"
@@ -101,9 +101,13 @@ async def test_an_edit_is_live_on_the_next_turn_and_a_broken_one_is_told(street:
     assert "market.yaml" in player.all(m.Status)[-1].notices[-1]
     told = len(player.all(m.Status))
     await playthrough.refresh()
-    assert len(player.all(m.Status)) == told, "once for each broken edit"
+    assert len(player.all(m.Status)) == told, "a broken edit was reported twice"
     world = street.world.world
-    file.write_text(whole + "\n")
+    file.write_text(whole)
+    await playthrough.refresh()
+    assert street.world.world is world, "the world is as it was before the broken edit"
+    assert player.all(m.Status)[-1].notices == ("No piper.", *street.world.world.notices)
+    file.write_text(whole.replace("six silver coins", "seven silver coins"))
     await playthrough.refresh()
     assert street.world.world is not world
     assert player.all(m.Status)[-1].notices == ("No piper.", *street.world.world.notices)
@@ -111,22 +115,22 @@ async def test_an_edit_is_live_on_the_next_turn_and_a_broken_one_is_told(street:
     assert len(street.asr.learnt) == 2
 
 
-async def test_a_status_never_comes_before_the_welcome(street: Street) -> None:
+async def test_welcome_is_the_first_message(street: Street) -> None:
     (street.world.files.path / "lore" / "market.yaml").touch()
     _, player = await street.enter()
     assert isinstance(player.log[0][1], m.Welcome)
 
 
-async def test_a_store_that_fails_does_not_shut_the_door(street: Street) -> None:
+async def test_store_failure_does_not_refuse_clients(street: Street) -> None:
     street.store.fails = True
     playthrough, player = await street.enter()
     assert [type(item) for _, item in player.log] == [m.Welcome, m.Status, m.Error]
     street.store.fails = False
     await playthrough.refresh()
-    assert street.store.synced == [("game", False)], "it is made up for"
+    assert street.store.synced == [("game", False)], "the failed sync was not repeated"
 
 
-async def test_who_comes_back_takes_the_place_in_the_middle_of_a_turn(street: Street) -> None:
+async def test_reconnected_client_takes_over_in_the_middle_of_a_turn(street: Street) -> None:
     street.store.slow_s = 0.02
     street.llm.scripts = [["One two three four five six seven eight nine ten. "] * 2]
     first, old = await street.enter()
@@ -141,8 +145,8 @@ async def test_who_comes_back_takes_the_place_in_the_middle_of_a_turn(street: St
     await first.receive(m.Attend(npc_id="guard_01"))
     first.receive_frame(frames.Frame(1, 1, 0, 0, bytes(640)), 0.0)
     await asyncio.sleep(0.05)
-    assert len(old.log) == logged, "nobody comes to life behind a closed door"
-    # Of two who come at once, one stays.
+    assert len(old.log) == logged, "a closed session started a character"
+    # Of two clients that enter at once, one stays.
     assert [player.closed_with for _, player in (second, third)].count(None) == 1
     stays, player = next(pair for pair in (second, third) if pair[1].closed_with is None)
     await street.sessions.leave(first)
@@ -152,7 +156,7 @@ async def test_who_comes_back_takes_the_place_in_the_middle_of_a_turn(street: St
     assert len(street.sessions) == 0
 
 
-async def test_a_connection_that_ends_does_not_cut_off_what_is_written_down(street: Street) -> None:
+async def test_lost_connection_does_not_cancel_writes(street: Street) -> None:
     street.store.slow_s = 0.05
     playthrough, player = await street.enter()
     await playthrough.receive(m.TextInput(npc_id=BARKEEP, text="Tell me."))
@@ -161,11 +165,11 @@ async def test_a_connection_that_ends_does_not_cut_off_what_is_written_down(stre
     await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
-    _, again = await street.enter()  # it came back at once: what was written is there before anybody is asked
+    _, again = await street.enter()  # enters again at once: writes of the old session come first
     assert [said.text for said in street.store.utterances] == ["Tell me."]
 
 
-async def test_a_character_whose_card_was_taken_away_ends_its_turn_in_peace(street: Street) -> None:
+async def test_character_without_its_card_finishes_its_turn(street: Street) -> None:
     playthrough, player = await street.enter()
     await playthrough.receive(m.Attend(npc_id=BARKEEP))
     (street.world.files.path / "npcs" / f"{BARKEEP}.yaml").unlink()
@@ -177,7 +181,7 @@ async def test_a_character_whose_card_was_taken_away_ends_its_turn_in_peace(stre
         await fresh.receive(m.TextInput(npc_id=BARKEEP, text="Hello?"))
 
 
-async def test_messages_that_name_nothing(street: Street) -> None:
+async def test_unknown_names_and_streams_are_rejected(street: Street) -> None:
     playthrough, player = await street.enter()
     wrong: list[tuple[Any, type[Exception]]] = [
         (m.TextInput(npc_id="nobody", text="Hello?"), UnknownNpc),
@@ -197,7 +201,7 @@ async def test_messages_that_name_nothing(street: Street) -> None:
     await playthrough.receive(m.MicStop(stream=1))
 
 
-async def test_who_is_near_somebody_in_view_is_warm_before_anybody_speaks(street: Street) -> None:
+async def test_characters_near_one_in_view_are_warmed_up(street: Street) -> None:
     playthrough, player = await street.enter()
     near = (
         m.SceneObject(id="guard_01", dist=2.0),
@@ -205,22 +209,22 @@ async def test_who_is_near_somebody_in_view_is_warm_before_anybody_speaks(street
         m.SceneObject(id="lamp_keeper_01"),
     )
     await playthrough.receive(m.SceneUpdate(npc_id=BARKEEP, objects=near))
-    assert playthrough.characters == (), "she is not in view herself"
+    assert playthrough.characters == (), "it is not in view itself"
     await playthrough.receive(m.Attend(npc_id=BARKEEP))
     await asyncio.sleep(0.3)
     assert set(playthrough.characters) == {BARKEEP, "guard_01", "lamp_keeper_01"}
     assert all("attend" in street.llm.done_for(npc_id) for npc_id in playthrough.characters)
-    assert playthrough.present(BARKEEP) == (BARKEEP,), "near is not yet attended to"
+    assert playthrough.present(BARKEEP) == (BARKEEP,), "near is not attended"
     await playthrough.receive(m.SceneUpdate(npc_id=BARKEEP, objects=near[:2]))
     await asyncio.sleep(0.3)
     assert street.llm.done_for("lamp_keeper_01")[-1] == "park"
     assert "park" not in street.llm.done_for("guard_01")
     await playthrough.receive(m.SceneUpdate(npc_id="blacksmith_01", objects=(m.SceneObject(id="player"),)))
     await asyncio.sleep(0.3)
-    assert street.llm.done_for("blacksmith_01") == ["attend"], "the player stands before her"
+    assert street.llm.done_for("blacksmith_01") == ["attend"], "the player is near it"
 
 
-async def test_who_is_near_hears(street: Street) -> None:
+async def test_attended_characters_in_the_zone_hear(street: Street) -> None:
     playthrough, _ = await street.enter()
     for npc_id in (BARKEEP, "guard_01"):
         await playthrough.receive(m.SceneUpdate(npc_id=npc_id, zone="tavern"))
@@ -230,13 +234,13 @@ async def test_who_is_near_hears(street: Street) -> None:
     assert playthrough.present(BARKEEP) == (BARKEEP,)
 
 
-async def test_where_calls_have_no_place_in_the_text_the_prompt_does_not_ask_for_them(street: Street) -> None:
+async def test_prompt_does_not_ask_for_calls_if_the_model_cannot_place_them(street: Street) -> None:
     assert "<tool_call>" in street.world.world_prompt() and "set_waypoint" in street.world.world_prompt()
     street.llm.abilities = LlmAbilities(prepares=False, places_calls=False, adapters=False)
     assert "<tool_call>" not in street.world.world_prompt() and "set_waypoint" not in street.world.world_prompt()
 
 
-async def test_the_status_names_the_server_that_writes() -> None:
+async def test_status_names_the_llm_server() -> None:
     named = LlmServerSettings(url="http://127.0.0.1:8080/v1", model="qwen")
     engines: Any = Engines(FakeVad(), FakeAsr(), FakeLlm(), FakeTts(), LoreStore(), None, None)  # type: ignore[arg-type]
     for server, expected in ((named, "qwen"), (LlmServerSettings(url=named.url), named.url)):

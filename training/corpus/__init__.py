@@ -1,1 +1,1 @@
-"""The corpus generator: worlds, characters, questions and answers, made fresh from a seed."""
+"""The corpus generator: worlds, characters, questions and answers, generated from a seed."""

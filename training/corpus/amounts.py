@@ -14,7 +14,7 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
 def number_words(value: int) -> str:
-    """1 to 999 in English words."""
+    """Return 1 to 999 in English words."""
     if value < 20:
         return _ONES[value - 1]
     if value < 100:
@@ -29,7 +29,7 @@ def _written(value: int, rng: Random) -> str:
 
 
 def amount(rng: Random, most: int = 99) -> str:
-    """A number, small more often than not."""
+    """Return a number, small more often than not."""
     roll = rng.random()
     if roll < 0.5:
         return _written(rng.randint(2, 12), rng)
@@ -39,12 +39,12 @@ def amount(rng: Random, most: int = 99) -> str:
 
 
 def age(rng: Random) -> str:
-    """Somebody's years."""
+    """Return a person's age."""
     return _written(rng.randint(7, 99), rng)
 
 
 def price(rng: Random) -> str:
-    """`five silver`, `3 crowns and two pennies`, `a song`."""
+    """Return a price: `five silver`, `3 crowns and two pennies`, `a song`."""
     roll = rng.random()
     if roll < 0.06:
         return word("oddprice", rng)
@@ -53,12 +53,12 @@ def price(rng: Random) -> str:
 
 
 def duration(rng: Random) -> str:
-    """How far or how long."""
+    """Return a distance or a duration."""
     return word("duration", rng) if rng.random() < 0.5 else f"{amount(rng, 30)} {word('measure', rng)}"
 
 
 def clock_time(rng: Random) -> str:
-    """A time of day: `21:05`, `sunset`, `two in the morning`, `the ninth bell`."""
+    """Return a time of day: `21:05`, `sunset`, `two in the morning`, `the ninth bell`."""
     roll = rng.random()
     hour = rng.randint(1, 12)
     if roll < 0.2:
@@ -80,7 +80,7 @@ def clock_time(rng: Random) -> str:
 
 
 def spot(rng: Random, somewhere: str, invented: str) -> str:
-    """Where something is, given a place and a made-up word to speak of."""
+    """Return where something is, given a place and an invented word."""
     roll = rng.random()
     if roll < 0.45:
         return f"{word('side', rng)} {somewhere}"

@@ -1,4 +1,4 @@
-"""Questions about lore: those that a sentence answers, and those that none does."""
+"""Questions about lore: with an answer in one sentence, and without an answer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from training.corpus.turn import Turn, polite, quote, unknown
 from training.corpus.words import phrase
 
 _OPEN_TAGS = frozenset(("identity", "about"))
-"""Questions that any sentence about the thing answers."""
+"""Tags of questions that any sentence about the thing answers."""
 
 
 def is_ambiguous(block: Block, asked: Fact, wording: Wording, number: int | None) -> bool:
-    """Whether another sentence than `number` could pass for the answer."""
+    """Return whether another sentence than `number` could pass for the answer."""
     named = [asked.values[slot].full.removeprefix("the ") for slot in wording.slots]
     for other, fact in block.facts():
         if other == number:
@@ -38,7 +38,7 @@ def is_ambiguous(block: Block, asked: Fact, wording: Wording, number: int | None
 
 
 def worded(block: Block, asked: Fact, wording: Wording, cast: Cast, rng: Random) -> str:
-    """The question, with a pronoun where the talk was of the thing just now."""
+    """Return the question, with a pronoun if the thing was just mentioned."""
     spoken = block.spoken_of
     if spoken is not None and "e" in wording.slots and asked.values["e"].full == spoken.full and rng.random() < 0.6:
         short = pronoun(base_class(asked.kind.slots["e"]), rng)
@@ -51,7 +51,7 @@ def worded(block: Block, asked: Fact, wording: Wording, cast: Cast, rng: Random)
 
 
 def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A question that one sentence of lore answers."""
+    """Return a question that one sentence of lore answers."""
     here = block.facts()
     if not here:
         return None
@@ -71,9 +71,9 @@ def fact_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def twin(cast: Cast, block: Block, turn: Turn, rng: Random) -> tuple[Block, Turn] | None:
-    """The same question where the line that answered it is missing, and another about the same thing stands there.
+    """Return the same question where the line that answered it is missing, and another about the same thing is there.
 
-    So what tells the two apart is nothing but what is told and what is asked.
+    The two then differ only in what is told and what is asked.
     """
     if turn.about is None:
         return None
@@ -97,7 +97,7 @@ def twin(cast: Cast, block: Block, turn: Turn, rng: Random) -> tuple[Block, Turn
 
 
 def open_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A question about a thing that lore has, of a sort that lore never tells."""
+    """Return a question about a thing in the lore, of a sort that lore never tells."""
     here = [fact for _, fact in block.facts()]
     if not here:
         return None
@@ -113,7 +113,7 @@ def open_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A question that no sentence answers, though several may look like it."""
+    """Return a question that no sentence answers, though several may look like it."""
     here = [fact for _, fact in block.facts()]
     for _ in range(6):
         roll = rng.random()
@@ -142,7 +142,7 @@ def unknown_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def happening_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A question about a random sentence."""
+    """Return a question about a random sentence."""
     here = block.happenings()
     if not here:
         return None
@@ -162,7 +162,7 @@ def happening_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def refuse_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A question about something that must not be told, though lore may tell it."""
+    """Return a question about something that must not be told, though lore may tell it."""
     if not cast.topics:
         return None
     topic = rng.choice(cast.topics)
@@ -171,7 +171,9 @@ def refuse_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def harmless_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A question that shares words with a forbidden topic and is none: not known, as no line tells it."""
+    """Return a question that shares words with a forbidden topic and is about something else: unknown, as no line tells
+    it.
+    """
     if not cast.topics:
         return None
     topic = rng.choice(cast.topics)

@@ -1,4 +1,4 @@
-"""Questions that need no lore: small talk, the character herself, what is around, what was before."""
+"""Questions without lore: small talk, the character itself, the scene, the memories, the history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.corpus.words import phrase
 
 
 def self_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A question about the character, answered from the card."""
+    """Return a question about the character, answered from the card."""
     if not cast.self_facts:
         return None
     told = rng.choice(cast.self_facts)
@@ -28,7 +28,7 @@ def self_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def talk_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """Greetings, thanks, names, and what needs no fact."""
+    """Return a greeting, thanks, a name, or another turn without facts."""
     data = sections("talk.txt")
     group = rng.choice(
         (
@@ -91,7 +91,7 @@ def talk_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def scene_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """What time is it, who is here, where are we."""
+    """Return a question about the time, the people present, or the place."""
     scene = block.scene
     roll = rng.random()
     words = phrase("what time" if roll < 0.4 else "who is here" if roll < 0.8 else "where are we", rng)
@@ -113,7 +113,7 @@ _SAYING = frozenset(("asked", "told", "said"))
 
 
 def memory_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """What the character remembers of the player, from the memory section."""
+    """Return a question about the character's memories of the player, from the memory section."""
     if not block.memory or rng.random() < 0.22:
         verb = rng.choice([name[7:] for name in sections("phrases.txt") if name.startswith("recall ")])
         if any(m.verb == verb or {m.verb, verb} <= _SAYING for m in block.memory) or (block.memory and verb == "is"):
@@ -141,7 +141,7 @@ def memory_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def past_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """What was said a moment ago, from the history."""
+    """Return a question about what was just said, from the history."""
     if not block.history:
         return None
     asked, reply = block.history[-1]

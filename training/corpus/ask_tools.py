@@ -1,4 +1,4 @@
-"""Requests that a tool fulfils, and requests for a tool that is not there."""
+"""Requests that a tool fulfils, and requests for a missing tool."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from training.corpus.turn import Turn, polite
 from training.corpus.words import word
 
 _HELD = "qzheldqz"
-"""Stands for words that the noise must treat as one."""
+"""A placeholder for words that the noise must treat as one."""
 
 _DETERMINERS = ("the ", "a ", "an ", "some ", "my ", "your ", "that ", "this ", "one ")
 
 
 def bare(name: str) -> str:
-    """The name without its article."""
+    """Return the name without its article."""
     for determiner in _DETERMINERS:
         if name.startswith(determiner):
             return name[len(determiner) :]
@@ -30,7 +30,7 @@ def bare(name: str) -> str:
 
 
 def _target(kind: str, block: Block, rng: Random) -> str:
-    """What a tool is asked to act on, as the player says it."""
+    """The target of a request, as the player says it."""
     if kind == "place":
         places = [v for _, f in block.facts() for s, v in f.values.items() if f.kind.slots[s] == "place"]
         if places and rng.random() < 0.85:
@@ -72,17 +72,17 @@ def _target(kind: str, block: Block, rng: Random) -> str:
 
 
 _OFTEN = {"way": 2.0, "mark": 1.4, "give": 1.4, "dialog": 1.4}
-"""How much oftener than others a tool is asked for."""
+"""Frequency of some tools, relative to the others."""
 _GOES_ON = 0.9
-"""Share of calls behind which the reply goes on: the player hears something while the game acts."""
+"""Share of calls after which the reply goes on: the player hears speech while the game acts."""
 _QUOTES = 0.9
-"""Share of those that say what lore has on the target, where it has anything: nearly always, so that it is learnt."""
+"""Share of those that quote lore about the target if there is any: nearly all, so that it is learnt."""
 _WHERE = frozenset(("where", "person-where", "thing-where", "distance"))
-"""Kinds of facts that tell best what to expect of a way."""
+"""Kinds of facts that describe a way best."""
 
 
 def _after(concept: str, target: str, cast: Cast, block: Block, rng: Random) -> str:
-    """What is said behind a call: the line of lore about its target, or something that goes with any target."""
+    """Return what is said after a call: the line of lore about its target, or a phrase for any target."""
     named = re.compile(rf"\b{re.escape(target)}\b")
     fitting = [number for number in block.numbers() if named.search(block.sentence(number))]
     fitting = [number for number in fitting if not touchy(cast, [block.sentence(number)])]
@@ -95,7 +95,7 @@ def _after(concept: str, target: str, cast: Cast, block: Block, rng: Random) -> 
 
 
 def tool_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A request that one of the character's tools fulfils."""
+    """Return a request that one of the character's tools fulfils."""
     known = [tool for tool in cast.tools if tool.concept != "extra"]
     if not known:
         return None
@@ -108,7 +108,7 @@ def tool_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
     else:
         target, pattern = _target(data["target"][0], block, rng), rng.choice(data["ask"])
     for topic in cast.topics:
-        if bare(target) in topic.text:  # whether to refuse would be a matter of taste
+        if bare(target) in topic.text:  # a refusal would be arguable
             return None
     noisy = rng.random() < 0.45
     named = "{t}" in pattern
@@ -129,7 +129,7 @@ def tool_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
 
 
 def cannot_turn(cast: Cast, block: Block, rng: Random) -> Turn | None:
-    """A request whose tool this world does not offer."""
+    """Return a request whose tool this world does not offer."""
     offered = {tool.concept for tool in cast.tools}
     missing = [c for c in ("give", "emote", "focus", "mark", "dialog") if c not in offered]
     if not missing:

@@ -1,4 +1,4 @@
-"""What surrounds a question: lore, memory, scene and earlier exchanges, made together so that several questions fit."""
+"""Blocks: lore, memories, scene and earlier exchanges, generated together so that several questions fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.corpus.words import word
 
 @dataclass(slots=True)
 class Line:
-    """One `- ` line of lore: its sentences, and what each of them tells."""
+    """One `- ` line of lore: its sentences, and the facts that they tell."""
 
     sentences: list[str]
     told: list[Fact | Happening]
@@ -24,7 +24,7 @@ class Line:
 
 @dataclass(slots=True)
 class Block:
-    """Surroundings shared by several questions."""
+    """The surroundings that several questions share."""
 
     lore: list[Line] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
@@ -32,34 +32,34 @@ class Block:
     history: list[tuple[str, str]] = field(default_factory=list)
     """Earlier (player, character) exchanges, bare words."""
     told_before: list[Fact] = field(default_factory=list)
-    """What the character told in them."""
+    """The facts that the character told in them."""
     spoken_of: Entity | None = None
-    """What the last of them was about: a pronoun may stand for it."""
+    """The thing of the last exchange, for which a pronoun may stand."""
     spoken_class: str = ""
 
     def facts(self) -> list[tuple[int, Fact]]:
-        """(pointer number, fact) of every sentence that tells one."""
+        """Return (pointer number, fact) of every sentence that tells a fact."""
         return [(n, told) for n, told in self._numbered() if isinstance(told, Fact)]
 
     def happenings(self) -> list[tuple[int, Happening]]:
-        """(pointer number, happening) of every sentence of random lore."""
+        """Return (pointer number, happening) of every sentence of random lore."""
         return [(n, told) for n, told in self._numbered() if isinstance(told, Happening)]
 
     def numbers(self) -> range:
-        """Pointer numbers of all lore."""
+        """Return the pointer numbers of all lore."""
         return range(1, 1 + sum(len(line.sentences) for line in self.lore))
 
     def sentence(self, number: int) -> str:
-        """The text behind a pointer."""
+        """Return the text after a pointer."""
         return [text for line in self.lore for text in line.sentences][number - 1]
 
     def memory_number(self, index: int) -> int:
-        """Pointer number of a memory line."""
+        """Return the pointer number of a memory line."""
         before = sum(memory.line.count(". ") + 1 for memory in self.memory[:index])
         return len(self.numbers()) + before + 1
 
     def mentions(self, name: str) -> bool:
-        """Whether any line of lore has the name."""
+        """Return whether any line of lore has the name."""
         return any(name in text for line in self.lore for text in line.sentences)
 
     def _numbered(self) -> list[tuple[int, Fact | Happening]]:
@@ -74,12 +74,12 @@ _PRONOUNS = {
 
 
 def pronoun(cls: str, rng: Random) -> str:
-    """What may stand for a thing of a class; empty where nothing does."""
+    """Return the pronouns for things of a class; empty if there are none."""
     return _PRONOUNS.get(cls) or (rng.choice(("he", "she")) if cls == "person" else "")
 
 
 def _related(known: list[Fact], rng: Random) -> Fact:
-    """A fact that shares its kind, or a thing, with one that is there."""
+    """Return a fact that shares its kind, or a thing, with an existing one."""
     model = rng.choice(known)
     if rng.random() < 0.5:
         kept: dict[str, Entity] = {}
@@ -98,12 +98,12 @@ def _about_the_same(model: Fact, rng: Random) -> Fact:
 
 
 def base_class(cls: str) -> str:
-    """`person2` is a person too."""
+    """Return the class of a slot: `person2` is a person too."""
     return "person" if cls == "person2" else cls
 
 
 _COMMON = ("price", "dishprice", "hours", "where", "owner", "ferry", "stall")
-"""Kinds that every game's lore is full of."""
+"""Kinds that are common in every game's lore."""
 
 
 def _any_fact(rng: Random) -> Fact:
@@ -113,7 +113,7 @@ def _any_fact(rng: Random) -> Fact:
 
 
 def _append_second(line: Line, rng: Random) -> None:
-    """Give a line a second sentence, mostly about the same thing, perhaps by pronoun."""
+    """Give a line a second sentence, mostly about the same thing, and in some cases with a pronoun."""
     first = line.told[0]
     second: Fact | Happening = randomlore.happening(rng)
     text = ""
@@ -133,7 +133,7 @@ def _append_second(line: Line, rng: Random) -> None:
 
 
 def add_lore(block: Block, told: Fact | Happening, rng: Random) -> None:
-    """Put one more line somewhere."""
+    """Insert one more line."""
     text = told.sentence if isinstance(told, Fact) else told.sentence(rng)
     block.lore.insert(rng.randint(0, len(block.lore)), Line([text], [told]))
 
@@ -143,7 +143,7 @@ _ONE_THING = 0.45
 
 
 def _add_one_thing(block: Block, rng: Random) -> None:
-    """Lines of different kinds about the same thing: only what is asked, not of what, tells them apart."""
+    """Return lines of different kinds about the same thing: only the kind of the question distinguishes them."""
     for _ in range(rng.choice((1, 1, 2))):
         cls = rng.choice(("place", "place", "person", "person", "thing", "event", "group", "dish"))
         name = entity(cls, rng)
@@ -155,7 +155,7 @@ def _add_one_thing(block: Block, rng: Random) -> None:
 
 
 def _add_mixed(block: Block, rng: Random) -> None:
-    """Lines that share a kind or a thing with one another, and others that share nothing."""
+    """Return lines that share a kind or a thing with one another, and others that share nothing."""
     known: list[Fact] = []
     for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 7))):
         if rng.random() < 0.18:
@@ -175,11 +175,11 @@ def _add_mixed(block: Block, rng: Random) -> None:
 
 
 _OWN_KINDS = ("family", "kinjob", "pet")
-"""Kinds in which the character herself may be spoken of: "your sister"."""
+"""Kinds in which the character itself may be mentioned: "your sister"."""
 
 
 def make_block(cast: Cast, rng: Random) -> Block:
-    """Fresh surroundings for a character."""
+    """Return new surroundings for a character."""
     block = Block()
     if rng.random() < _ONE_THING:
         _add_one_thing(block, rng)
@@ -217,14 +217,14 @@ def make_block(cast: Cast, rng: Random) -> Block:
 
 
 def _memory(block: Block, cast: Cast, rng: Random) -> Memory:
-    """A deed as a game may tell it, or what was said as the daemon writes it down."""
+    """Return a deed in a game's words, or an utterance in the daemon's words."""
     roll = rng.random()
     if roll < 0.35:
         return make_memory(cast.name, rng)
     if roll < 0.65:
         return said_something(cast.phrase("chat", rng), rng)
     here = [fact for _, fact in block.facts()]
-    # Of what lore tells now, she may have spoken before; of the rest only her own words tell.
+    # The character may have told what lore tells now; other facts are only in its own words.
     known = rng.choice(here) if here and rng.random() < 0.4 else _any_fact(rng)
     wording = facts.pick_wording(known.kind, rng)
     asked = facts.question(wording, known.values, rng)
@@ -234,9 +234,9 @@ def _memory(block: Block, cast: Cast, rng: Random) -> Memory:
 
 
 def alike(text: str, rng: Random) -> Entity:
-    """A name that shares a word with a forbidden one."""
+    """Return a name that shares a word with a forbidden one."""
     words = text.replace("'s", "").split()
-    shared = rng.choice([w for w in words if w not in ("the", "of")] or words)  # somebody may be called The
+    shared = rng.choice([w for w in words if w not in ("the", "of")] or words)  # a person may be called The
     own = entity(rng.choice(("place", "thing", "person")), rng).full.removeprefix("the ").split()
     patterns = (
         "the {shared} {last}",
@@ -254,11 +254,11 @@ def alike(text: str, rng: Random) -> Entity:
 
 
 _RECAP = "what have we talked about"
-"""What the daemon makes the player ask where it sums up exchanges that are gone."""
+"""The player's words in the daemon's summary of dropped exchanges."""
 
 
 def _earlier(block: Block, cast: Cast, rng: Random) -> None:
-    """Earlier exchanges, perhaps behind a recap of those before; the last one is often about a thing of the lore."""
+    """Return earlier exchanges, in some cases after a summary; the last one is often about a thing of the lore."""
     if rng.random() < 0.25:
         gone = [_exchange(block, cast, rng) for _ in range(rng.choice((1, 2, 2, 3)))]
         retold = " ".join(f'you asked "{asked}"; i said "{said.removesuffix(".")}".' for asked, said in gone)
@@ -268,7 +268,7 @@ def _earlier(block: Block, cast: Cast, rng: Random) -> None:
 
 
 def _exchange(block: Block, cast: Cast, rng: Random) -> tuple[str, str]:
-    """A question and its answer."""
+    """Return a question and its answer."""
     fact = _any_fact(rng)
     here = block.facts()
     block.spoken_of = None

@@ -1,4 +1,4 @@
-"""System messages: a world, its rules and tools, and one character with things that must not be told."""
+"""System messages: a world, its rules and tools, and one character with forbidden topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.corpus.words import word
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool as the system message shows it."""
+    """One tool in the system message."""
 
     concept: str
     """Section of tools.txt."""
@@ -32,7 +32,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class SelfFact:
-    """Something the persona card tells of the character, and its retelling."""
+    """A statement of the persona card about the character, and its retelling."""
 
     retold: str
     """In the first person, without the "i"."""
@@ -42,7 +42,7 @@ class SelfFact:
 
 @dataclass(slots=True)
 class Cast:
-    """Who speaks, in which world."""
+    """The character and its world."""
 
     system: str
     name: str
@@ -53,12 +53,12 @@ class Cast:
     topics: list[Topic] = field(default_factory=list)
     self_facts: list[SelfFact] = field(default_factory=list)
     rules_of_fiction: int | None = None
-    """Number of the rule against talk of the real world, if there is one."""
+    """Number of the rule against topics of the real world, if there is one."""
     known: list[tuple[str, Entity]] = field(default_factory=list)
-    """(class, thing) that the card speaks of: lore may speak of it too, or the player ask what nothing tells."""
+    """(class, thing) mentioned on the card: lore may mention it too, or the player ask about it without an answer."""
 
     def phrase(self, occasion: str, rng: Random) -> str:
-        """Something this character says on an occasion."""
+        """Return a phrase of this character for an occasion."""
         return alternatives(self.tone[occasion], rng)
 
 
@@ -88,7 +88,7 @@ CONCEPTS = ("way", "give", "dialog", "emote", "focus", "mark")
 
 
 def make_tool(concept: str, rng: Random) -> Tool:
-    """A tool of this concept; its usual name and wording half of the time."""
+    """Return a tool of this concept; its usual name and wording half of the time."""
     data = tool_data()[concept]
 
     def one(key: str) -> str:
@@ -103,7 +103,7 @@ _KNOWABLE = ("place", "person", "thing")
 
 
 def _filled(pattern: str, known: list[tuple[str, Entity]], rng: Random) -> tuple[str, dict[str, str]]:
-    """The pattern with fresh things in its slots, and what they are called; notes them in `known`."""
+    """Return the pattern with new things in its slots, and their names; add them to `known`."""
     made = {slot: entity(slot, rng) for slot in sorted(slots(pattern))}
     known += [(slot, thing) for slot, thing in made.items() if slot in _KNOWABLE]
     names = {slot: thing.full for slot, thing in made.items()}
@@ -111,7 +111,7 @@ def _filled(pattern: str, known: list[tuple[str, Entity]], rng: Random) -> tuple
 
 
 def _self_fact(known: list[tuple[str, Entity]], rng: Random) -> tuple[str, str, str]:
-    """A card's line about its own character, the retelling, and who asks for it."""
+    """Return a card's line about its own character, the retelling, and the questions for it."""
     line, told, asks = rng.choice(sections("cast.txt")["self"]).split(" => ")
     names = _filled(line, known, rng)[1]
     start, bar, end = line.find("("), line.find("|"), line.find(")")
@@ -123,7 +123,7 @@ def _self_fact(known: list[tuple[str, Entity]], rng: Random) -> tuple[str, str, 
 
 
 def make_cast(rng: Random) -> Cast:
-    """A fresh world and character."""
+    """Return a new world and character."""
     texts = sections("cast.txt")
     title = rng.choice(
         (
@@ -197,7 +197,7 @@ _LONG = 0.5
 
 
 def _persona(rng: Random) -> list[str]:
-    """What sorts of lines a card has, in order."""
+    """Return the sorts of lines of a card, in order."""
     forbidden = ["forbid"] * rng.choice((0, 1, 1, 1, 2, 3))
     if rng.random() > _LONG:
         entries = [*forbidden, *["manner"] * rng.randint(0, 2), *["self"] * rng.randint(0, 2)]
@@ -215,5 +215,5 @@ def _persona(rng: Random) -> list[str]:
 
 
 def touchy(cast: Cast, names: Iterable[str]) -> bool:
-    """Whether a forbidden topic is about one of these: then answering and refusing are both arguable."""
+    """Return whether a forbidden topic is about one of these: then answering and refusing are both arguable."""
     return any(topic.names["x"] in name or name in topic.text for topic in cast.topics for name in names)

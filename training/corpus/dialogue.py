@@ -1,4 +1,4 @@
-"""A training sequence: one system message, and behind it blocks of surroundings with several questions each."""
+"""Training sequences: one system message, and after it blocks of surroundings with several questions each."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _STRANGE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One way that a block goes on: the player's words, and what the model is to write."""
+    """One continuation of a block: the player's words, and the target reply."""
 
     prompt: str
-    """The words, the end of the message, and the header behind which the model writes."""
+    """Return the words, the end of the message, and the header after which the model writes."""
     reply: str
     turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Surroundings as text, up to where the player's words begin, and several questions in them."""
+    """The text of surroundings up to the player's words, and several questions."""
 
     front: str
     questions: tuple[Question, ...]
 
 
 def user_front(block: Block, rng: Random) -> str:
-    """The current turn's user message without the words, as the daemon's prompt module writes it."""
+    """Return the current turn's user message without the words, as the daemon's prompt module writes it."""
     parts: list[str] = []
     if block.lore:
         parts.append("## Lore")
@@ -53,11 +53,11 @@ def user_front(block: Block, rng: Random) -> str:
 
 
 _TWINS = 0.45
-"""Share of blocks with an answered question behind which the same question stands where nothing answers it."""
+"""Share of blocks after which an answered question is repeated without the line that answers it."""
 
 
 def episodes(cast: Cast, rng: Random) -> Iterator[Episode]:
-    """A fresh block and its questions; perhaps its twin, which lacks the line that answered one of them."""
+    """Yield a new block with its questions, and in some cases its twin, without the line that answered one of them."""
     block = make_block(cast, rng)
     turns = [make_turn(cast, block, rng) for _ in range(rng.choice((2, 3, 3, 4, 4, 5)))]
     yield _episode(cast, block, turns, rng)
@@ -94,7 +94,7 @@ def _episode(cast: Cast, block: Block, turns: list[Turn], rng: Random) -> Episod
 
 
 def conversation(rng: Random) -> tuple[str, Iterator[Episode]]:
-    """A system message as text, and endless episodes behind it."""
+    """Return a system message as text, and endless episodes after it."""
     cast = make_cast(rng)
 
     def endless() -> Iterator[Episode]:

@@ -1,7 +1,4 @@
-"""Wordings in short form: `(show|tell) me {e}( please|)` stands for every choice of its alternatives.
-
-`(a|b)` alternates and nests, an empty alternative makes it optional, `{slot}` is filled by the caller.
-"""
+"""Patterns: `(show|tell) me {e}( please|)` stands for every choice of its alternatives."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ class Choice(tuple[tuple["str | Choice", ...], ...]):
 
 @cache
 def parse(pattern: str) -> tuple[str | Choice, ...]:
-    """The pattern as a sequence of literals and choices; raises ValueError on unbalanced brackets."""
+    """Return the pattern as a sequence of literals and choices. Raises ValueError for unbalanced brackets."""
     sequence, end = _sequence(pattern, 0, nested=False)
     if end != len(pattern):
         raise ValueError(f"unbalanced ')' at {end} in {pattern!r}")
@@ -67,27 +64,27 @@ def _pick(sequence: tuple[str | Choice, ...], rng: Random) -> str:
 
 
 def expand(pattern: str, rng: Random) -> str:
-    """One wording of the pattern, slots left in."""
+    """Return one expansion of the pattern, with its slots."""
     return _SPACES.sub(" ", _pick(parse(pattern), rng)).strip()
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """The text with each `{slot}` replaced."""
+    """Return the text with each `{slot}` replaced."""
     return _SLOT.sub(lambda found: values[found[1]], text)
 
 
 def slots(pattern: str) -> frozenset[str]:
-    """The slots that a pattern names."""
+    """Return the slots of a pattern."""
     return frozenset(_SLOT.findall(pattern))
 
 
 def alternatives(text: str, rng: Random) -> str:
-    """One of several whole patterns apart by top-level bars, expanded."""
+    """Expand one of several patterns that are separated by top-level bars."""
     return expand(f"({text})", rng)
 
 
 def count(pattern: str) -> int:
-    """How many wordings a pattern stands for (repeats included)."""
+    """Return the number of expansions (repeats included)."""
 
     def of(sequence: tuple[str | Choice, ...]) -> int:
         total = 1

@@ -1,4 +1,4 @@
-"""Kinds of facts (kinds.txt): a lore line about fresh things, and the ways to ask for what it tells."""
+"""Kinds of facts (kinds.txt): lore lines about new things, and the questions about them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from training.corpus.textfiles import sections
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One way to ask."""
+    """One question."""
 
     pattern: str
     tag: str
-    """What is asked: two wordings with the same tag have the same answer."""
+    """The fact asked for: questions with the same tag have the same answer."""
     slots: frozenset[str]
     indirect: bool = False
-    """Stands behind "do you know" and the like."""
+    """Whether it follows "do you know" and the like."""
     own: bool = False
-    """Speaks of the character's own house ("when do you open")."""
+    """Whether it is about the character's own house ("when do you open")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Kind:
     lore: tuple[str, ...]
     wordings: tuple[Wording, ...]
     tells: frozenset[str]
-    """Every tag that a line of this kind answers."""
+    """Return all tags that a line of this kind answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Fact:
 
 @cache
 def kinds() -> dict[str, Kind]:
-    """All kinds of kinds.txt by name."""
+    """Return all kinds of kinds.txt by name."""
     return {name: _parse(name, lines) for name, lines in sections("kinds.txt").items()}
 
 
@@ -83,13 +83,13 @@ def _sentence(kind: Kind, values: dict[str, Entity], rng: Random) -> str:
 
 
 def make_fact(kind: Kind, rng: Random, fixed: dict[str, Entity] | None = None) -> Fact:
-    """A fresh fact; `fixed` slots keep their value."""
+    """Return a new fact; `fixed` slots keep their value."""
     values = {slot: (fixed or {}).get(slot) or entity(cls, rng) for slot, cls in kind.slots.items()}
     return Fact(kind, values, _sentence(kind, values, rng))
 
 
 def pick_wording(kind: Kind, rng: Random, *, own: bool = False, tag: str | None = None) -> Wording:
-    """A way to ask for a fact of this kind, alternatives chosen; indirect a quarter of the time, where it can be."""
+    """Return a question for a fact of this kind, expanded; indirect a quarter of the time, if possible."""
     fitting = [w for w in kind.wordings if w.own == own and (tag is None or w.tag == tag)]
     indirect = [w for w in fitting if w.indirect]
     direct = [w for w in fitting if not w.indirect]
@@ -100,7 +100,7 @@ def pick_wording(kind: Kind, rng: Random, *, own: bool = False, tag: str | None 
 
 
 def shortened(value: Entity, rng: Random) -> str:
-    """How a player may call it: mostly in full, at times shorter."""
+    """Return a player's name for it: mostly in full, in some cases shorter."""
     roll = rng.random()
     if value.shorts and roll < 0.3:
         return value.shorts[int(rng.random() * len(value.shorts))]
@@ -110,7 +110,7 @@ def shortened(value: Entity, rng: Random) -> str:
 
 
 def question(wording: Wording, values: dict[str, Entity], rng: Random, pronoun: str | None = None) -> str:
-    """The question's words; `pronoun` stands for slot `e`."""
+    """Return the question's words; `pronoun` stands for slot `e`."""
     names = {slot: shortened(values[slot], rng) for slot in sorted(wording.slots)}  # in the same order each time
     if pronoun and "e" in names:
         names["e"] = pronoun
@@ -119,7 +119,7 @@ def question(wording: Wording, values: dict[str, Entity], rng: Random, pronoun: 
 
 
 def tells_the_same(fact: Fact, asked: Fact, wording: Wording) -> bool:
-    """Whether `fact` could pass for an answer to `wording` asked about `asked`'s things."""
+    """Return whether `fact` could pass for an answer to `wording` about `asked`'s things."""
     if not wording.slots:
         return wording.tag in fact.kind.tells
     meant = {asked.values[slot].full for slot in wording.slots}
@@ -129,7 +129,7 @@ def tells_the_same(fact: Fact, asked: Fact, wording: Wording) -> bool:
 
 
 def kinds_about(cls: str) -> list[tuple[Kind, str]]:
-    """Kinds that have a slot of this class, with the slot."""
+    """Return kinds that have a slot of this class, with the slot."""
     return _about()[cls]
 
 

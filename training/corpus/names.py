@@ -1,4 +1,4 @@
-"""Things that can be spoken of: people, places, objects, with names made up or composed of ordinary words."""
+"""Things: people, places, objects, with names that are invented or composed of ordinary words."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _NAME_IN_TEXT = re.compile(r"\b[A-Z][a-z]+(?:'s)?(?: (?:of |the )?[A-Z][a-z]+)+"
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """Something lore can be about."""
+    """A thing that lore can be about."""
 
     full: str
-    """As lore writes it, with its article: `the gilded heron`, `captain isolde`."""
+    """The name in lore, with its article: `the gilded heron`, `captain isolde`."""
     shorts: tuple[str, ...] = ()
-    """Other ways a player may put it: `heron`, `isolde`."""
+    """Other names that a player may use: `heron`, `isolde`."""
 
     def spellings(self) -> tuple[str, ...]:
-        """All ways to put it."""
+        """Return all names."""
         return (self.full, *self.shorts)
 
 
@@ -50,14 +50,14 @@ def _syllable(rng: Random) -> str:
 
 
 def invented(rng: Random) -> str:
-    """A made-up word of one to three syllables."""
+    """Return an invented word of one to three syllables."""
     count = 1 if rng.random() < 0.15 else 2 if rng.random() < 0.75 else 3
     made = "".join(_syllable(rng) for _ in range(count))
     return made if len(made) > 2 else f"{made}n"
 
 
 def first_name(rng: Random) -> str:
-    """A given name, mostly made up."""
+    """Return a given name, mostly invented."""
     return word("given name", rng) if rng.random() < 0.4 else invented(rng)
 
 
@@ -180,12 +180,12 @@ _MAKERS: dict[str, Callable[[Random], Entity]] = {
     "food2": lambda rng: Entity(word("food", rng)),
     "reason2": lambda rng: Entity(word("dishreason", rng)),
 }
-"""Classes that are made; any other is a section of words.txt."""
+"""Classes with generated names; any other is a section of words.txt."""
 _PLURALS = frozenset(("plural2", "goods2"))
 
 
 def _single(plural: str) -> tuple[str, ...]:
-    """What a player says who wants but one: `a sword`, `a new sword`."""
+    """Return a player's words for any one of them: `a sword`, `a new sword`."""
     if not plural.endswith("s") or plural.endswith("ss") or " " in plural or "," in plural:
         return ()
     one = plural.removesuffix("s")
@@ -193,7 +193,7 @@ def _single(plural: str) -> tuple[str, ...]:
 
 
 def entity(cls: str, rng: Random) -> Entity:
-    """A fresh thing of a class."""
+    """Return a new thing of a class."""
     make = _MAKERS.get(cls)
     while True:
         made = make(rng) if make else Entity(listed := word(cls, rng), _single(listed) if cls in _PLURALS else ())
@@ -202,7 +202,7 @@ def entity(cls: str, rng: Random) -> Entity:
 
 
 def qualified(noun: str, rng: Random) -> str:
-    """The noun behind some adjective, without article."""
+    """Return the noun after an adjective, without article."""
     while True:
         made = f"{word('adjective', rng)} {noun}"
         if not is_held_out(made):
@@ -210,5 +210,5 @@ def qualified(noun: str, rng: Random) -> str:
 
 
 def is_held_out(name: str) -> bool:
-    """Whether a name, article aside, is part of an exam."""
+    """Return whether a name, without its article, is part of an exam."""
     return name.removeprefix("the ") in held_out_names()

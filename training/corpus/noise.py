@@ -1,4 +1,4 @@
-"""What a speech recogniser does to the player's words."""
+"""Recogniser noise: errors of a speech recogniser in the player's words."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _NUMBER = re.compile(r"\d+")
 
 
 def spoken_numbers(text: str) -> str:
-    """Digits as words, as a recogniser writes them."""
+    """Return digits as words, as a recogniser writes them."""
     return _NUMBER.sub(lambda found: number_words(min(999, int(found[0]))) if int(found[0]) else "zero", text)
 
 
 def misheard(word: str, rng: Random) -> str:
-    """A word that sounds a little like it."""
+    """Return a word that sounds similar."""
     if word in _MISHEARD and rng.random() < 0.7:
         return _MISHEARD[word].replace("_", " ")
     fitting = [(old, new) for old, new in _SOUNDS_ALIKE if old in word]
@@ -45,7 +45,7 @@ def misheard(word: str, rng: Random) -> str:
 
 
 def as_heard(text: str, rng: Random, mistakes: int, keep: str = "") -> str:
-    """Lower case, no punctuation, digits spelt, and so many words, but never `keep`, replaced, dropped or inserted."""
+    """Return lower-case words without punctuation, digits as words, with so many `mistakes`, but not in `keep`."""
     heard = spoken_numbers(_PUNCTUATION.sub(" ", text.lower())).split()
     for _ in range(mistakes):
         if len(heard) < 3:

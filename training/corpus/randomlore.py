@@ -1,4 +1,4 @@
-"""Lore about anything: random sentences from ordinary words, so that matching words is learnt rather than patterns."""
+"""Random lore: sentences of ordinary words, so that the model learns to match words and not patterns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.corpus.words import phrase, word, words
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Somebody did something to something somewhere at some time."""
+    """An event: who did what to whom, where and when."""
 
     subject: str
     verb: tuple[str, str, str]
@@ -22,7 +22,7 @@ class Happening:
     past: bool
 
     def sentence(self, rng: Random) -> str:
-        """One sentence that tells it."""
+        """Return a sentence that tells it."""
         act = f"{self.subject} {self.verb[2] if self.past else self.verb[1]} {self.thing}"
         tail = [part for part in (self.spot, self.when) if part]
         if tail and rng.random() < 0.5:
@@ -34,7 +34,7 @@ class Happening:
         return f"{phrase('says', rng)} {text}" if roll > 0.85 else text
 
     def asks(self) -> list[str]:
-        """Questions that the sentence answers."""
+        """Return questions that the sentence answers."""
         s, o, base = self.subject, self.thing, self.verb[0]
         verb = self.verb[2] if self.past else self.verb[1]
         do = "did" if self.past else "does"
@@ -72,7 +72,7 @@ class Happening:
         return found
 
     def unanswered(self) -> list[str]:
-        """Questions about the same things that the sentence leaves open."""
+        """Return questions about the same things without an answer in the sentence."""
         s, o, base = self.subject, self.thing, self.verb[0]
         do = "did" if self.past else "does"
         found = [
@@ -114,7 +114,7 @@ _PLAIN_NOUNS = ("animal", "thingnoun", "trade", "boss", "kin", "placenoun")
 
 
 def noun_phrase(rng: Random, *, alive: bool) -> str:
-    """A random someone or something, with its article."""
+    """Return a random person or thing, with its article."""
     roll = rng.random()
     if alive:
         if roll < 0.45:
@@ -128,7 +128,7 @@ def noun_phrase(rng: Random, *, alive: bool) -> str:
 
 
 def happening(rng: Random) -> Happening:
-    """A fresh random event or habit."""
+    """Return a new random event or habit."""
     verb = rng.choice(words("verb")).split(" ")
     past = rng.random() < 0.6
     when = ""

@@ -1,7 +1,7 @@
-"""Words that no list holds: some content words of a block are replaced, wherever they stand, by made-up ones.
+"""Invented words: they replace some content words of a block at all positions.
 
-The generator knows some three thousand words; a real world's lore has others. What is left alone is every word of the
-patterns themselves, since those carry what is asked.
+The generator knows about three thousand words; a real world's lore has others. Words of the patterns themselves are
+kept, since they determine what is asked.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _fresh(rng: Random) -> str:
     roll = rng.random()
     if roll < 0.4:
         return invented(rng)
-    if roll < 0.7:  # the front of one word and the back of another: pieces that no list's words are cut into
+    if roll < 0.7:  # the beginning of one word and the end of another, whose tokens differ from those of listed words
         front, back = (word(rng.choice(("thingnoun", "animal", "placenoun", "trade")), rng) for _ in range(2))
         return (front[: rng.randint(2, 4)] + back[-rng.randint(2, 5) :]).replace(" ", "").replace("'", "")
     joined = word("thingnoun", rng) + word(rng.choice(("animal", "placenoun", "thingnoun", "suffix")), rng)
@@ -42,7 +42,7 @@ def _fresh(rng: Random) -> str:
 
 
 def replacement(lore: list[str], untouchable: str, rng: Random) -> Callable[[str], str]:
-    """A function that puts strange words into any text of the block; words of `untouchable` stay."""
+    """Return a function that replaces words in any text of the block; words of `untouchable` stay."""
     kept = _pattern_words() | set(_WORD.findall(untouchable))
     words = sorted({w for text in lore for w in _WORD.findall(text) if len(w) > 3} - kept)
     chosen = {old: _fresh(rng) for old in rng.sample(words, min(len(words), rng.randint(1, 4)))}

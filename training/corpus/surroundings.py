@@ -1,4 +1,4 @@
-"""What is around a talk beside lore: the scene, and what the character remembers of the player."""
+"""Surroundings besides lore: the scene, and the character's memories of the player."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from training.corpus.words import phrase, word
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Something the character remembers of the player."""
+    """A memory of the player."""
 
     line: str
-    """As the memory section has it."""
+    """The line in the memory section."""
     retold: str
-    """To the player: `you bought a lamp`."""
+    """The retelling to the player: `you bought a lamp`."""
     verb: str
     told: Fact | None = None
-    """What she said of it that no lore tells now."""
+    """The character's answer that no lore tells now."""
     quoted: bool = False
-    """Whether the line is made of what was said, as the daemon's are."""
+    """Whether the line quotes an utterance, as the daemon's do."""
 
     @property
     def last(self) -> int:
-        """Which of the line's sentences (from 0) has her answer: an opening word stands in front of it."""
+        """The line's sentence (from 0) that has the answer, preceded by an opening word."""
         return self.line.count(". ")
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where and when the talk takes place."""
+    """Place and time of the talk."""
 
     zone: str
     time: str
     nearby: tuple[str, ...]
 
     def as_json(self) -> dict[str, object]:
-        """The scene section's content."""
+        """Return the scene section's content."""
         known = {"zone": self.zone, "time": self.time, "nearby": list(self.nearby)}
         return {key: value for key, value in known.items() if value}
 
@@ -52,7 +52,7 @@ def _bystander(rng: Random) -> str:
 
 
 def make_scene(rng: Random) -> Scene:
-    """What is around: the zone, and where the game tells more, time of day, people and things nearby."""
+    """Return the scene: the zone, and in some cases time of day, people and things nearby."""
     zone = word("placenoun", rng) if rng.random() < 0.7 else qualified(word("placenoun", rng), rng)
     if rng.random() < 0.15:
         zone = zone.replace(" ", "_")
@@ -63,7 +63,7 @@ def make_scene(rng: Random) -> Scene:
 
 
 def make_memory(name: str, rng: Random) -> Memory:
-    """Something the player once did, with or without the character of this name."""
+    """Return an action of the player, with or without the character of this name."""
     pattern = phrase("deed", rng)
     slots = {
         "x": entity(rng.choice(("thing", "place", "person")), rng).full,
@@ -96,7 +96,7 @@ def _exchange(words: str, answer: str) -> str:
 
 
 def said_something(answer: str, rng: Random) -> Memory:
-    """The player once told the character something."""
+    """Return something that the player told the character."""
     pattern, verb = rng.choice(sections("phrases.txt")["told her"]).split(" => ")
     pattern = expand(pattern, rng)
     words = fill(
@@ -107,7 +107,7 @@ def said_something(answer: str, rng: Random) -> Memory:
 
 
 def asked_something(question: str, answer: str, opening: str, told: Fact | None) -> Memory:
-    """The player once asked something; `told` is the fact of the answer."""
+    """Return a question of the player; `told` is the fact of the answer."""
     return Memory(
         _exchange(f"{question}?", f"{opening}{answer}."), f"you asked: {question}", "asked", told, quoted=True
     )

@@ -1,4 +1,4 @@
-"""Other words for the words of a question, so that no single wording carries its meaning."""
+"""Synonyms of the words of a question, so that its meaning does not depend on one wording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from training.corpus.textfiles import sections
 
 _SHARE = 0.25
-"""How likely a word that has synonyms is replaced."""
+"""Probability that a word with synonyms is replaced."""
 
 
 @cache
@@ -21,12 +21,12 @@ def _others() -> tuple[dict[str, tuple[str, ...]], re.Pattern[str]]:
             for entry in group:
                 table[entry] = (*table.get(entry, ()), *(other for other in group if other != entry))
     longest_first = sorted(table, key=lambda entry: (-len(entry), entry))
-    # Not inside a slot's braces, nor as part of a longer word.
+    # Not inside a slot's braces or a longer word.
     return table, re.compile(rf"(?<![\w{{'])({'|'.join(map(re.escape, longest_first))})(?![\w}}'])")
 
 
 def varied(pattern: str, rng: Random) -> str:
-    """The pattern, slots untouched, with some words replaced."""
+    """Return the pattern with some words replaced; slots stay."""
     table, word = _others()
 
     def other(found: re.Match[str]) -> str:

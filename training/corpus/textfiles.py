@@ -8,7 +8,7 @@ from importlib.resources import files
 
 @cache
 def sections(name: str) -> dict[str, list[str]]:
-    """Section name -> its lines, in order; a section that appears twice is joined."""
+    """Return section name -> its lines, in order; a section that appears twice is joined."""
     found: dict[str, list[str]] = {}
     current: list[str] = []
     for raw in files(__package__).joinpath(name).read_text("utf-8").splitlines():

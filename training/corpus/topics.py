@@ -1,4 +1,4 @@
-"""What a character must not tell, and how a player asks for it."""
+"""Forbidden topics: what a character must not tell, and how a player asks for it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from training.corpus.words import word
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Something a character must not tell."""
+    """A forbidden topic."""
 
     text: str
-    """As the card forbids it: `where the crown is buried`."""
+    """The card's words for it: `where the crown is buried`."""
     line: int
-    """Its sentence's number (from 1) among rules and persona."""
+    """Number of its sentence (from 1) among rules and persona."""
     family: str
-    """Which `ask` section of cast.txt asks for it."""
+    """Section `ask` of cast.txt with its questions."""
     names: dict[str, str]
     subject: Entity
-    """What it is about, for harmless questions that sound alike."""
+    """Its subject, for harmless questions with similar words."""
 
 
 def make_forbidden(rng: Random, about: Entity) -> tuple[str, Topic]:
-    """A card's line that forbids a given topic, and the topic."""
+    """A card's line that forbids a topic, and the topic."""
     line = fill(expand(rng.choice(sections("cast.txt")["forbid"]), rng), {"topic": about.full})
     return line, Topic(about.full, 1, "thing", {"x": about.full}, about)
 
 
 def make_topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
-    """Text, family, names for the family's questions, and subject of a fresh forbidden topic."""
+    """Return text, family, names for the family's questions, and subject of a new forbidden topic."""
     roll = rng.random()
     about = entity(rng.choice(("thing", "thing", "place", "person")), rng)
     x = about.full
@@ -79,12 +79,12 @@ def make_topic(rng: Random) -> tuple[str, str, dict[str, str], Entity]:
 
 @cache
 def _states() -> dict[str, str]:
-    """What somebody is who has an illness, a debt …"""
+    """Adjectives for a person with an illness, a debt …"""
     return dict(line.split(" = ") for line in sections("cast.txt")["statenoun"])
 
 
 def word_of(section: str, rng: Random) -> str:
-    """One comma-separated entry of a section of cast.txt."""
+    """Return one comma-separated entry of a section of cast.txt."""
     return rng.choice(_entries(section))
 
 
@@ -94,14 +94,14 @@ def _entries(section: str) -> tuple[str, ...]:
 
 
 def forbid(rng: Random, topics: list[Topic], line: int) -> str:
-    """A fresh line, number `line` of the card, that forbids something; notes it in `topics`."""
+    """Return a new line, number `line` of the card, that forbids something; add it to `topics`."""
     text, family, names, subject = make_topic(rng)
     topics.append(Topic(text, line, family, names, subject))
     return fill(expand(rng.choice(sections("cast.txt")["forbid"]), rng), {"topic": text})
 
 
 def _hinted(name: str, rng: Random) -> str:
-    """A forbidden thing as one speaks of it who knows it but half: `that tunnel`, `the tunnel the smugglers use`."""
+    """Return vague words for a forbidden thing: `that tunnel`, `the tunnel the smugglers use`."""
     *front, head = name.removeprefix("the ").split(" ")
     roll = rng.random()
     if roll < 0.15:
@@ -120,7 +120,7 @@ def _hinted(name: str, rng: Random) -> str:
 
 
 def forbidden_question(topic: Topic, rng: Random) -> str:
-    """A question that the character must not answer."""
+    """Return a question that the character must not answer."""
     family = topic.family
     if rng.random() < 0.25 and family not in ("kin", "when"):
         family = "thing"

@@ -1,4 +1,4 @@
-"""A question and its reply, and the phrases that any of them may be wrapped in."""
+"""Turns: a question and its reply, and the phrases around them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from training.corpus.words import phrase
 
 @dataclass(slots=True)
 class Turn:
-    """What the player says, and what is to be answered."""
+    """The player's words, and the target reply."""
 
     sort: str
     """`fact`, `unknown`, `refuse`, `tool` …"""
     words: str
     reply: str
-    """In the model's native form, pointer first."""
+    """The reply in the model's native form, pointer first."""
     gold: str = ""
-    """What a right reply must contain, lower case."""
+    """Words that a correct reply contains, in lower case."""
     noisy: bool = False
-    """Whether the words have been through the recogniser's noise."""
+    """Whether the words have the recogniser's noise."""
     about: tuple[Fact, Wording] | None = None
-    """What was asked, where a line of lore answers it."""
+    """The question, if a line of lore answers it."""
 
 
 def quote(block: Block, number: int, cast: Cast, rng: Random) -> str:
-    """The sentence behind a pointer, in the character's tone."""
+    """Return the sentence after a pointer, in the character's tone."""
     pointer, sentence = line_pointer(number), block.sentence(number)
     ending = f", {cast.phrase('closer', rng)}." if rng.random() < float(cast.tone["closing"]) else "."
     if rng.random() < float(cast.tone["opening"]):
@@ -45,7 +45,7 @@ def unknown(cast: Cast, rng: Random) -> str:
 
 
 def polite(text: str, cast: Cast, rng: Random) -> str:
-    """The core question with what people put around it."""
+    """Return the core question with the phrases around it."""
     roll = rng.random()
     if roll < 0.5:
         return text

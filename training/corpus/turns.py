@@ -1,4 +1,4 @@
-"""A turn of any sort, as typed or as heard."""
+"""Turns of all sorts, as typed or as recognised."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SORTS: tuple[tuple[Callable[[Cast, Block, Random], Turn | None], float], ...] =
 
 
 def make_turn(cast: Cast, block: Block, rng: Random) -> Turn:
-    """A turn of random sort that these surroundings allow, as typed or as heard."""
+    """Return a turn of a random sort that these surroundings allow, as typed or as recognised."""
     makers, weights = zip(*_SORTS, strict=True)
     turn: Turn | None = None
     while turn is None:

@@ -11,7 +11,7 @@ from training.corpus.textfiles import sections
 
 @cache
 def words(name: str) -> tuple[str, ...]:
-    """All entries of one class of words.txt (patterns unexpanded)."""
+    """Return all entries of one class of words.txt (patterns unexpanded)."""
     entries: list[str] = []
     for line in sections("words.txt")[name]:
         depth = 0
@@ -26,11 +26,11 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def word(name: str, rng: Random) -> str:
-    """One entry of a class, expanded."""
+    """Return one entry of a class, expanded."""
     entries = words(name)
     return expand(entries[int(rng.random() * len(entries))], rng)
 
 
 def phrase(section: str, rng: Random) -> str:
-    """One wording of a section of phrases.txt, slots left in."""
+    """Return one phrase of a section of phrases.txt, with its slots."""
     return expand(rng.choice(sections("phrases.txt")[section]), rng)

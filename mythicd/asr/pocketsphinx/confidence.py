@@ -1,13 +1,8 @@
-"""How much of what was heard can be believed: evidence of the decoder -> the share of words that are probably right.
+"""Recognition confidence: the expected share of correct words, from the decoder's scores.
 
-A decoder with a model of the world's own words always finds *some* sentence of that world, whatever was said. What
-gives it away is that the sentence is unlikely (the words follow each other as no wording has them), fits the sound
-badly, changes between the first pass and the last, and is crowded with short words. A logistic regression weighs five
-such signs; it was fitted to word accuracy on 370 utterances in five voices, clean and at 20 dB signal to noise: 240
-questions of expected wordings, 50 free ones, and 80 sentences about other worlds altogether. On those, of right
-answers (at most a quarter of the words wrong) 1.7 % get less than 0.5, and of the sentences from other worlds 7.5 %
-get more; area under the curve 0.99. The weights belong to the decoder settings in `engine.py`: refit them when
-those change.
+With a model of the world's own words the decoder always finds some sentence of that world. A wrong one is improbable,
+fits the sound badly, changes between the first pass and the last, and has many short words: a logistic regression of
+five such features.
 """
 
 from __future__ import annotations
@@ -20,17 +15,22 @@ from typing import Final
 from mythicd.text.spoken_words import word_errors
 
 BELIEVABLE: Final = 0.5
-"""Confidence from which an answer is worth giving; below it, better ask the player to say it again."""
+"""Confidence from which the words are answered; below it the player is asked to repeat them."""
 
 _WEIGHTS: Final = {"posterior": 0.246, "acoustic": 0.827, "language": 125.4, "change": -1.570, "length": 0.181}
+"""Fitted to word accuracy on 370 utterances in five voices, clean and at 20 dB signal to noise: 240 questions of
+expected wordings, 50 free ones, and 80 sentences about other worlds. Of those with at most a quarter of the words wrong
+1.7 % get less than 0.5, of the sentences about other worlds 7.5 % get more; the area under the curve is 0.99. The
+weights depend on the decoder settings in `decoder.py`: fit them again when those change.
+"""
 _BIAS: Final = 3.815
 _FLOOR: Final = 1e-300
-"""Least probability: its logarithm must exist."""
+"""Least probability, so that its logarithm exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeardWord:
-    """One word of the final hypothesis with the decoder's scores for it."""
+    """A word of the final hypothesis, with the decoder's scores."""
 
     word: str
     frames: int
@@ -38,11 +38,11 @@ class HeardWord:
     acoustic: float
     """Probability of the sound given the word, relative to the best state in each frame (pocketsphinx's `ascore`)."""
     language: float
-    """Probability of the word given those before it, on pocketsphinx's compressed scale (`lscore`)."""
+    """Probability of the word after those before it, on pocketsphinx's compressed scale (`lscore`)."""
 
 
 def confidence(words: Sequence[HeardWord], posterior: float, first_pass: str) -> float:
-    """Return 0–1, the expected share of right words; 0 for no words.
+    """Return the expected share of correct words, 0–1; 0 for no words.
 
     `posterior` is that of the whole hypothesis in the word lattice, `first_pass` the text before the later passes.
     """
@@ -57,7 +57,7 @@ def confidence(words: Sequence[HeardWord], posterior: float, first_pass: str) ->
         "length": frames / len(words),
     }
     evidence = _BIAS + sum(_WEIGHTS[name] * value for name, value in signs.items())
-    # Clamped where exp would overflow; beyond it the answer is 0 or 1 anyway.
+    # Clamped so that exp does not overflow; beyond it the result is 0 or 1 anyway.
     return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, evidence))))
 
 

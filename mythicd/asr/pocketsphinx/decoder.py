@@ -1,25 +1,10 @@
-"""pocketsphinx as an Asr: nothing to download, a language model of the world's own words, a small part of one core.
+"""The pocketsphinx decoder: audio to words of the world's own language model (`ngram_counts.py`), and no others.
 
-It understands what the world makes likely (`ngram_counts.py`) and is deaf to the rest: a command-grade recogniser. What
-makes it work on single short utterances is the cepstral mean. The acoustic model expects features from which the mean
-over the utterance is taken; a live decoder can only guess that mean, and learns it over several utterances, so that the
-first are misheard and no result can be repeated. Decoding costs 0.04 s per second of audio, so here
-
-1. while the player speaks, the *live* search (first pass only) gives partials; at a few points in time it starts over
-   from the utterance's beginning with the mean of what has been heard by then;
-2. once enough has been heard for a good mean, the *final* search (all passes) takes over in the same way;
-3. an utterance that ends before that is simply decoded again, with the true mean;
-4. a guess at the words ends the search, since the later passes run only then. Where the utterance goes on all the
-   same, the search starts over as in 1, with the best mean known.
-
-A short utterance that makes no clear sense is decoded once more, with a model of short reactions ("mm-hm", "stop"); the
-likelier of both is what was said, and the reaction where it is all but certain, or the world's words made hardly any
-sense.
-
-The words depend on nothing but the utterance's samples (and, where two sound alike, on guesses made on the way): not
-on what was said before, nor on how it was chunked. (The confidence moves in the fourth decimal: the decoder begins its
-search for the best Gaussians where it last left off.)
-White noise of −64 dBFS is added, as no microphone is without: models trained on recordings mishear digital silence.
+The acoustic model expects features without the utterance's cepstral mean. pocketsphinx adapts its estimate of the mean
+over several utterances, so the first are misrecognised and results cannot be repeated. Decoding takes only 0.04 s per
+second of audio, so `DecodedUtterance` decodes an utterance again whenever a better mean is known. The words then depend
+only on the utterance's samples (and, between words that sound alike, on guesses on the way), not on earlier utterances
+or on chunking; the confidence varies in the fourth decimal.
 """
 
 from __future__ import annotations
@@ -38,65 +23,66 @@ from mythicd.engines.asr import Recognition, Vocabulary
 from mythicd.errors import AudioError, EngineError, EngineUnavailable, ModelError
 
 FRAME: Final = 320
-"""Samples decoded at a time: 20 ms. Decisions are made on whole frames, so that chunking doesn't matter."""
+"""Samples decoded at a time: 20 ms. Decisions are made on whole frames, so that chunking does not matter."""
 LONGEST_S: Final = 60.0
 """Longest utterance, in seconds."""
 _SHORTEST_FRAMES: Final = 10
-"""An utterance of less than 200 ms holds no word."""
+"""Shortest utterance with a word: 200 ms."""
 _RESTARTS: Final = (20, 40, 80)
-"""Frames after which the search starts over with a better mean: 0.4, 0.8 and 1.6 s; the last time as the final one."""
+"""Frames after which the search restarts with a better mean: 0.4, 0.8 and 1.6 s; the last time as the final one."""
 _FIRST_MEAN: Final[NDArray[np.float64]] = np.array([50.0, *[0.0] * 12])
-"""Cepstral mean before anything has been heard: loud enough for speech at a usual level."""
+"""Cepstral mean before any audio: that of speech at a usual level."""
 _PRIOR_FRAMES: Final = 500
-"""Feature frames as which pocketsphinx counts the mean it was given (CMN_WIN in its cmn.h)."""
+"""Feature frames for which pocketsphinx counts the given mean (CMN_WIN in its cmn.h)."""
 _FEATURE_FRAME: Final = 160
 """Samples between two feature frames: 10 ms."""
 _NOISE: Final = 20.0
-"""Standard deviation of the added noise, in sample steps."""
+"""Standard deviation of the added noise, in sample steps: −64 dBFS, as of a microphone. Models trained on recordings
+misrecognise digital silence."""
 _REACTION_FRAMES: Final = 75
-"""Utterances of at most so many frames (1.5 s, silence around them included) may be short reactions."""
+"""Longest short reaction: 1.5 s, with the silence around it."""
 _CLEAR: Final = 0.8
-"""Confidence from which words of the world are not weighed against reactions."""
+"""Confidence from which words of the world are not compared with reactions."""
 _REACTION: Final = 0.5
-"""Confidence from which a reaction is."""
+"""Least confidence of a reaction."""
 _UNCLEAR: Final = 0.5
-"""Confidence below which words of the world give way to any such reaction: so 481 of 500 interruptions of a speaking
-character are told from 500 signs of listening, where with the likelier of both it was 471."""
+"""Confidence below which any such reaction wins over words of the world: 481 of 500 interruptions of a speaking
+character are told from 500 backchannels, instead of 471 when only the likelier of both counts."""
 _SURE: Final = 0.9
-"""Confidence from which a reaction is what was said, whichever fits better: 71 of 100 signs of listening are believed
-so much, four of them as "who", "that" or "listen"; of 100 interruptions two are another reaction ("stop it" for "stop",
-"wait a moment" for "where is the market?")."""
+"""Confidence from which a reaction always wins: 71 of 100 backchannels reach it, four of them as "who", "that" or
+"listen"; of 100 interruptions two become another reaction ("stop it" for "stop", "wait a moment" for "where is the
+market?")."""
 _NOTHING_BELOW: Final = 0.1
-"""Confidence below which the words are noise and better not shown to anybody."""
+"""Confidence below which the words are noise, and dropped."""
 _SETTINGS: Final[dict[str, object]] = {"samprate": MIC_RATE, "lw": 9.0, "bestpathlw": 12.0, "loglevel": "FATAL"}
-"""Language weights above the defaults (6.5, 9.5): the model is of the world's own words and deserves more trust."""
+"""Language weights above the defaults (6.5, 9.5), because the model is of the world's own words."""
 
 
 class Recogniser:
-    """All utterances under way, each with a decoder, and the language model of the world. Blocking; one thread's."""
+    """All open utterances, each with a decoder, and the world's language model. Blocking; for one thread."""
 
     def __init__(self) -> None:
         """Find the acoustic model. Raises EngineUnavailable without the package, ModelError without its model."""
         _acoustic_model()
         self._model: WorldLanguageModel | None = None
         self._idle: list[tuple[WorldLanguageModel, Any]] = []
-        """Decoders that wait for an utterance, with the model each was loaded for."""
+        """Idle decoders, with the model that each has loaded."""
         self._open: dict[int, tuple[WorldLanguageModel, Any, DecodedUtterance]] = {}
 
     def learn(self, vocabulary: Vocabulary, folder: Path) -> None:
-        """Expect these words from now on. Models are kept in the folder. Raises ModelError."""
+        """Build and load the model of these words, which is cached in the folder. Raises ModelError."""
         model = build(vocabulary, folder, _acoustic_model()[1])
         decoder = _load(model)
         self._model, self._idle = model, [(model, decoder)]
 
     def open(self, number: int) -> None:
-        """Begin an utterance, which is known by this number."""
+        """Open an utterance under this number."""
         if self._idle:
             model, decoder = self._idle.pop()
         elif self._model is not None:
             model, decoder = self._model, _load(self._model)
         else:
-            raise EngineError("The recogniser has no language model.", remedy="Teach it a vocabulary first.")
+            raise EngineError("The recogniser has no language model.", remedy="Call learn() first.")
         self._open[number] = model, decoder, DecodedUtterance(decoder)
 
     def push(self, number: int, pcm: bytes) -> str:
@@ -116,7 +102,7 @@ class Recogniser:
             self._give_back(model, decoder)
 
     def abandon(self, number: int) -> None:
-        """Throw an utterance away, if it was ever begun."""
+        """Discard an utterance, if it is open."""
         if number not in self._open:
             return
         model, decoder, utterance = self._open.pop(number)
@@ -131,7 +117,14 @@ class Recogniser:
 
 
 class DecodedUtterance:
-    """One utterance on its way through a decoder of its own."""
+    """The recognition of one utterance, with its own decoder.
+
+    1. During the utterance the *live* search (first pass only) gives partials. At `_RESTARTS` it starts again from the
+       beginning, with the mean of the audio so far.
+    2. The last time the *final* search (all passes) takes over. An utterance that ends before is decoded again by it.
+    3. A guess ends the search, since the later passes run only then; if the utterance goes on, the search restarts.
+    4. A short utterance of low confidence is also decoded with a model of short reactions ("mm-hm", "stop").
+    """
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
@@ -139,12 +132,12 @@ class DecodedUtterance:
         self._random = np.random.default_rng(0)
         self._frames: list[bytes] = []
         self._decoded = 0
-        """Frames that the current search has had."""
+        """Frames that the current search has decoded."""
         self._restarts = list(_RESTARTS)
         self._mean = _FIRST_MEAN
         self._text = ""
         self._guess: Recognition | None = None
-        """What came of the frames so far; there is no search under way then."""
+        """The result for the frames so far; no search is running then."""
         self._begin("live")
 
     def push(self, pcm: bytes) -> str:
@@ -169,19 +162,17 @@ class DecodedUtterance:
         return self._guess
 
     def abandon(self) -> None:
-        # There is no other way out of an utterance. It is free in the live search; the final one runs its later passes
-        # for nobody.
+        # pocketsphinx has no cheaper way to end an utterance: the final search still runs its later passes.
         if self._guess is None:
             self._stop()
 
     def _final(self) -> Recognition:
-        """End the search with all its passes."""
+        """End the search with all its passes, and return its result."""
         if len(self._frames) < _SHORTEST_FRAMES:
             self._stop()
             return Recognition("", 0.0)
         if self._restarts:
-            # Taken by ourselves: a decoder that has once been given audio bit by bit goes on to use the mean it was
-            # given, even when it gets an utterance whole.
+            # Set explicitly: a decoder that once got audio in parts uses its given mean even for a whole utterance.
             self._mean = self._heard_mean()
             self._stop()
             self._begin("final")
@@ -197,14 +188,14 @@ class DecodedUtterance:
         return reaction.recognition if wins and believed >= _REACTION else found.recognition
 
     def _read(self) -> _Found:
-        """End the search and judge its result."""
+        """End the search, and return its result with its confidence."""
         first_pass = _hypothesis(self._decoder)
         self._decoder.end_utt()
         found = self._decoder.hyp()
         return _Found(_recognition(self._decoder, first_pass), found.score if found is not None else 0.0)
 
     def _restart(self) -> None:
-        """Start over with the mean of what has been heard by now."""
+        """Restart the search with the mean of the audio so far."""
         self._restarts.pop(0)
         self._mean = self._heard_mean()
         self._decoder.end_utt()
@@ -218,13 +209,13 @@ class DecodedUtterance:
         self._decoded = 0
 
     def _stop(self) -> None:
-        """End a search whose result is of no interest. The final one fails to end when it has heard nothing."""
+        """End a search and ignore its result. The final search fails to end if it has decoded nothing."""
         if not self._decoded:
             self._decode()
         self._decoder.end_utt()
 
     def _decode(self) -> None:
-        """Decode what the search has not had yet."""
+        """Decode the frames that the search has not had."""
         chunk = b"".join(self._frames[self._decoded :])
         if chunk:
             self._decoder.process_raw(chunk, False, False)
@@ -233,7 +224,7 @@ class DecodedUtterance:
     def _heard_mean(self) -> NDArray[np.float64]:
         """Return the cepstral mean of the audio so far.
 
-        pocketsphinx tells m = (500·m₀ + Σ) / (500 + n), the given mean m₀ counting as 500 frames; solve for Σ/n.
+        pocketsphinx returns m = (500·m₀ + Σ) / (500 + n), where the given mean m₀ counts as 500 frames; solve for Σ/n.
         """
         told = np.array([float(value) for value in self._decoder.get_cmn(True).split(",")])
         frames = max(1, self._decoded * FRAME // _FEATURE_FRAME - 2)
@@ -247,11 +238,11 @@ class DecodedUtterance:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one search made of an utterance."""
+    """The result of one search."""
 
     recognition: Recognition
     score: float
-    """How well sound and words fit together, comparable between searches of the same audio."""
+    """Fit of sound and words, comparable between searches of the same audio."""
 
 
 def _hypothesis(decoder: Any) -> str:
@@ -260,12 +251,12 @@ def _hypothesis(decoder: Any) -> str:
 
 
 def _recognition(decoder: Any, first_pass: str) -> Recognition:
-    """Read the decoder's result, and judge it."""
+    """Return the decoder's result with its confidence."""
     found = decoder.hyp()
     if found is None:
         return Recognition("", 0.0)
     words = [
-        # `when(3)` is the third pronunciation of "when"; <sil> and [NOISE] are no words.
+        # `when(3)` is the third pronunciation of "when"; <sil> and [NOISE] are not words.
         HeardWord(part.word.partition("(")[0], part.end_frame - part.start_frame + 1, part.ascore, part.lscore)
         for part in decoder.seg()
         if not part.word.startswith(("<", "["))
@@ -312,12 +303,12 @@ def _load(model: WorldLanguageModel) -> Any:
         decoder.add_lm("live", words)
         decoder.config["bestpath"] = True
         decoder.add_lm("reaction", package.NGramModel(decoder.config, decoder.logmath, str(model.reactions)))
-        # Last, for it stays set: whether features are kept for a second pass is looked up when an utterance begins.
+        # Last, because it stays set: it is read at the start of an utterance, to keep features for a second pass.
         decoder.config["fwdflat"] = True
         decoder.add_lm("final", words)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"pocketsphinx cannot load the language model in {model.directory}: {error}.",
-            remedy="Delete that directory; it is made again at the next start.",
+            remedy="Delete that directory; it is built again at the next start.",
         ) from error
     return decoder

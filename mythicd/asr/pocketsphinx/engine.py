@@ -1,7 +1,7 @@
-"""pocketsphinx as an Asr: what `decoder.py` does with an utterance, in a process of its own.
+"""The pocketsphinx recogniser: `decoder.py` in a child process.
 
-pocketsphinx holds the interpreter's lock while it works, 70 to 250 ms at the end of an utterance: in the daemon's own
-process neither the language model nor the voice could go on meanwhile, and it is just then that the answer begins.
+pocketsphinx holds the interpreter's lock while it works, 70 to 250 ms at the end of an utterance. In the daemon's
+process that would stop the language model and the voice just when the response starts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from mythicd.engines.asr import Recognition, Vocabulary
 from mythicd.errors import BusyError, EngineError
 
 LATE_S: Final = 20.0
-"""A process that takes longer to let go of an utterance is taken for hung, and ended."""
+"""Longest time, in seconds, in which a process may abandon an utterance; then it counts as hung and is killed."""
 
 
 class PocketSphinxAsr:
     """The starter profile's recogniser."""
 
     def __init__(self, *, cache_dir: Path | None = None, max_streams: int = 4) -> None:
-        """`cache_dir` keeps language models from one start to the next; without it they are temporary."""
+        """Language models are kept in `cache_dir`; without it they are temporary."""
         self._cache_dir = cache_dir
         self._max_streams = max_streams
         self._child: ChildProcess | None = None
@@ -39,7 +39,7 @@ class PocketSphinxAsr:
 
     @property
     def pid(self) -> int | None:
-        """The recogniser's process; None when it is not running."""
+        """The recogniser's process id; None when it is not running."""
         return self._child.pid if self._child is not None else None
 
     async def start(self) -> None:
@@ -54,13 +54,13 @@ class PocketSphinxAsr:
             raise
 
     async def learn(self, vocabulary: Vocabulary) -> None:
-        """Expect the names and lore of this world from now on. Streams already open keep what they had."""
+        """Learn the names and lore of this world. Open streams keep the model that they have."""
         self._vocabulary = vocabulary
         child = await self._mended()
         await child.call("learn", vocabulary, self._folder())
 
     async def open(self) -> PocketSphinxStream:
-        """Begin an utterance. Raises Busy when `max_streams` are open."""
+        """Open an utterance. Raises BusyError when `max_streams` are open."""
         self._running()
         if self._open >= self._max_streams:
             raise BusyError(
@@ -71,7 +71,7 @@ class PocketSphinxAsr:
         except EngineError:
             if self._running().alive:
                 raise
-            return await self._open_stream()  # it died just now, and is started again
+            return await self._open_stream()  # the process died just now; another one is started
 
     async def stop(self) -> None:
         """Free the models and end the process."""
@@ -92,13 +92,13 @@ class PocketSphinxAsr:
         except BaseException:
             if stream is None:
                 self._open -= 1
-            else:  # it may be open over there though nobody waited for it
+            else:  # it may be open in the process although the call was cancelled
                 await stream.abandon()
             raise
         return stream
 
     async def _begin(self) -> ChildProcess:
-        """Start a process with the words that are known."""
+        """Start a process, and teach it the current vocabulary."""
         child = ChildProcess("asr-pocketsphinx", Recogniser)
         try:
             await child.start()
@@ -109,7 +109,7 @@ class PocketSphinxAsr:
         return child
 
     async def _mended(self) -> ChildProcess:
-        """Return the process, or another one where it has died. What was being heard by the dead one stays lost."""
+        """Return the process, or start another one if it has died. Utterances of the dead one are lost."""
         async with self._mending:
             child = self._running()
             if not child.alive:
@@ -133,7 +133,7 @@ class PocketSphinxAsr:
 
 
 class PocketSphinxStream:
-    """One utterance on its way through a decoder of its own."""
+    """The recognition of one utterance in the recogniser's process."""
 
     def __init__(self, child: ChildProcess, number: int, closed: Callable[[], None]) -> None:
         self._child = child
@@ -141,7 +141,7 @@ class PocketSphinxStream:
         self._closed = closed
 
     async def begin(self) -> None:
-        """Open it."""
+        """Open the utterance."""
         await self._child.call("open", self._unfinished())
 
     async def push(self, pcm: bytes) -> str:
@@ -156,18 +156,18 @@ class PocketSphinxStream:
         return found
 
     async def finish(self) -> Recognition:
-        """Return the final words; the text is empty when nothing was understood."""
+        """Return the final words; the text is empty if none were recognised."""
         number = self._end()
-        # Shielded: a caller that is cancelled must not keep the decoder from going back.
+        # Shielded, so that the decoder is given back even if the caller is cancelled.
         found: Recognition = await asyncio.shield(self._child.call("finish", number))
         return found
 
     async def abandon(self) -> None:
-        """Throw the utterance away. Abandoning twice, or after `finish`, does nothing."""
+        """Discard the utterance. Does nothing if it is over."""
         if self._number is not None:
             number = self._end()
             leaving = asyncio.ensure_future(self._child.call("abandon", number))
-            leaving.add_done_callback(_ignore)  # its process may have died, and the utterance with it
+            leaving.add_done_callback(_ignore)  # fails if the process has died
             done, _ = await asyncio.wait([leaving], timeout=LATE_S)
             if not done:
                 self._child.kill()
@@ -184,6 +184,6 @@ class PocketSphinxStream:
 
 
 def _ignore(done: asyncio.Future[None]) -> None:
-    """Take note of how it ended, so that nobody is told of what nobody waits for."""
+    """Mark the exception as retrieved, so that asyncio does not log it."""
     if not done.cancelled():
         done.exception()

@@ -1,7 +1,7 @@
 """The recogniser's dictionary: every word of the language model with the ways it is pronounced.
 
-Listed words come from the CMU dictionary that lies beside the acoustic model; the others are spelled by
-`pronunciation.py`, by ear in two accents where espeak-ng is there to be asked.
+Listed words come from the CMU dictionary of the acoustic model; the others get theirs from espeak-ng, in two accents,
+or from the rules of `pronunciation.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ALSO: Mapping[str, tuple[Phones, ...]] = {
     "hmm": (("HH", "AH", "M"),),
     "mhm": (("M", "HH", "M"), ("AH", "M", "HH", "M")),
 }
-"""Sounds that are said in more ways than the CMU dictionary lists."""
+"""Further pronunciations of words that the CMU dictionary lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Lexicon:
     words: Mapping[str, tuple[Phones, ...]]
     """Each word with its pronunciations, the most likely first."""
     guessed: tuple[str, ...]
-    """Words spelled by rule, for want of anything better: they may be hard to hear."""
+    """Words pronounced by spelling rules, which may be recognised badly."""
     unspeakable: tuple[str, ...]
-    """Words that got no pronunciation at all; they are left out."""
+    """Words without a pronunciation; they are left out."""
 
     def cmu(self) -> str:
         """Return the lexicon as the text of a CMU dictionary file: `word PH PH`, then `word(2) PH PH`."""
@@ -64,7 +64,7 @@ def read_cmu(path: Path, wanted: Iterable[str]) -> dict[str, tuple[Phones, ...]]
 
 
 def pronounce(words: Iterable[str], dictionary: Path, espeak: EspeakNg | None) -> Lexicon:
-    """Find a pronunciation for every word: in the dictionary, by espeak-ng, from its parts, or by its letters."""
+    """Return a pronunciation of every word: from the dictionary, by espeak-ng, from its parts, or by its spelling."""
     wanted = sorted(set(words))
     entries = read_cmu(dictionary, wanted)
     entries |= {word: entries[word] + ways for word, ways in _ALSO.items() if word in entries}
@@ -86,6 +86,6 @@ def pronounce(words: Iterable[str], dictionary: Path, espeak: EspeakNg | None) -
 
 
 def _by_ear(word: str, espeak: EspeakNg) -> tuple[Phones, ...]:
-    """Ask espeak-ng, in each accent that it has."""
+    """Return espeak-ng's pronunciations, in each accent that it has."""
     ways = (from_ipa(espeak.phonemes(word, voice)) for voice in _ACCENTS if espeak.has_voice(voice))
     return tuple(dict.fromkeys(phones for phones in ways if phones))

@@ -1,7 +1,7 @@
-"""A world's language model and dictionary as files: built once, found again by what they were built from.
+"""The cache of language models: a world's model and dictionary as files, under a hash of what they are built from.
 
-The directory's name is a hash of the vocabulary, the wordings and the means of pronouncing, so a changed world gets new
-files and an unchanged one starts at once. Files appear under their name only when they are whole.
+The hash is of the vocabulary, the wordings and whether espeak-ng is there, so a changed world gets new files and an
+unchanged one starts at once. A directory gets its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 _FORMAT: Final = b"mythic-lm-2"
 _KEPT_MODELS: Final = 8
-"""Language models that stay in the cache directory."""
+"""Language models kept in the cache directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorldLanguageModel:
-    """Two language models, of the world and of short reactions, and their dictionary on disk."""
+    """The files of two language models, of the world and of short reactions, and of their dictionary."""
 
     directory: Path
 
@@ -49,7 +49,7 @@ class WorldLanguageModel:
 
 
 def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldLanguageModel:
-    """Build the world's model in a directory under `root`, or find it there.
+    """Return the world's model in a directory under `root`; build it if it is not there.
 
     `dictionary` is the CMU dictionary that belongs to the acoustic model. Raises ModelError when it cannot be read or
     `root` cannot be written.
@@ -57,7 +57,7 @@ def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldLanguage
     try:
         espeak: EspeakNg | None = EspeakNg.load()
     except EngineUnavailable as error:
-        log.warning("No espeak-ng: invented names get their pronunciation by spelling rules. %s", error)
+        log.warning("espeak-ng is missing; names are pronounced by spelling rules: %s", error)
         espeak = None
     key = hashlib.sha256(_FORMAT + repr((WORDINGS, REACTIONS, vocabulary, espeak is not None)).encode()).hexdigest()[
         :32
@@ -70,9 +70,9 @@ def build(vocabulary: Vocabulary, root: Path, dictionary: Path) -> WorldLanguage
     reactions = ngram_model.estimate(ngram_counts.reactions())
     lexicon = pronounce({*trigram.words, *reactions.words}, dictionary, espeak)
     if lexicon.guessed:
-        log.warning("Pronounced by spelling rules, so perhaps misheard: %s", ", ".join(lexicon.guessed))
+        log.warning("words pronounced by spelling rules, which may be recognised badly: %s", ", ".join(lexicon.guessed))
     if lexicon.unspeakable:
-        log.warning("No pronunciation found, so never heard: %s", ", ".join(lexicon.unspeakable))
+        log.warning("words without a pronunciation, which are never recognised: %s", ", ".join(lexicon.unspeakable))
     try:
         root.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="new-", dir=root))

@@ -1,13 +1,9 @@
-"""A smoothed word trigram from weighted triples, in the ARPA form that decoders read.
+"""The trigram language model: weighted triples to smoothed probabilities, in the ARPA format that decoders read.
 
-Interpolated Witten–Bell smoothing (Bell, Cleary & Witten 1990; Chen & Goodman 1999, §2.4): with C(h) the weight seen
-behind a history h and T(h) the number of different words seen there,
-
-    p(w|h) = (1 − γ) · C(h w)/C(h) + γ · p(w|h'),     γ = T(h) / (T(h) + κ·C(h)),     h' = h without its oldest word
-
-down to the uniform distribution over all words. κ says how many observations a unit of weight stands for: weights come
-from patterns, not from people. ARPA lists p(w|h) for the triples that were seen and a back-off weight b(h) for the
-rest, p(w|h) = b(h)·p(w|h'); for an interpolated model b(h) is γ, and everything sums to 1.
+Interpolated Witten–Bell smoothing (Bell, Cleary & Witten 1990; Chen & Goodman 1999, §2.4), with C(h) the weight after a
+history h, T(h) the number of different words after it, and h' = h without its oldest word:
+p(w|h) = (1 − γ) · C(h w)/C(h) + γ · p(w|h'), γ = T(h) / (T(h) + κ·C(h)), down to the uniform distribution. ARPA lists
+p(w|h) for seen triples, and a back-off weight b(h) = γ for the rest: p(w|h) = b(h)·p(w|h').
 """
 
 from __future__ import annotations
@@ -21,9 +17,10 @@ from typing import Final, TypeVar
 from mythicd.asr.pocketsphinx.ngram_counts import BEGIN, END, Triple
 
 KAPPA: Final = 20.0
-"""Observations in a unit of weight: the best of 3, 8, 20, 30 on the questions of the room's tests."""
+"""Observations in a unit of weight, since weights come from patterns: the best of 3, 8, 20, 30 on the questions of
+tests/asr/test_pocketsphinx.py."""
 LEAST: Final = 0.004
-"""Triples of less weight are not listed: among them are most pairings of a rare wording with a rare name."""
+"""Least weight of a listed triple: most pairs of a rare wording and a rare name have less."""
 _NEVER: Final = -99.0
 """log10 of zero, as ARPA files write it."""
 
@@ -33,7 +30,7 @@ H = TypeVar("H", str, Pair)
 
 @dataclass(frozen=True, slots=True)
 class Trigram:
-    """A trigram model. Probabilities are of the last word of the key; `</s>` is a word, `<s>` only a history."""
+    """A trigram model: probabilities of the last word of each key. `</s>` is a word, `<s>` only a history."""
 
     one: Mapping[str, float]
     two: Mapping[Pair, float]
@@ -44,11 +41,11 @@ class Trigram:
 
     @property
     def words(self) -> list[str]:
-        """All words that can be heard, sorted."""
+        """All words that can be recognised, sorted."""
         return sorted(word for word in self.one if word != END)
 
     def probability(self, word: str, history: Pair | tuple[str] | tuple[()]) -> float:
-        """Return p(word | up to two words before it), as a decoder would read it from the ARPA file."""
+        """Return p(word | up to two words before it), as a decoder calculates it from the ARPA file."""
         if len(history) == 2:
             seen = self.three.get((*history, word))
             if seen is not None:
@@ -96,7 +93,7 @@ def estimate(triples: Mapping[Triple, float], *, kappa: float = KAPPA, least: fl
     back_two = dict(gammas)
     for (u, v, _), weight in real:
         if weight < least:
-            # What the unlisted triples would have had goes to the back-off, so that all still sums to 1.
+            # The share of unlisted triples goes to the back-off, so that all still sums to 1.
             back_two[u, v] += (1 - gammas[u, v]) * weight / mass_two[u, v]
     three = {
         (u, v, w): (1 - gammas[u, v]) * weight / mass_two[u, v] + back_two[u, v] * two[v, w]
@@ -107,7 +104,7 @@ def estimate(triples: Mapping[Triple, float], *, kappa: float = KAPPA, least: fl
 
 
 def _histories(seen: Iterable[tuple[H, float]], kappa: float) -> tuple[dict[H, float], dict[H, float]]:
-    """Return γ and the weight of every history, given one entry for each different word seen behind it."""
+    """Return γ and the weight of every history, given one entry for each different word after it."""
     kinds: defaultdict[H, int] = defaultdict(int)
     mass: defaultdict[H, float] = defaultdict(float)
     for history, weight in seen:

@@ -1,10 +1,7 @@
-"""The notation of `player_phrases.py`: `(a|b)` is a choice, `[a]` may be left out, `{slot}` is filled later; all may
-nest.
+"""Phrase patterns: `(a|b)` is a choice, `[a]` is optional, `{slot}` is filled later; all may nest.
 
-    expand("how much is (the|a) {item} [please]")
-    -> how much is the {item} · how much is the {item} please · how much is a {item} · how much is a {item} please
-
-A recursive descent over
+`expand("how much is (the|a) {item} [please]")` returns how much is the {item} · how much is the {item} please · how
+much is a {item} · how much is a {item} please. The parser is a recursive descent:
 
     sequence := (word | slot | "(" choice ")" | "[" choice "]")*
     choice   := sequence ("|" sequence)*
@@ -23,11 +20,11 @@ _NAME = re.compile(r"\{[a-z]+\}|[a-z][a-z']*")
 
 
 def expand(pattern: str) -> list[Sentence]:
-    """Return every way to say `pattern`, in order, each once. Raises ValueError where the notation is wrong."""
+    """Return all sentences of `pattern`, in order, each once. Raises ValueError for invalid notation."""
     tokens = _TOKEN.findall(pattern)
     sentences, at = _choice(tokens, 0, pattern)
     if at != len(tokens):
-        raise ValueError(f"{tokens[at]!r} closes nothing in the wording {pattern!r}.")
+        raise ValueError(f"Unmatched {tokens[at]!r} in the phrase {pattern!r}.")
     return list(dict.fromkeys(sentences))
 
 
@@ -49,12 +46,12 @@ def _sequence(tokens: list[str], at: int, pattern: str) -> tuple[list[Sentence],
             inner, end = _choice(tokens, at + 1, pattern)
             closing = ")" if token == "(" else "]"
             if end >= len(tokens) or tokens[end] != closing:
-                raise ValueError(f"{token!r} is not closed by {closing!r} in the wording {pattern!r}.")
+                raise ValueError(f"Missing {closing!r} after {token!r} in the phrase {pattern!r}.")
             parts.append(inner if token == "(" else [*inner, ()])
             at = end + 1
         elif _NAME.fullmatch(token):
             parts.append([(token,)])
             at += 1
         else:
-            raise ValueError(f"{token!r} has no meaning in the wording {pattern!r}.")
+            raise ValueError(f"Unexpected {token!r} in the phrase {pattern!r}.")
     return [sum(combination, ()) for combination in product(*parts)], at

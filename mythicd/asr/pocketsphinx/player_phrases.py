@@ -1,4 +1,4 @@
-"""What players say, read from player_phrases.txt: phrases by section, reactions, openings and endings."""
+"""Player phrases, read from player_phrases.txt: phrases by section, reactions, openings and endings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _read() -> dict[str, tuple[float, tuple[str, ...]]]:
             lines = []
             sections[heading[1]] = (float(heading[2] or 1), lines)
         elif lines is None:
-            raise ValueError(f"player_phrases.txt: {line!r} stands before the first section.")
+            raise ValueError(f"player_phrases.txt: the line {line!r} is before the first section.")
         else:
             lines.append(line)
     return {name: (weight, tuple(lines)) for name, (weight, lines) in sections.items()}
@@ -29,11 +29,11 @@ def _read() -> dict[str, tuple[float, tuple[str, ...]]]:
 
 _SECTIONS = _read()
 REACTIONS: Final = _SECTIONS.pop("reactions")[1]
-"""Backchannels, and what asks for the floor."""
+"""Backchannels, and phrases that interrupt."""
 OPENINGS: Final = _SECTIONS.pop("openings")[1]
-"""What may come before a question or a request."""
+"""Phrases before a question or a request."""
 ENDINGS: Final = _SECTIONS.pop("endings")[1]
-"""What may come after one."""
+"""Phrases after a question or a request."""
 WORDINGS: Final = _SECTIONS
 """Section -> (weight, phrases)."""
 
@@ -63,7 +63,7 @@ CONTRACTIONS: Final[dict[tuple[str, str], str]] = {
     ("will", "not"): "won't",
     ("is", "not"): "isn't",
 }
-"""Two words that are often said as one."""
+"""Pairs of words, and their contraction."""
 
 CONTRACTED: Final[dict[str, str]] = {"cannot": "can't"}
-"""One word that is often said shorter."""
+"""Single words, and their contraction."""

@@ -1,8 +1,8 @@
-"""How words sound, in the phones of the CMU dictionary, for words that no dictionary lists: invented names above all.
+"""Pronunciations of words that the CMU dictionary lacks, mostly invented names.
 
-Three sources, best first: espeak-ng's phonemes (IPA) mapped to ARPAbet, the parts of a word that a dictionary does
-list ("lanternport", "reed's", "mends"), and spelling rules, which are crude but let the recogniser start. ARPAbet here
-is the CMU set of 39 phones without stress marks (Weide 1998), which is what CMUSphinx acoustic models are trained on.
+Three sources, best first: espeak-ng's phonemes (IPA) mapped to ARPAbet, parts of the word that the dictionary lists
+("lanternport", "reed's", "mends"), and crude spelling rules. ARPAbet here is the CMU set of 39 phones without stress
+marks (Weide 1998), on which CMUSphinx acoustic models are trained.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ _IPA: Final[Mapping[str, str]] = {
     "ʍ": "W",
 }
 _SILENT: Final = frozenset("ˈˌːˑ.-_|‖ˠʲʰˤ\u0303\u0329\u032f\u200d ")
-"""Stress, length on its own, syllable breaks, nasal and other marks: nothing to hear for a model without them."""
+"""Stress, length on its own, syllable breaks, nasal and other marks, which the acoustic model does not have."""
 
 _SPELLING: Final[Mapping[str, str]] = {
     "tch": "CH",
@@ -195,11 +195,11 @@ _SPELLING: Final[Mapping[str, str]] = {
 _VOICELESS: Final = frozenset({"P", "T", "K", "F", "TH"})
 _SIBILANT: Final = frozenset({"S", "Z", "SH", "ZH", "CH", "JH"})
 _SHORTEST_PART = 3
-"""Letters that a part of a compound has at least: "an" + "selm" is no compound."""
+"""Least letters of a part of a compound: "an" + "selm" is not a compound."""
 
 
 def from_ipa(ipa: str) -> Phones | None:
-    """Map IPA as espeak-ng writes it (stress marks allowed) to ARPAbet; None when a symbol has no counterpart."""
+    """Map espeak-ng's IPA (stress marks allowed) to ARPAbet; None if a symbol has no counterpart."""
     text = unicodedata.normalize("NFD", ipa)
     # NFD parts ç and similar letters; put back those that the table lists whole.
     text = text.replace("c\u0327", "ç")
@@ -208,7 +208,7 @@ def from_ipa(ipa: str) -> Phones | None:
 
 
 def from_parts(word: str, dictionary: Mapping[str, Sequence[Phones]]) -> Phones | None:
-    """Put a word together from words that `dictionary` lists: a genitive or plural, or two words written as one."""
+    """Combine listed words: a genitive or plural, or two words written as one; None if not listed."""
     for ending in ("'s", "es", "s"):
         stem = word.removesuffix(ending)
         if stem != word and stem in dictionary:
@@ -220,19 +220,19 @@ def from_parts(word: str, dictionary: Mapping[str, Sequence[Phones]]) -> Phones 
 
 
 def splits(word: str) -> list[tuple[str, str]]:
-    """Return the ways to cut a word into two parts that may be words, the longest first part first."""
+    """Return the ways to split a word into two parts that may be words, the longest first part first."""
     cuts = range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1)
     return [(word[:cut], word[cut:]) for cut in cuts]
 
 
 def parts_of(word: str) -> set[str]:
-    """Return every word that `from_parts` might look up for `word`."""
+    """Return all words that `from_parts` may look up for `word`."""
     stems = {word.removesuffix(ending) for ending in ("'s", "es", "s")}
     return (stems | {part for pair in splits(word) for part in pair}) - {word, ""}
 
 
 def from_spelling(word: str) -> Phones | None:
-    """Guess from the letters alone, after English habits; None when nothing in the word can be read aloud."""
+    """Guess from the letters by English spelling rules; None if the word has no letters to pronounce."""
     plain = "".join(letter for letter in unicodedata.normalize("NFD", word.lower()) if "a" <= letter <= "z")
     pairs = zip(" " + plain, plain, strict=False)
     letters = "".join(letter for before, letter in pairs if letter != before or letter in "eo")
@@ -242,7 +242,7 @@ def from_spelling(word: str) -> Phones | None:
 
 
 def _greedy(text: str, table: Mapping[str, str], *, silent: frozenset[str]) -> Phones | None:
-    """Read `text` left to right, always by the longest entry of the table that fits."""
+    """Map `text` from left to right by the longest matching entries of the table."""
     longest = max(map(len, table))
     phones: list[str] = []
     at = 0
@@ -261,6 +261,6 @@ def _greedy(text: str, table: Mapping[str, str], *, silent: frozenset[str]) -> P
 
 
 def _with_s(stem: Phones) -> Phones:
-    """Add the English -s: /ɪz/ behind sibilants, /s/ behind voiceless sounds, else /z/."""
+    """Add the English -s: /ɪz/ after sibilants, /s/ after voiceless sounds, else /z/."""
     last = stem[-1]
     return (*stem, *(("IH", "Z") if last in _SIBILANT else ("S",) if last in _VOICELESS else ("Z",)))
