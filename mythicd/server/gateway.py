@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import itertools
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -88,24 +89,26 @@ class Gateway:
     ) -> web.StreamResponse:
         """Check every request before its route, in this order (/healthz needs no token):
 
-        Host    127.0.0.1, localhost or [::1] with our port, else 421   against DNS rebinding
-        Origin  absent, else 403                                       browsers send it, games do not
-        token   Authorization: Bearer …, else 401                      other users of this machine have no token
+        Host    names this machine, with our port or without one, else 421   against DNS rebinding
+        Origin  absent, or names this machine, else 403                     against foreign web pages
+        token   Authorization: Bearer …, else 401                           other users of this machine have no token
+
+        A game may send an Origin, too: libwebsockets (Unreal) and websocket-client send the server's own address.
         """
-        own = {f"{host}:{self.port}" for host in ("127.0.0.1", "localhost", "[::1]")}
-        if request.headers.get("Host") not in own:
+        if not names_this_machine(request.headers.get("Host", ""), self.port):
             return _refuse(
                 421,
                 "HOST",
                 f"Unknown host {str(request.headers.get('Host'))[:64]!r}.",
                 f"Connect to 127.0.0.1:{self.port}.",
             )
-        if "Origin" in request.headers:
+        origin = request.headers.get("Origin")
+        if origin is not None and not is_local_origin(origin):
             return _refuse(
                 403,
                 "ORIGIN",
-                "Requests with an Origin header come from web pages and are refused.",
-                "Connect from a game or a plugin.",
+                f"The origin {origin[:64]!r} is not this machine; web pages of others may not connect.",
+                "Connect from a game or a plugin, or leave the Origin header out.",
             )
         if request.path != "/healthz" and not self._knows_token(request):
             return _refuse(
@@ -196,6 +199,21 @@ class Gateway:
                 await self._sessions.leave(playthrough)
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
+
+
+_HOST = re.compile(r"(?P<name>localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>\d{1,5}))?", re.IGNORECASE)
+
+
+def names_this_machine(host: str, port: int) -> bool:
+    """Tell whether a Host header names this machine's loopback, with this port or none (RFC 9110, 7.2)."""
+    match = _HOST.fullmatch(host.strip())
+    return match is not None and match["port"] in (None, str(port))
+
+
+def is_local_origin(origin: str) -> bool:
+    """Tell whether an Origin header names this machine's loopback, at any port; `null` does not (RFC 6454, 7)."""
+    scheme, separator, host = origin.strip().partition("://")
+    return bool(separator) and scheme.lower() in ("http", "https", "ws", "wss") and _HOST.fullmatch(host) is not None
 
 
 def _refuse(status: int, code: str, message: str, remedy: str) -> web.Response:
