@@ -1,1 +1,1 @@
-"""The language model: who runs next, what stays in the KV cache, and the one loop that drives it."""
+"""The language model: llama.cpp in this process, or an OpenAI-compatible server."""

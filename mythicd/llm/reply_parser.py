@@ -1,12 +1,11 @@
-"""What a model writes, taken apart while it is being written: words to speak, and tool calls where they stand.
+"""The reply parser: a model's output, while it is written, to words and tool calls in their places.
 
     bytes of tokens -> characters (a letter may span tokens)
-        -> words | <think>thoughts</think> | <tool_call>JSON</tool_call> | stop string
+        -> words | <think>reasoning</think> | <tool_call>JSON</tool_call> | stop string
 
-Words are passed on at once, except for an end that may yet turn out to be the beginning of a tag or of a stop string.
-A call is passed on when its closing tag has come. What is between the tags and is no valid call is reported, not
-spoken and not raised: the reply goes on. Thoughts are passed over, with the tags and stop strings in them; within a
-call nothing is a thought. White space before the first word is dropped, and is no stop string.
+Words are passed on at once, except for an end that may become a tag or a stop string. A call is passed on with its
+closing tag; an invalid one is reported as a BadCall, neither spoken nor raised. Reasoning is dropped, with tags and
+stop strings in it; inside a call there is none. White space before the first word is dropped, and not a stop string.
 """
 
 from __future__ import annotations
@@ -24,64 +23,64 @@ from mythicd.llm.tool_grammar import CLOSE, OPEN
 from mythicd.llm.tool_schema import SchemaMismatch, Tool, fit
 
 MAX_CALL = 16_384
-"""Characters between the tags, beyond which a call is given up."""
+"""Most characters between the tags; a longer call is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadCall:
-    """Something between the tags that is no call of these tools."""
+    """A text between the tags that is not a valid call of these tools."""
 
     reason: str
-    """Why not; holds nothing of what was written, so that it may be logged."""
+    """Why it is invalid; contains nothing that the model wrote, so that it may be logged."""
 
 
 ReplyPart = TextDelta | InlineCall | BadCall
 
 
 class ReplyParser:
-    """Takes apart one reply."""
+    """Parses one reply."""
 
     def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
-        """With `thinking` the reply begins inside a thought."""
+        """With `thinking` the reply begins inside reasoning."""
         self.thoughts = ReasoningFilter(thinking)
         self._tools = {tool.name: tool for tool in tools}
         self._marks = (OPEN, CLOSE, *OPENINGS, *CLOSINGS, *(text for text in stop if text))
         self._may_begin = re.compile("[" + "".join(sorted({re.escape(mark[0]) for mark in self._marks})) + "]")
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
-        """Outside a call: text that may begin a tag or stop string. Inside: the call so far, whatever it holds."""
+        """Outside a call: text that may begin a tag or stop string. Inside: the call so far."""
         self._spoke = False
         self._after_space = False
         self._after_silence = False
         self.in_call = False
         """Whether an opening tag has come and its closing tag has not."""
         self.stopped = False
-        """Whether a stop string has come; nothing more is passed on."""
+        """Whether a stop string has come; nothing more is passed on after it."""
 
     @property
     def written(self) -> str:
-        """What has been written behind the opening tag, while in a call."""
+        """The text after the opening tag, while in a call."""
         return self._held if self.in_call else ""
 
     def add(self, chunk: bytes) -> list[ReplyPart]:
-        """Take the bytes of one or more tokens, cut anywhere; return what they completed."""
+        """Add the bytes of one or more tokens, cut anywhere; return the parts that they complete."""
         return self._take(self._decoder.decode(chunk))
 
     def add_silence(self) -> None:
-        """Take a token that stands for no text: where it stood between two spaces, one of them goes."""
+        """Note a token without text: if it is between two spaces, one of them is dropped."""
         self._after_silence = True
 
     def restart_call(self) -> None:
-        """Forget what was written behind the opening tag: the call begins afresh with the next bytes."""
+        """Drop the text after the opening tag: the call begins again with the next bytes."""
         self._held = ""
 
     def disown_thought(self) -> list[ReplyPart]:
-        """The thought that the reply began in was none: return what of it can be passed on now."""
+        """Treat the reasoning that the reply began in as words; return those that can be passed on now."""
         self._held = self.thoughts.disown() + self._held
         return self._take("")
 
     def finish(self) -> list[ReplyPart]:
-        """No more comes: return what was held back."""
+        """End the reply; return what was held back."""
         if self.stopped:
             return []
         parts = self._take(self._decoder.decode(b"", final=True))
@@ -110,7 +109,7 @@ class ReplyParser:
                 parts.append(self._call(body))
                 self._held, self.in_call = after, False
                 continue
-            if self._may_begin.search(self._held) is None:  # as with nearly all words
+            if self._may_begin.search(self._held) is None:  # the common case
                 parts += self._say(self._held)
                 self._held = ""
                 break
@@ -126,7 +125,7 @@ class ReplyParser:
                 self.thoughts.tag(mark)
             elif mark == OPEN:
                 self.in_call = True
-            elif mark != CLOSE:  # a closing tag that closes nothing is left out
+            elif mark != CLOSE:  # an unmatched closing tag is dropped
                 self._held, self.stopped = "", True
         return parts
 
@@ -157,18 +156,18 @@ class ReplyParser:
         except ValueError:
             return BadCall("it is not JSON")
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
-            return BadCall("it is no object with a name")
+            return BadCall("it is not an object with a name")
         return read_call(self._tools, call["name"], call.get("arguments"))
 
 
 def read_call(tools: Mapping[str, Tool], name: str, arguments: Any) -> InlineCall | BadCall:
-    """Return the call of one of these tools, by its name, that was written with these arguments, decoded from JSON.
+    """Return the call of the tool with this name, with these arguments, decoded from JSON.
 
-    Some models write the arguments' JSON into a string once more; where there are none, an empty object is meant.
+    Some models encode the arguments twice, as JSON in a string. Missing arguments are an empty object.
     """
     tool = tools.get(name.strip())
     if tool is None:
-        return BadCall("it names no tool of this turn")
+        return BadCall("it names an unknown tool")
     try:
         if isinstance(arguments, str):
             arguments = decode(arguments.strip() or "{}")
@@ -180,7 +179,7 @@ def read_call(tools: Mapping[str, Tool], name: str, arguments: Any) -> InlineCal
 
 
 def decode(text: str) -> Any:
-    """Return what is written here in JSON. Raises ValueError where it is none, or nested too deep to be meant."""
+    """Decode JSON. Raises ValueError for invalid JSON, also when it is nested too deep."""
     try:
         return json.loads(text)
     except RecursionError:

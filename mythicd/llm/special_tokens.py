@@ -1,12 +1,9 @@
-"""What frames messages in the chat templates of common models, and must not stand in anybody's words.
+"""Special tokens: the message framing of common chat templates, removed from all contents.
 
-"<|im_end|>" in a player's words would end the player's message, and what follows would be the system's. Tokenisers make
-control tokens of whatever looks like one, wherever it stands; and where a model was taught its framing as plain text
-(Mistral's and Llama 2's `[INST]`, Zephyr's `<|user|>`), no tokeniser tells it from a template's own. So all of it is
-taken out of every content, whichever model reads it: which one a server has, nobody here knows.
-
-Words stay words: "<3", "[grin]", "a < b | c > d", `[b]` and `<color=red>` frame no messages. TextMeshPro's `<s>` does,
-in Llama 2 and Mistral, and has to go.
+"<|im_end|>" in a player's words would end the player's message. Tokenisers make control tokens of such text wherever it
+stands, and some models learned their framing as plain text (Mistral's and Llama 2's `[INST]`, Zephyr's `<|user|>`). So
+all known framing is removed, whichever model reads it: the model of a server is unknown here. "<3", "[grin]",
+"a < b | c > d", `[b]` and `<color=red>` stay; TextMeshPro's `<s>` goes, since it is framing in Llama 2 and Mistral.
 """
 
 from __future__ import annotations
@@ -16,10 +13,10 @@ import re
 from mythicd.llm.reasoning import CLOSINGS, OPENINGS
 
 TEXT_TAGS = frozenset({"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"})
-"""Tags that are part of the text even where the vocabulary has a token of their own for them."""
+"""Tags that are text even if the vocabulary has a token for them."""
 
 THINK_TAGS = frozenset({*OPENINGS, *CLOSINGS})
-"""Tags around a model's thoughts: text where the model writes them, markers where anybody else does."""
+"""Tags around reasoning: text in a model's output, markers in all other contents."""
 
 _MARKER = re.compile(  # each alternative begins with a plain character: a text with few of those is passed fast
     r"<[|｜](?!\s)[^<>|｜\n]{1,48}[|｜]>"  # <|im_end|>: ChatML, Llama 3, Phi, DeepSeek, gpt-oss, Command R, …
@@ -39,21 +36,21 @@ _MARKER = re.compile(  # each alternative begins with a plain character: a text 
 
 
 MOST_NESTED = 8
-"""Markers within markers that are taken out one by one."""
+"""Nested markers that are removed one by one."""
 
 _SIGNS = str.maketrans("", "", "<>[]|｜")
 
 
 def is_marker(text: str) -> bool:
-    """Tell whether a text, as a whole, frames messages in some model's chat template."""
+    """Tell whether a whole text is message framing of some chat template."""
     return _MARKER.fullmatch(text) is not None
 
 
 def scrub(content: str, control: re.Pattern[str] | None = None) -> str:
-    """Take what frames messages out of a content, and the `control` tokens of a model that is known.
+    """Return a content without message framing, and without the `control` tokens of a known model.
 
-    Repeated, as taking one out can make another. Where they have been put into one another on purpose, what they are
-    made of goes instead: a thousand of them would take a tenth of a second.
+    Repeated, since removing one can form another. After MOST_NESTED rounds their characters are removed instead: a
+    thousand nested markers would take 0.1 s.
     """
     for attempt in range(2 * MOST_NESTED):
         content, found = _MARKER.subn("", content)

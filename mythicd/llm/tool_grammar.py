@@ -2,14 +2,9 @@
 
     <tool_call> {"name": "give_item", "arguments": {"item": " a mug of ale"}} </tool_call>
 
-Spaces are optional wherever JSON allows them, but few: models differ in how they were taught to write JSON, and a
-grammar that admits endless space lets a confused one write nothing else. Strings hold no `<`, so that the closing tag
-is always the closing tag. A value out of an `enum` may have a space in front, as a model copies words with theirs.
-
-**Where the grammar begins.** A token may carry the end of the opening tag and the first of the JSON (`>{"` is one token
-in many vocabularies). The grammar therefore starts behind what the model has written already: see `rest_of_opening`.
-llama.cpp's own lazy grammars begin at the tag too, but where such a token does not fit they throw a C++ exception
-through C into Python, which ends the process (0.3.36: "Unexpected empty grammar stack after accepting piece").
+JSON's optional spaces are limited: a grammar with endless space lets a confused model write nothing else. Strings hold
+no `<`, so that the closing tag is unambiguous. A value of an `enum` may begin with a space, as models copy words with
+theirs. Where the grammar begins, and why llama.cpp's lazy grammars are not used: docs/llm.md, "Tool calls".
 """
 
 from __future__ import annotations
@@ -23,7 +18,7 @@ OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
 
 _OPENING = ("{", '"name"', ":", '"')
-"""What begins every call; between these, spaces are optional."""
+"""The beginning of every call, in parts between which spaces are optional."""
 
 _BASE = r"""ws ::= [ \n]{0,2}
 char ::= [^"\\<\x00-\x1f\x7f] | "\\" ["\\/bfnrt]
@@ -35,7 +30,7 @@ bool ::= "true" | "false"
 
 
 def rest_of_opening(written: str) -> str | None:
-    """Return as GBNF what of `{"name": "` is still to come after `written`; None if that is no beginning of it."""
+    """Return as GBNF the rest of `{"name": "` after `written`; None if it does not begin with that."""
     place = 0
     for index, part in enumerate(_OPENING):
         while place < len(written) and written[place] in " \n":
@@ -69,10 +64,10 @@ def call_grammar(tools: Sequence[Tool], written: str = "") -> str | None:
 
 
 def _rule(node: Node, name: str, rules: list[str]) -> str:
-    """Return an expression for the node, adding the rules it needs, whose names begin with `name`."""
+    """Return an expression for the node; the rules it needs are added, with names that begin with `name`."""
     match node:
         case Text(longest):
-            # A rule of its own: llama.cpp multiplies the repetitions within one, and refuses more than 2000.
+            # A separate rule: llama.cpp multiplies repetitions within one rule, and refuses more than 2000.
             rules.append(f'{name} ::= "\\"" char{{0,{longest}}} "\\""')
             return name
         case Number(whole, _, _):
@@ -92,7 +87,7 @@ def _rule(node: Node, name: str, rules: list[str]) -> str:
 
 
 def _object(fields: Sequence[Field], name: str, rules: list[str]) -> str:
-    """Two rules a field: `-f` where it would be the first one written, `-m` where others stand before it."""
+    """Return the rule of an object: two rules a field, `-f` for the first one written, `-m` for later ones."""
     first, more = '""', '""'
     for index in reversed(range(len(fields))):
         field = fields[index]
@@ -113,6 +108,6 @@ def _choice(value: str | int | float | bool) -> str:
 
 
 def _literal(text: str) -> str:
-    """Write `text` as a GBNF literal."""
+    """Return `text` as a GBNF literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{escaped}"'

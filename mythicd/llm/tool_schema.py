@@ -1,10 +1,9 @@
-"""The arguments a tool takes: the part of JSON Schema that a grammar can hold a model to.
+"""The schema of a tool's arguments: the part of JSON Schema that a grammar can enforce.
 
-A tool's `parameters` are read into a small tree once, with an error that names the tool and the place in the schema;
-from the tree come the grammar (tool_grammar.py) and the check of what was written. Known: object (with `properties` and
-`required`; anything else is not admitted), string (`maxLength`), number and integer (`minimum`, `maximum`), boolean,
-array of these (`maxItems`), `enum` and `const` of strings, numbers and booleans. Words that only describe are passed
-over; a word that would restrict what is valid, and is not in this list, is refused rather than ignored.
+A tool's `parameters` are read once into a small tree, from which come the grammar (tool_grammar.py) and the check of
+written calls. Known: object (with `properties` and `required`; other members are not admitted), string (`maxLength`),
+number and integer (`minimum`, `maximum`), boolean, array of these (`maxItems`), `enum` and `const` of strings, numbers
+and booleans. Descriptive keywords are ignored; an unknown keyword that restricts values is refused.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from mythicd.engines.llm import ToolSpec
 from mythicd.errors import ConfigError
 
 MAX_STRING = 120
-"""Characters in a string whose schema sets no `maxLength`: without an end, a model might never close it."""
+"""Default of `maxLength`: without a limit, a model might never close a string."""
 
 MAX_ITEMS = 8
-"""Items in an array whose schema sets no `maxItems`."""
+"""Default of `maxItems`."""
 
 _EXACT = 1 << 53
-"""Up to here each whole number is a float of its own."""
+"""Largest magnitude up to which floats represent all integers."""
 
 _DESCRIPTIVE = frozenset({"title", "description", "default", "examples", "$comment", "$schema", "deprecated", "format"})
 
@@ -93,7 +92,7 @@ class Tool:
 
 
 class SchemaMismatch(Exception):
-    """A value is not what a schema asks for; tells in what way, and holds nothing of the value."""
+    """A value does not fit its schema; the message says how, and contains nothing of the value."""
 
 
 def read_tool(spec: ToolSpec) -> Tool:
@@ -106,9 +105,9 @@ def read_tool(spec: ToolSpec) -> Tool:
 
 
 def fit(node: Node, value: Any, place: str = "arguments") -> Any:
-    """Return `value`, decoded from JSON, as the schema wants it. Raises Misfit when it is not what the schema asks for.
+    """Return `value`, decoded from JSON, as the schema requires it. Raises SchemaMismatch when it does not fit.
 
-    Strings are stripped: a model copies a word with the space that its token carries. 5.0 passes for an integer.
+    Strings are stripped: a model copies a word with the space of its token. 5.0 is accepted as an integer.
     """
     match node:
         case Text(longest):
@@ -122,7 +121,7 @@ def fit(node: Node, value: Any, place: str = "arguments") -> Any:
         case EnumValue(values):
             stripped = value.strip() if isinstance(value, str) else value
             if not any(type(stripped) is type(one) and stripped == one for one in values):
-                raise SchemaMismatch(f"{place} is none of the allowed values")
+                raise SchemaMismatch(f"{place} is not one of the allowed values")
             return stripped
         case Array(item, most_items):
             if not isinstance(value, list) or len(value) > most_items:
@@ -138,15 +137,15 @@ def _fit_text(value: Any, longest: int, place: str) -> str:
     text: str = value.strip()
     if len(text) > longest:
         raise SchemaMismatch(f"{place} is longer than {longest} characters")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):  # JSON can write it, and nobody can send it on
-        raise SchemaMismatch(f"{place} holds half a character")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # valid in JSON, not in UTF-8
+        raise SchemaMismatch(f"{place} has half of a surrogate pair")
     return text
 
 
 def _fit_number(number: Number, value: Any, place: str) -> int | float:
     if isinstance(value, float) and number.whole and value.is_integer() and abs(value) <= _EXACT:
         value = int(value)
-    # Python's JSON has NaN, Infinity, and 1e999 that becomes it.
+    # Python's JSON decoder accepts NaN and Infinity, and turns 1e999 into the latter.
     known = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value) and not number.whole)
     if isinstance(value, bool) or not known:
         raise SchemaMismatch(f"{place} is not {'an integer' if number.whole else 'a number'}")
@@ -158,7 +157,7 @@ def _fit_number(number: Number, value: Any, place: str) -> int | float:
 def _fit_object(fields: Sequence[Field], value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SchemaMismatch(f"{place} is not an object")
-    if value.keys() - {field.name for field in fields}:  # which, the model made up
+    if value.keys() - {field.name for field in fields}:  # not named: the model made it up
         raise SchemaMismatch(f"{place} has a name that is not in the schema")
     for field in fields:
         if field.required and field.name not in value:
@@ -203,7 +202,7 @@ def _object(schema: Mapping[str, Any], place: str) -> Object:
         raise _refused(f"{place}.required", "must be a list of names")
     unknown = [name for name in required if name not in properties]
     if unknown:
-        raise _refused(f"{place}.required", f"names {unknown[0]!r}, which is not among the properties")
+        raise _refused(f"{place}.required", f"names {unknown[0]!r}, which is not a property")
     return Object(
         tuple(
             Field(name, _read(inner, f"{place}.properties.{name}"), name in required)
@@ -231,7 +230,7 @@ def _count(schema: Mapping[str, Any], word: str, most: int, place: str) -> int:
     value = schema.get(word, most)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise _refused(f"{place}.{word}", "must be a whole number above 0")
-    return min(value, 1000)  # llama.cpp refuses a grammar whose repetitions, multiplied within one rule, exceed 2000
+    return min(value, 1000)  # llama.cpp refuses rules whose repetitions multiply to more than 2000
 
 
 def _bound(schema: Mapping[str, Any], word: str, place: str) -> float | None:
@@ -244,5 +243,5 @@ def _bound(schema: Mapping[str, Any], word: str, place: str) -> float | None:
 def _refused(place: str, what: str) -> ConfigError:
     return ConfigError(
         f"The JSON Schema of {place} {what}, which cannot be made into a grammar.",
-        remedy="Use object, string, number, integer, boolean, array, enum and required only.",
+        remedy="Use only object, string, number, integer, boolean, array, enum and required.",
     )

@@ -1,1 +1,1 @@
-"""What characters know: lore, personas, and what was said and heard."""
+"""The memory of characters: lore, and what was said and heard."""

@@ -1,11 +1,9 @@
-"""Lore entries cut into pieces that fit a prompt, each a line as the prompt shows it.
+"""The chunker: lore entries to pieces that fit a prompt, each a line as the prompt shows it.
 
-A piece is whole sentences, as many as fit into `chunk_tokens`; the last sentences of one piece, up to `overlap_tokens`,
-open the next, so that a fact told across two sentences is whole in one of them. Most entries are one sentence and one
-piece. Every piece carries the entry's title: alone, "It opens at sunset" says nothing.
-
-Lengths are estimated (`estimated_tokens`), because a world is cut once but read by whichever model is loaded; packing
-counts exactly.
+A piece is as many whole sentences as fit into `chunk_tokens`; the last sentences of a piece, up to `overlap_tokens`,
+begin the next, so that a fact told in two sentences is whole in one piece. Most entries are one sentence and one piece.
+Every piece has the entry's title: alone, "It opens at sunset" says nothing. Lengths are estimated, since a world is cut
+once but read by whichever model is loaded; packing counts exactly.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ def estimated_tokens(text: str) -> int:
 
 
 CHUNKING = 2
-"""Counts up when the same entry is cut into other lines, so that stored ones are made anew."""
+"""Version of the cutting; a new one replaces all stored lines."""
 
 
 def chunks(
@@ -36,7 +34,7 @@ def chunks(
     overlap_tokens: int,
     count: Callable[[str], int] = estimated_tokens,
 ) -> list[str]:
-    """Cut one entry into lines of at most `chunk_tokens` each: "title: text" where the text does not name its title.
+    """Cut an entry into lines of at most `chunk_tokens` each: "title: text" if the text does not name its title.
 
     A single sentence longer than that is cut between words. `overlap_tokens` of half a chunk or more is treated as
     half a chunk: otherwise nearly every sentence would be stored many times.
@@ -61,7 +59,7 @@ def chunks(
 
 
 def _titled(title: str, piece: str) -> str:
-    """Put the title before a piece that would say nothing without it; one that names it is a sentence as it is."""
+    """Put the title before a piece, unless the piece names it."""
     named = set(re.findall(r"\w+", piece.lower()))
     if all(word in named for word in re.findall(r"\w+", title.lower())):
         return piece

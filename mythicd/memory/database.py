@@ -1,7 +1,7 @@
-"""Opening the memory database, and saying what is wrong with it in words a person can act on.
+"""The memory database: opened, migrated, and its errors explained.
 
-One SQLite file in WAL mode, through apsw (Python's own sqlite3 often cannot load extensions), with sqlite-vec in it.
-Nothing here deletes or repairs: a damaged file is left exactly as it is, because it is somebody's playthrough.
+It is one SQLite file in WAL mode, through apsw (Python's sqlite3 often cannot load extensions), with sqlite-vec.
+Nothing here deletes or repairs: a damaged file is left as it is, because it holds a player's playthrough.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from mythicd.errors import StoreError
 from mythicd.memory.migrations import MIGRATIONS
 
 BUSY_MS = 2000
-"""How long to wait for another program that is writing."""
+"""Longest wait for another program's write lock, in milliseconds."""
 
-_KEEP = "The file is kept as it is. Move it away to begin with an empty memory"
+_KEEP = "Move the file away to begin with an empty memory; Mythic does not change it"
 
 
 def open_database(path: Path) -> apsw.Connection:
-    """Open the file, creating it if it does not exist, and bring it up to the newest schema. Blocking.
+    """Open the file, create it if it does not exist, and migrate it to the newest schema. Blocking.
 
     Raises StoreError: not a database, damaged, locked, not writable, written by a newer version, no sqlite-vec.
     """
     with complaints(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600, exist_ok=False)  # what was said is nobody else's business
+            path.touch(mode=0o600, exist_ok=False)  # conversations are private: readable by the user only
         except FileExistsError:
             pass
         except OSError as error:
             raise StoreError(
                 f"The memory database {path} cannot be written: {error.strerror}.",
-                remedy="Make its folder writable, or name another data dir.",
+                remedy="Make its folder writable, or set another data dir.",
             ) from error
         db = apsw.Connection(str(path))
         try:
@@ -48,43 +48,43 @@ def open_database(path: Path) -> apsw.Connection:
 
 @contextmanager
 def complaints(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into StoreErrors that name the file and the remedy."""
+    """Turn SQLite's errors into StoreErrors that name the file and a remedy."""
     try:
         yield
     except apsw.NotADBError as error:
-        raise StoreError(
-            f"{path} is not a memory database, but some other kind of file.", remedy=f"{_KEEP}."
-        ) from error
+        raise StoreError(f"{path} is not a memory database, but another kind of file.", remedy=f"{_KEEP}.") from error
     except apsw.CorruptError as error:
         raise StoreError(f"The memory database {path} is damaged: {error}.", remedy=_recover(path)) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreError(
             f"The memory database {path} is locked by another program.",
-            remedy="Close what has it open (another mythicd, a database browser) and try again.",
+            remedy="Close the program that has it open (another mythicd, a database browser) and try again.",
         ) from error
     except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError) as error:
         raise StoreError(
             f"The memory database {path} cannot be written: {error}.",
-            remedy="Make the file and its folder writable, or name another data dir.",
+            remedy="Make the file and its folder writable, or set another data dir.",
         ) from error
     except apsw.FullError as error:
         raise StoreError(
-            f"No room to write the memory database {path}: the disk is full.", remedy="Free some."
+            f"The memory database {path} cannot be written: the disk is full.", remedy="Free some disk space."
         ) from error
     except apsw.IOError as error:
         raise StoreError(
             f"Reading or writing the memory database {path} failed: {error}.",
-            remedy="Check the disk it lies on; a network share is no place for it.",
+            remedy="Check the disk, and do not put the file on a network share.",
         ) from error
     except (apsw.SQLError, apsw.ConstraintError, apsw.SchemaChangeError) as error:
         raise StoreError(
-            f"The memory database {path} does not have the tables it should have: {error}.", remedy=f"{_KEEP}."
+            f"The memory database {path} does not have the expected tables: {error}.", remedy=f"{_KEEP}."
         ) from error
 
 
 def _prepare(db: apsw.Connection, path: Path) -> None:
     db.set_busy_timeout(BUSY_MS)
-    db.transaction_mode = "IMMEDIATE"  # take the write lock first: a lock taken half-way cannot be waited for
+    db.transaction_mode = (
+        "IMMEDIATE"  # take the write lock at the beginning: SQLite cannot wait for an upgrade of a read lock
+    )
     _load_vectors(db)
     db.execute("pragma journal_mode = wal")
     db.execute("pragma synchronous = normal")
@@ -111,7 +111,7 @@ def _load_vectors(db: apsw.Connection) -> None:
 
 
 def _migrate(db: apsw.Connection, path: Path) -> None:
-    """Take the steps not yet taken, all or none."""
+    """Apply the missing migrations, all or none."""
     known = [name for name, _ in MIGRATIONS]
     with db:
         db.execute("create table if not exists migration (name text primary key, applied_at text not null)")
@@ -129,4 +129,4 @@ def _migrate(db: apsw.Connection, path: Path) -> None:
 
 
 def _recover(path: Path) -> str:
-    return f"{_KEEP}, or rescue what is in it: sqlite3 {path} .recover | sqlite3 rescued.db"
+    return f"{_KEEP}. Or recover its contents: sqlite3 {path} .recover | sqlite3 rescued.db"

@@ -1,7 +1,7 @@
-"""Lore in the database: brought in line with the world's files, and searched. Blocking SQL on an open connection.
+"""Lore in the database: synchronised with the world's files, and searched. Blocking SQL on an open connection.
 
-Each full-text match is joined to the exact scope columns of the row it belongs to. What is found are candidates with
-their measures; ranking.py decides which of them are worth showing.
+Full-text matches are joined to the exact scope columns of their rows. The result are candidates with their measures;
+ranking.py decides which are relevant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mythicd.memory.records import Scope
 from mythicd.memory.vectors import Vector
 
 BM25_WEIGHTS = "2.0, 1.0, 1.0"
-"""How much a word counts in the title (which opens the line as well), in the tags, in the line."""
+"""Weight of a word in the title (which also begins the line), in the tags, and in the line."""
 
 
 def sync(
@@ -30,8 +30,8 @@ def sync(
 ) -> tuple[int, int, int]:
     """Make the stored lore of a world equal to its files; return the numbers of chunks, changed and removed entries.
 
-    Entries whose text, place or way of cutting is unchanged are not touched. One transaction: a turn sees the lore of
-    before or of after.
+    Entries whose text, zone and cutting are unchanged are not touched. It is one transaction: a turn sees the lore from
+    before or after it.
     """
     with db:
         stored = {
@@ -54,7 +54,7 @@ def sync(
 def candidates(
     db: apsw.Connection, scope: Scope, zones: Sequence[str], query: Query, vector: Vector | None, rag: RagSettings
 ) -> list[Candidate]:
-    """Return what may answer the question, of the lore of these zones and of the whole world."""
+    """Return candidates for the question, from the lore of these zones and of the whole world."""
     zones = tuple(dict.fromkeys(("", *zones)))
     places = f"({','.join('?' * len(zones))})"
     where = (scope.game, scope.world, *zones)
@@ -98,7 +98,7 @@ def candidates(
 
 
 def _content_hash(placed: PlacedLore, rag: RagSettings) -> str:
-    """Return what changes with anything that the entry's stored lines are made of."""
+    """Return a hash of everything that the entry's stored lines are made of."""
     entry = placed.entry
     made_of = [CHUNKING, placed.zone, entry.title, *entry.tags, entry.text, rag.chunk_tokens, rag.overlap_tokens]
     return hashlib.blake2b(json.dumps(made_of).encode(), digest_size=16).hexdigest()

@@ -1,26 +1,15 @@
-"""The tables of the memory database, as numbered steps that are only ever appended.
-
-    lore             one line per chunk of a world's lore; scoped by game, world, zone ('' is the whole world)
-    lore_words       FTS5 over it, kept in step by triggers
-    utterance        what was said and what of it was heard; scoped by game, world, player, playthrough, branch, npc
-    utterance_words  FTS5 over what was heard
-    heard_by         who was there: a character remembers an utterance exactly if it has a row here
-    tool_call        tool calls, their arguments and outcomes
-    vector_source    the one embedder whose vectors are in the two tables below
-    lore_vectors, utterance_vectors
-                     vec0 tables, made in vectors.py because their width is the embedder's
-    migration        which of the steps have been taken
+"""The migrations: the tables of the memory database, as steps that are only ever appended.
 
 Scopes are exact columns. The full-text tables hold no ids: their tokenizer would split `barkeep_01` and match
-`old_barkeep_01`. A step that has been released is never edited; a change is a new step at the end.
-
-Persona cards are not stored: they are a few lines, always wholly in the prompt, and the YAML file is their truth.
+`old_barkeep_01`. A released step is never edited; a change is a new step at the end. The vec0 tables are made in
+vectors.py, because their width is the embedder's. Persona cards are not stored: they are a few lines, always in the
+prompt, and the YAML file is authoritative.
 """
 
 from __future__ import annotations
 
 TOKENIZER = "porter unicode61 remove_diacritics 2"
-"""Stems English words (opens = open) and takes accents off (café = cafe)."""
+"""Tokenizer of the full-text tables: stems English words (opens = open), removes accents (café = cafe)."""
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     (
@@ -144,4 +133,14 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         """,
     ),
 )
-"""Name and SQL of each step, oldest first."""
+"""Name and SQL of each step, oldest first. The tables:
+
+    lore             one line per chunk of a world's lore; scoped by game, world, zone ('' is the whole world)
+    lore_words       FTS5 over it, updated by triggers
+    utterance        what was said and what of it was heard; scoped by game, world, player, playthrough, branch, npc
+    utterance_words  FTS5 over what was heard
+    heard_by         who was there: a character remembers an utterance exactly if it has a row here
+    tool_call        tool calls, their arguments and outcomes
+    vector_source    the embedder whose vectors are stored (vectors.py)
+    migration        the applied steps
+"""

@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2 on llama.cpp: the engine of the `Embedder` Protocol.
+"""The embedder all-MiniLM-L6-v2 on llama.cpp: implements the `Embedder` Protocol.
 
-One thread: a game owns the cores, and on a busy machine a second thread makes a 4 ms query take 300 ms. Texts are
-evaluated one by one, so that the cost is that of their tokens and no text is padded to another's length.
+It uses one thread, since the game needs the cores, and on a busy machine a second thread makes a 4 ms query take
+300 ms. Texts are evaluated one by one, so that none is padded to another's length.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mythicd.memory.minilm_gguf import PACKAGE, find_model, gguf_of
 from mythicd.native import llamacpp
 
 CONTEXT = 512
-"""Most word pieces of a text that are read: the model has this many positions. The rest of a longer text is ignored."""
+"""Most word pieces of a text, the number of positions of the model; the rest of a longer text is ignored."""
 
 
 class MiniLmEmbedder:
     """all-MiniLM-L6-v2, quantised to Q8_0, on the CPU. Implements `Embedder`."""
 
     name = "all-MiniLM-L6-v2/q8_0"
-    """Which model and precision: vectors of different names cannot be compared."""
+    """Model and precision; vectors of different names cannot be compared."""
 
     dimensions = 384
 
@@ -40,11 +40,11 @@ class MiniLmEmbedder:
         self._batch: Any = None
 
     async def start(self) -> None:
-        """Load the model: 0.2 s, the first time 2–3 s for converting it. Raises EngineUnavailable or ModelError."""
+        """Load the model: 0.2 s, and 2–3 s for the conversion the first time. Raises EngineUnavailable, ModelError."""
         await self._worker.call(self._load)
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return an array of shape (len(texts), 384); rows have length 1. An empty text has a vector, too.
+        """Return an array of shape (len(texts), 384); rows have length 1. An empty text has a vector too.
 
         Raises EngineError when llama.cpp fails.
         """
@@ -62,7 +62,7 @@ class MiniLmEmbedder:
         library = llamacpp.backend()
         self._model = llamacpp.load_model(file)
         params = library.llama_context_default_params()
-        params.n_ctx = params.n_batch = params.n_ubatch = CONTEXT  # an encoder sees a whole text in one micro-batch
+        params.n_ctx = params.n_batch = params.n_ubatch = CONTEXT  # an encoder needs a whole text in one micro-batch
         params.n_seq_max = 1
         params.n_threads = params.n_threads_batch = 1
         params.embeddings = True
@@ -70,7 +70,7 @@ class MiniLmEmbedder:
         self._context = library.llama_init_from_model(self._model, params)
         if not self._context:
             self._free()
-            raise EngineError("llama.cpp cannot make a context for the embedding model.", remedy="Free some memory.")
+            raise EngineError("llama.cpp cannot create a context for the embedding model.", remedy="Free memory.")
         self._batch = library.llama_batch_init(CONTEXT, 0, 1)
         self._vector("warm up")
 
@@ -103,7 +103,7 @@ class MiniLmEmbedder:
         library = llamacpp.backend()
         vocabulary = library.llama_model_get_vocab(self._model)
         encoded = text.encode(errors="replace")
-        room = len(encoded) + 2  # a piece has at least one byte, unless taking accents off made more of them
+        room = len(encoded) + 2  # a piece has at least one byte, except where the removal of accents makes more pieces
         for _ in range(2):
             buffer = (library.llama_token * room)()
             count = library.llama_tokenize(vocabulary, encoded, len(encoded), buffer, room, True, False)

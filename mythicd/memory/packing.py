@@ -1,10 +1,9 @@
-"""Sections of a prompt, packed under their token budgets.
+"""The packer: chooses the lines and the scene of a prompt under their token budgets.
 
-Each section has its own budget (`rag.budgets`): lines are taken best first while they fit, a scene loses its least
-relevant things first. Then a cap on all of them together, where one is given, is met in the order of the design
-document, §6.5: least relevant scene objects first, then lore from its end, then memories from their end.
-
-Tokens are counted by the caller's function, which is the loaded model's tokenizer where it is at hand.
+Each section has its own budget (`rag.budgets`): lines are taken best first while they fit, and a scene loses its least
+relevant things first. A cap on all sections together, if given, is met in the order of the design document, §6.5: least
+relevant scene objects first, then lore from its end, then memories from their end. Tokens are counted by the caller's
+function, the loaded model's tokenizer if available.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from mythicd.memory.query import content_words
 from mythicd.memory.ranking import ScoredLine
 
 Count = Callable[[str], int]
-"""Tells how many tokens a text has."""
+"""Returns the number of tokens of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Nearby:
     """Something near a character."""
 
     name: str
-    """What a person would call it."""
+    """Its name in plain words."""
 
     distance: float = 0.0
     """In the game's units."""
@@ -36,29 +35,29 @@ class Nearby:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is around a character now."""
+    """The surroundings of a character."""
 
     zone: str = ""
     time: str = ""
-    """The game's clock, as people would say it."""
+    """The game's clock, in plain words."""
 
     nearby: Sequence[Nearby] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What goes into the prompt, and what had no room."""
+    """The contents of the prompt, and what did not fit."""
 
     lore: tuple[str, ...] = ()
     recent: tuple[str, ...] = ()
     scene: Mapping[str, Any] = field(default_factory=dict)
-    """`zone`, `time`, `nearby` (names, most relevant first), each only if it is known."""
+    """`zone`, `time` and `nearby` (names, most relevant first), each only if known."""
 
     left_out: tuple[str, ...] = ()
-    """Lines and names of things that were dropped, in the order in which they were."""
+    """Dropped lines and names of things, in the order in which they were dropped."""
 
     tokens: int = 0
-    """Of all sections together."""
+    """Tokens of all sections together."""
 
 
 def pack(
@@ -70,7 +69,7 @@ def pack(
     count: Count,
     total: int | None = None,
 ) -> Packed:
-    """Choose what of these fits. `words` are the player's; `lore` and `recent` come best first; `total` caps all."""
+    """Return what fits. `words` are the player's; `lore` and `recent` come best first; `total` caps all sections."""
     left_out: list[str] = []
     kept_lore = within([line.line for line in lore], budgets.lore, count, left_out)
     kept_recent = within([line.line for line in recent], budgets.recent, count, left_out)
@@ -90,10 +89,10 @@ def pack(
 
 
 def within(lines: Sequence[str], budget: int, count: Count, left_out: list[str] | None = None) -> list[str]:
-    """Return the lines that fit the budget, in order; one that does not is passed over for shorter ones behind it.
+    """Return the lines that fit the budget, in order; one that does not is skipped in favour of later, shorter ones.
 
-    A first line that is too long by itself is cut after its last sentence that fits: better half of the best line
-    than none. What is passed over is appended to `left_out`.
+    A first line that is too long is cut after its last sentence that fits: half of the best line is better than none.
+    Skipped lines are appended to `left_out`.
     """
     kept: list[str] = []
     room = budget
@@ -109,14 +108,14 @@ def within(lines: Sequence[str], budget: int, count: Count, left_out: list[str] 
 
 
 def by_relevance(nearby: Sequence[Nearby], words: str) -> list[str]:
-    """Return the names of things, those the player speaks of first, then by distance; a name that recurs once."""
+    """Return the distinct names of things: those that the player mentions first, then by distance."""
     spoken = set(content_words(words))
     ordered = sorted(nearby, key=lambda thing: (not spoken & set(content_words(thing.name)), thing.distance))
     return list(dict.fromkeys(thing.name for thing in ordered))
 
 
 def _beginning(line: str, room: int, count: Count) -> str:
-    """Return as many whole sentences from the front of a line as fit; empty when not even one does."""
+    """Return as many whole sentences at the beginning of a line as fit; empty if none does."""
     held = ""
     for sentence in sentences(line):
         longer = f"{held} {sentence}".strip()

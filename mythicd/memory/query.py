@@ -1,8 +1,8 @@
-"""What to look for: the player's words, cut down to those that can tell one memory from another.
+"""The search query: the player's words, reduced to those that distinguish one memory from another.
 
-Raw speech is no search expression: `"`, `(`, `*`, AND, NEAR mean something to FTS5, and a question is mostly words that
-every line has. Dropping those makes a search of a large table fifty times faster and its ranking better. The vector of
-a question is made of the whole words all the same: there word order and question words carry meaning.
+Raw speech is not a search expression: `"`, `(`, `*`, AND and NEAR have a meaning in FTS5, and most words of a question
+are in every line. Without them, a search of a large table is fifty times faster and ranks better. The vector of a
+question is made of all its words: there, word order and question words carry meaning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mythicd.text.english.words import BARE_WORD
 
 MAX_TERMS = 24
-"""Most words that are searched for. A long speech is cut at the front: what was said last matters most."""
+"""Most words of a query. Of a long speech the last words are kept, which matter most."""
 
 STOP_WORDS = frozenset(
     """
@@ -32,7 +32,7 @@ STOP_WORDS = frozenset(
     your yours
     """.split()
 )
-"""English words that are in every question, greeting or line. Not `mine` and `well`: in games these are places."""
+"""English words that are in every question, greeting or line. `mine` and `well` are not among them: they are places."""
 
 _RECALL = re.compile(
     r"\b(remember|recall|forg[eo]t(ten)?|last time|met before|seen before|know me|who i am"
@@ -47,28 +47,27 @@ class Query:
     """One search."""
 
     text: str
-    """The words as they were said: what is embedded."""
+    """The words as they were said, which are embedded."""
 
     terms: tuple[str, ...]
     """Distinct words to search for, in lower case, letters and digits only."""
 
     context: frozenset[str] = frozenset()
-    """Words of the intent and of the scene. They favour a line among relevant ones, and make none relevant."""
+    """Words of the intent and the scene. They order relevant lines, and do not make a line relevant."""
 
     recall: bool = False
     """Whether the player asks what the character remembers ("have we met before?")."""
 
     @property
     def expression(self) -> str:
-        """The terms as an FTS5 expression; empty when there is nothing to search for."""
+        """The terms as an FTS5 expression; empty without terms."""
         return " OR ".join(f'"{term}"' for term in self.terms)
 
 
 def build_query(words: str, *, previous: str = "", intent: str = "", scene_tags: Sequence[str] = ()) -> Query:
-    """Make a query of what the player just said.
+    """Make a query of the player's words.
 
-    Where that has no word of its own to go by ("and how much is it?"), what the player said before (`previous`)
-    is searched for, too.
+    If they have no term ("and how much is it?"), the words before them (`previous`) are searched for as well.
     """
     text = " ".join(words.split())
     terms = content_words(text)

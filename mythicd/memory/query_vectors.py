@@ -1,7 +1,7 @@
 """A cache of query embeddings, least recently used first out.
 
-While the player speaks, the same words are searched again and again (each partial, then the final text); only the
-first time costs an embedding.
+While the player speaks, the same words are searched several times (each partial, then the final text); only the first
+time costs an embedding.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mythicd.engines.embedder import Embedder
 
 
 class QueryVectors:
-    """The vectors of the last few things asked, by their words."""
+    """The vectors of the last queries, by their words."""
 
     def __init__(self, embedder: Embedder, capacity: int = 64) -> None:
-        """At most `capacity` vectors (1.5 KB each) are kept; the one not asked for longest goes first."""
+        """At most `capacity` vectors (1.5 KB each) are kept; the least recently used goes first."""
         self._embedder = embedder
         self._capacity = capacity
         self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
@@ -39,5 +39,5 @@ class QueryVectors:
 
 
 def normalised(text: str) -> str:
-    """Return the words as the cache knows them: lower case, single spaces, no punctuation at the end."""
+    """Return the cache key of a text: lower case, single spaces, no punctuation at the end."""
     return re.sub(r"\s+", " ", text).strip().rstrip(".?!…, ").lower()

@@ -1,4 +1,4 @@
-"""The values that go into the store and come out of it."""
+"""Values that go into the store and come out of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ROOT_BRANCH = "root"
-"""The branch of a playthrough that no save game was ever loaded in."""
+"""The branch of a playthrough in which no save game was loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose memories: nothing written under one scope is ever seen under another. Lore belongs to game and world."""
+    """The scope of memories: one scope never sees another's. Lore belongs to game and world."""
 
     game: str
     world: str
@@ -23,7 +23,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who says something."""
+    """The speaker of an utterance."""
 
     kind: Literal["player", "npc"]
     id: str
@@ -31,48 +31,48 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """Something said in a conversation with a character, and how much of it was heard."""
+    """An utterance in a conversation with a character, and how much of it was heard."""
 
     npc_id: str
     """The character whose conversation it is."""
 
     turn_id: str
-    """Unique in the playthrough for ever, not only since the daemon's start: what shares it is one exchange."""
+    """Unique in the playthrough, also across daemon starts. Utterances with the same one are one exchange."""
 
     speaker: Speaker
 
     text: str
-    """What was meant to be said."""
+    """The intended words."""
 
     started_at: float
     """Wall clock, in seconds since 1970."""
 
     present: Sequence[str]
-    """Ids of the characters who hear it, the speaking one among them."""
+    """Ids of the characters that hear it, including the speaker."""
 
     heard_text: str | None = None
-    """What was played, to the word; None while it is not yet known. Only what was heard is ever remembered."""
+    """The played words; None while unknown. Only these are remembered."""
 
     ended_at: float | None = None
     """Wall clock; None while it is being said."""
 
     game_time: str = ""
-    """The game's clock, as the scene tells it."""
+    """The game's clock, from the scene."""
 
     zone: str = ""
     importance: float = 0.5
     """0–1."""
 
     source: str = "speech"
-    """How it came about: `speech`, `text`."""
+    """`speech` or `text`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Something a character heard, or said and was heard saying."""
+    """An utterance that a character heard, or its own words that were heard."""
 
     id: int
-    """Grows with the order in which things were said."""
+    """Increases with time."""
 
     turn_id: str
     speaker: Speaker
@@ -87,17 +87,17 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class ToolRecord:
-    """A tool call and what became of it."""
+    """A tool call and its outcome."""
 
     call_id: str
     npc_id: str
     turn_id: str
     name: str
     arguments: Mapping[str, Any]
-    """As the game gets them; must be JSON."""
+    """Arguments as sent to the game; JSON."""
 
     status: Literal["sent", "ok", "error", "rejected", "timeout", "cancelled"]
-    """`sent` until the game has answered; `rejected` when it never reached the game."""
+    """`sent` until the game answers; `rejected` if it was not sent to the game."""
 
     called_at: float
     """Wall clock, in seconds since 1970."""
@@ -107,24 +107,24 @@ class ToolRecord:
     """Why it failed."""
 
     result: Mapping[str, Any] = field(default_factory=dict)
-    """What the game answered; must be JSON."""
+    """The game's answer; JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncCounts:
-    """What `sync_lore` found and did."""
+    """The result of `sync_lore`."""
 
     entries: int
     """Lore entries in the world."""
 
     chunks: int
-    """Lines they make."""
+    """Their lines."""
 
     changed: int
-    """Entries that were new or different, and were cut again."""
+    """New or changed entries, which were cut again."""
 
     removed: int
-    """Entries that are gone."""
+    """Removed entries."""
 
     embedded: int
-    """Lines that got a vector now."""
+    """Lines that got a vector."""

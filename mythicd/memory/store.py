@@ -1,11 +1,9 @@
-"""The memory of all characters: one SQLite file, one connection, one thread that alone touches it.
+"""The store: the memory of all characters in one SQLite file, used by one thread.
 
-Everything here is async and hands its SQL to that thread, so the event loop never waits for a disk; calls run in the
-order in which they were made, so what was recorded is found. At most MAX_PENDING calls are in hand; others wait.
-
-Finding the vectors takes a hundred times longer than the search and is never done here on behalf of a turn: the caller
-brings the vector of the question (embedder.QueryVectors). Only `sync_lore` and `embed_heard`, which belong to idle
-time, ask an embedder, a few lines at a time, so that a turn's question is never behind a whole world in its queue.
+All methods are async and hand their SQL to that thread in the order of the calls, so the event loop never waits for a
+disk. At most MAX_PENDING calls are pending; others wait. Embedding takes a hundred times longer than a search, so a
+turn's caller brings the vector (`QueryVectors`); only `sync_lore` and `embed_heard`, in idle time, call an embedder, a
+few lines at a time, so that a turn's question does not wait behind a whole world.
 """
 
 from __future__ import annotations
@@ -30,10 +28,10 @@ from mythicd.memory.records import Heard, Scope, SyncCounts, ToolRecord, Utteran
 from mythicd.memory.vectors import Vector
 
 MAX_PENDING = 64
-"""Most calls that wait for the thread or run on it."""
+"""Most calls that are queued for the thread or run on it."""
 
 EMBED_BATCH = 8
-"""Lines that are embedded at once, in idle time: a question that comes meanwhile waits up to 0.1 s."""
+"""Lines embedded in one call, in idle time; a question that comes meanwhile waits up to 0.1 s."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +41,7 @@ class Store:
     """The memory database."""
 
     def __init__(self, path: Path) -> None:
-        """`path` is the file, normally `<data>/memory.db`; nothing is opened yet."""
+        """`path` is the file, normally `<data>/memory.db`; `open` opens it."""
         self._path = path
         self._worker = WorkerThread("memory")
         self._db: apsw.Connection | None = None
@@ -55,7 +53,7 @@ class Store:
         self._db = await self._worker.call(open_database, self._path)
 
     async def close(self) -> None:
-        """Finish what was asked before, close the file, and end the thread. The store cannot be opened again."""
+        """Finish the pending calls, close the file, and end the thread. The store cannot be opened again."""
         db, self._db = self._db, None
         if db is not None:
             await self._worker.call(db.close)
@@ -66,10 +64,10 @@ class Store:
     async def sync_lore(
         self, scope: Scope, world: World, rag: RagSettings, embedder: Embedder | None = None
     ) -> SyncCounts:
-        """Make the stored lore equal to the world's; only what changed is cut and embedded again.
+        """Make the stored lore equal to the world's; only changed entries are cut and embedded again.
 
-        `embedder` must be started; without one, lines keep the vectors they have and new ones are found by their words
-        alone. Cancelling it loses nothing: the next call goes on where it was. Raises StoreError, EngineError.
+        `embedder` must be started; without one, lines keep their vectors, and new lines are found by words alone. After
+        a cancellation the next call continues. Raises StoreError, EngineError.
         """
         count, changed, removed = await self._call(lore.sync, scope.game, scope.world, world.lore, rag)
         embedded = await self._call(vectors.borrow_lore, scope.game, scope.world) if changed else 0
@@ -84,10 +82,10 @@ class Store:
     async def search_lore(
         self, scope: Scope, zones: Sequence[str], query: Query, vector: Vector | None, rag: RagSettings
     ) -> list[ScoredLine]:
-        """Return the lore that is about the question, best first; empty when none is.
+        """Return the lore that answers the question, best first.
 
-        Searched are these zones and the lore of the whole world. `vector` is that of `query.text`; None, or the vector
-        of an embedder other than the one last synced with, and words alone decide.
+        The search covers these zones and the lore of the whole world. `vector` is that of `query.text`; with None, or a
+        vector of another embedder than that of the last sync, words alone decide.
         """
         found = await self._call(lore.candidates, scope, zones, query, vector, rag)
         return rank(query, found, rag.topk_final)
@@ -95,20 +93,20 @@ class Store:
     # --- what was said ---
 
     async def record_utterance(self, scope: Scope, utterance: Utterance) -> int:
-        """Write down something said and who was there; return its id. It is remembered once it has been heard."""
+        """Record an utterance and its hearers; return its id. It is remembered once it has been heard."""
         return await self._call(utterances.add_utterance, scope, utterance)
 
     async def mark_heard(
         self, utterance_id: int, heard_text: str, ended_at: float, present: Collection[str] | None = None
     ) -> None:
-        """Settle what of an utterance was played, possibly nothing; `present` replaces who heard it, where given.
+        """Set the words of an utterance that were played, possibly none; `present`, if given, replaces its hearers.
 
-        Raises StoreError when there is no such utterance.
+        Raises StoreError for an unknown utterance.
         """
         await self._call(utterances.mark_heard, utterance_id, heard_text, ended_at, present)
 
     async def recent_utterances(self, scope: Scope, npc_id: str, limit: int) -> list[Heard]:
-        """Return the last `limit` things this character heard or was heard saying, oldest first."""
+        """Return the last `limit` utterances that this character heard, its own included, oldest first."""
         return await self._call(utterances.recent, scope, npc_id, limit)
 
     async def search_utterances(
@@ -123,11 +121,11 @@ class Store:
         names: Mapping[str, str] | None = None,
         skip_turns: Collection[str] = (),
     ) -> list[ScoredLine]:
-        """Return exchanges this character remembers that are about the question, a line each, best first.
+        """Return exchanges that this character remembers and that answer the question, a line each, best first.
 
-        `now` is the wall clock in seconds since 1970, `names` what speakers are called, by id, and `skip_turns` the
-        turns that stand in the prompt's history anyway. Asked what it remembers at all ("have we met before?"), a
-        character remembers its last exchanges.
+        `now` is the wall clock in seconds since 1970, `names` the speakers' names by id, and `skip_turns` the turns
+        that are in the prompt's history. For a question about memory itself ("have we met before?") the last exchanges
+        are returned.
         """
         called, skip = dict(names or {}), tuple(skip_turns)
         found = await self._call(utterances.candidates, scope, npc_id, query, vector, rag, now, called, skip)
@@ -146,9 +144,9 @@ class Store:
             return await self._call(vectors.add_heard, rows, await embedder.embed([text for _, text in rows]))
 
     async def record_tool(self, scope: Scope, call: ToolRecord) -> None:
-        """Write down a tool call, or what became of the one with this `call_id`.
+        """Record a tool call, or the outcome of the one with this `call_id`.
 
-        What is settled stays settled: a second answer changes nothing.
+        The first outcome is final: a second one is ignored.
         """
         await self._call(utterances.record_tool, scope, call)
 
@@ -166,6 +164,6 @@ class Store:
                 return function(db, *args, **kwargs)
 
         async with self._room:
-            if self._db is None:  # asked here, because the store may have been closed while this call waited
+            if self._db is None:  # checked here, because the store may have been closed while this call waited
                 raise StoreError(f"The memory database {self._path} is not open.", remedy="Open the store first.")
             return await self._worker.call(run, self._db)

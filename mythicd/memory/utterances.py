@@ -1,7 +1,7 @@
-"""What was said, heard and done, in the database. Blocking SQL on an open connection.
+"""Utterances and tool calls in the database. Blocking SQL on an open connection.
 
-A character remembers exactly the utterances that have its id in `heard_by`, and of those only the words that were
-played. An utterance that was never settled (the daemon died while it was playing) was, as far as memory goes, not made.
+A character remembers exactly the utterances that have its id in `heard_by`, and of those only the played words. An
+utterance that was never settled (the daemon died while it was playing) is not remembered.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COLUMNS = (
 
 
 def add_utterance(db: apsw.Connection, scope: Scope, said: Utterance) -> int:
-    """Write an utterance and its hearers; return its id."""
+    """Record an utterance and its hearers; return its id."""
     with db:
         row = (
             *(*_values(scope), scope.branch_id, said.npc_id, said.turn_id, said.speaker.kind, said.speaker.id),
@@ -49,7 +49,7 @@ def add_utterance(db: apsw.Connection, scope: Scope, said: Utterance) -> int:
 def mark_heard(
     db: apsw.Connection, utterance_id: int, heard_text: str, ended_at: float, present: Collection[str] | None
 ) -> None:
-    """Settle what was played of an utterance."""
+    """Set the played words of an utterance. Raises StoreError for an unknown one."""
     with db:
         vectors.remove(db, "utterance_vectors", [utterance_id])
         db.execute(
@@ -57,14 +57,14 @@ def mark_heard(
             (_text(heard_text), ended_at, utterance_id),
         )
         if not db.changes():
-            raise StoreError(f"No utterance {utterance_id} was recorded.", remedy="Record it before it is played.")
+            raise StoreError(f"Unknown utterance {utterance_id}.", remedy="Record an utterance before it is played.")
         if present is not None:
             db.execute("delete from heard_by where utterance_id = ?", (utterance_id,))
             _set_hearers(db, utterance_id, present)
 
 
 def recent(db: apsw.Connection, scope: Scope, npc_id: str, limit: int) -> list[Heard]:
-    """Return the last things this character heard, oldest first."""
+    """Return the last utterances that this character heard, oldest first."""
     found = db.execute(
         f"select {_COLUMNS} from utterance u join heard_by h on h.utterance_id = u.id "
         f"where {_HEARD} order by u.id desc limit ?",
@@ -84,7 +84,7 @@ def candidates(
     names: Mapping[str, str],
     skip_turns: Collection[str],
 ) -> list[Candidate]:
-    """Return the exchanges (all that was heard in one turn) that may be what is asked about."""
+    """Return candidates for the question: exchanges, each of which is all that was heard in one turn."""
     where = (*_values(scope), scope.branch_id, npc_id)
     matching = (
         "from utterance_words join utterance u on u.id = utterance_words.rowid "
@@ -144,7 +144,7 @@ def latest(
     names: Mapping[str, str],
     skip_turns: Collection[str],
 ) -> list[ScoredLine]:
-    """Return the last exchanges, newest first: what comes to mind when nothing in particular is asked for."""
+    """Return the last exchanges, newest first, for a question without terms."""
     where = (*_values(scope), scope.branch_id, npc_id)
     skipped = f"and u.turn_id not in ({','.join('?' * len(skip_turns))})"
     found = db.execute(
@@ -174,7 +174,7 @@ def exchange_line(heard: Sequence[Heard], npc_id: str, names: Mapping[str, str])
 
 
 def record_tool(db: apsw.Connection, scope: Scope, call: ToolRecord) -> None:
-    """Write a tool call, or settle the one that is there and waits for its answer."""
+    """Record a tool call, or the outcome of a recorded one that has none."""
     row = (
         *(*_values(scope), call.call_id, scope.branch_id, call.npc_id, call.turn_id, call.name),
         *(_json(call.arguments), call.status, _text(call.message), _json(call.result), call.called_at, call.settled_at),
@@ -250,7 +250,7 @@ def _values(scope: Scope) -> tuple[str, str, str, str]:
 
 
 def _text(text: str) -> str:
-    """Return text that SQLite can hold: half of a surrogate pair, which JSON allows and UTF-8 does not, becomes `?`."""
+    """Return text that is valid in UTF-8: half of a surrogate pair, which JSON allows, becomes `?`."""
     return text.encode("utf-8", "replace").decode()
 
 

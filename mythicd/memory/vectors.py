@@ -1,12 +1,10 @@
-"""The vec0 tables: the vectors of lore lines and of heard utterances, next to exact scope columns.
+"""The vec0 tables: vectors of lore lines and of heard utterances, with exact scope columns.
 
-Scopes are partition keys, so a search reads only its own scope's vectors (0.1–0.5 ms where a whole table of 10,000
-takes 8). `chunk_size=64`: a partition's storage grows by chunks, and at the default of 1024 each zone and each
-playthrough would take 1.6 MB.
-
-Vectors of two embedders cannot be compared. `vector_source` names the one whose vectors are stored; another one finds
-the tables emptied and everything marked as not embedded, and fills them again in `Store.sync_lore` and
-`Store.embed_heard`. Every row has a vector exactly if its `embedded` is 1: both are written in one transaction.
+Scopes are partition keys, so that a search reads only its own scope's vectors (0.1–0.5 ms, where a whole table of
+10,000 takes 8 ms). `chunk_size=64`: storage grows by chunks, and with the default of 1024 each zone and each
+playthrough would take 1.6 MB. Vectors of two embedders cannot be compared: `vector_source` names the one whose vectors
+are stored, and another one empties the tables, which `Store.sync_lore` and `Store.embed_heard` fill again. A row has a
+vector exactly if its `embedded` is 1; both are written in one transaction.
 """
 
 from __future__ import annotations
@@ -22,17 +20,17 @@ from mythicd.memory.records import Scope
 Vector = NDArray[np.float32]
 
 _LORE_TEXT = "line || iif(tags = '', '', ' (' || tags || ')')"
-"""What is embedded of a lore row. With its tags in it, the right line is found for 3 to 7 in 100 more questions."""
+"""Embedded text of a lore row. With its tags, the right line is found for 3 to 7 in 100 more questions."""
 
 
 def dimensions(db: apsw.Connection) -> int:
-    """Return the width of the stored vectors; 0 while there are none."""
+    """Return the dimensions of the stored vectors; 0 if there are none."""
     row = db.execute("select dimensions from vector_source").fetchone()
     return int(row[0]) if row else 0
 
 
 def use_source(db: apsw.Connection, embedder: str, width: int) -> None:
-    """Make the tables fit this embedder, emptying them if another's vectors are in them."""
+    """Prepare the tables for this embedder; if they hold another's vectors, empty them."""
     with db:
         if db.execute("select embedder, dimensions from vector_source").fetchone() == (embedder, width):
             return
@@ -57,7 +55,7 @@ def use_source(db: apsw.Connection, embedder: str, width: int) -> None:
 
 
 def lore_to_embed(db: apsw.Connection, game: str, world: str, limit: int) -> list[tuple[int, str]]:
-    """Return id and text of lore that has no vector yet."""
+    """Return id and text of lore without a vector."""
     found = db.execute(
         f"select id, {_LORE_TEXT} from lore where game = ? and world = ? and not embedded order by id limit ?",
         (game, world, limit),
@@ -66,9 +64,9 @@ def lore_to_embed(db: apsw.Connection, game: str, world: str, limit: int) -> lis
 
 
 def borrow_lore(db: apsw.Connection, game: str, world: str) -> int:
-    """Give lore that has no vector yet the one that the same text has under another game or world; return how many.
+    """Copy vectors of the same text from other games and worlds to lore without one; return how many.
 
-    A daemon serves the same world to many games and playthroughs: its lore is embedded once.
+    A daemon serves the same world to many games and playthroughs; its lore is embedded once.
     """
     if not dimensions(db):
         return 0
@@ -91,7 +89,7 @@ def borrow_lore(db: apsw.Connection, game: str, world: str) -> int:
 
 
 def heard_to_embed(db: apsw.Connection, limit: int) -> list[tuple[int, str]]:
-    """Return id and words of utterances that were heard and have no vector yet, oldest first."""
+    """Return id and words of heard utterances without a vector, oldest first."""
     found = db.execute(
         "select id, heard_text from utterance where not embedded and heard_text <> '' order by id limit ?",
         (limit,),
@@ -100,7 +98,7 @@ def heard_to_embed(db: apsw.Connection, limit: int) -> list[tuple[int, str]]:
 
 
 def add_lore(db: apsw.Connection, rows: Sequence[tuple[int, str]], vectors: Vector) -> int:
-    """Store the vectors of lore rows, except of rows that changed meanwhile; return how many."""
+    """Store the vectors of lore rows, except rows that changed meanwhile; return how many."""
     stored = 0
     with db:
         for (row_id, text), vector in zip(rows, vectors, strict=True):
@@ -115,7 +113,7 @@ def add_lore(db: apsw.Connection, rows: Sequence[tuple[int, str]], vectors: Vect
 
 
 def add_heard(db: apsw.Connection, rows: Sequence[tuple[int, str]], vectors: Vector) -> int:
-    """Store the vectors of utterances, except of those that changed meanwhile; return how many."""
+    """Store the vectors of utterances, except those that changed meanwhile; return how many."""
     stored = 0
     with db:
         for (row_id, text), vector in zip(rows, vectors, strict=True):
@@ -132,7 +130,7 @@ def add_heard(db: apsw.Connection, rows: Sequence[tuple[int, str]], vectors: Vec
 
 
 def remove(db: apsw.Connection, table: str, ids: Sequence[int]) -> None:
-    """Take rows out of `lore_vectors` or `utterance_vectors`, if the table is there."""
+    """Remove rows from `lore_vectors` or `utterance_vectors`, if the table exists."""
     if dimensions(db):
         db.executemany(f"delete from {table} where id = ?", [(row_id,) for row_id in ids])
 
@@ -147,7 +145,7 @@ def nearest_lore(
         f"select id, distance from lore_vectors where embedding match ? and k = ? and game = ? and world = ? "
         f"and zone in ({','.join('?' * len(zones))})",
         (_blob(vector), k, game, world, *zones),
-    )  # k from each zone
+    )  # k of each zone
     return sorted(((int(row[0]), 1.0 - float(row[1])) for row in found), key=lambda hit: -hit[1])[:k]
 
 

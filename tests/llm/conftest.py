@@ -1,4 +1,4 @@
-"""A small model of noise, and engines that run it."""
+"""Fixtures: a small random model, and engines that run it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 import tiny_gguf
-from asking import (
-    Start,
-)
+from asking import Start
 
 from mythicd.llm.llamacpp.engine import LlamaLlm
 from mythicd.llm.llamacpp.options import LlamaOptions
@@ -24,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def start(model: Path) -> AsyncIterator[Start]:
-    """Start engines that are stopped, in the end, with their books in order and their threads gone."""
+    """Start engines, which are stopped after the test; assert that their threads have ended."""
     engines: list[LlamaLlm] = []
 
     async def begin(path: Path = model, **options: Any) -> LlamaLlm:

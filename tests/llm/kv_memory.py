@@ -1,5 +1,4 @@
-"""What the allocator's tests stand on: a model of llama.cpp's memory that does what it is told, and its owners'
-lives."""
+"""A simulation of llama.cpp's memory for the allocator's tests, with helpers that run replies on it."""
 
 from __future__ import annotations
 
@@ -65,15 +64,15 @@ class Memory:
 
 def reply(allocator: KvAllocator, memory: Memory, owner: str, prompt: list[int], written: list[int]) -> Allocation:
     """A whole reply: admit, evaluate, write, release."""
-    seat = allocator.admit(owner, prompt, len(written))
-    memory.apply(seat.operations)
-    assert memory.tokens(seat.sequence) == prompt[: seat.kept]
-    new = prompt[seat.kept :] + written
+    allocation = allocator.admit(owner, prompt, len(written))
+    memory.apply(allocation.operations)
+    assert memory.tokens(allocation.sequence) == prompt[: allocation.kept]
+    new = prompt[allocation.kept :] + written
     allocator.append(owner, new)
-    memory.extend(seat.sequence, new)
+    memory.extend(allocation.sequence, new)
     allocator.release(owner, len(prompt) - 2, len(WORLD))
     memory.agree(allocator)
-    return seat
+    return allocation
 
 
 def parked(allocator: KvAllocator, memory: Memory, owner: str, prompt: list[int]) -> None:
@@ -85,10 +84,10 @@ def parked(allocator: KvAllocator, memory: Memory, owner: str, prompt: list[int]
 
 def rest(allocator: KvAllocator, memory: Memory, owner: str, prompt: list[int], world: int = 0) -> None:
     """Somebody warmed up, who holds nothing but what is stable."""
-    seat = allocator.admit(owner, prompt, 0, logits=False)
-    memory.apply(seat.operations)
-    allocator.append(owner, prompt[seat.kept :])
-    memory.extend(seat.sequence, prompt[seat.kept :])
+    allocation = allocator.admit(owner, prompt, 0, logits=False)
+    memory.apply(allocation.operations)
+    allocator.append(owner, prompt[allocation.kept :])
+    memory.extend(allocation.sequence, prompt[allocation.kept :])
     memory.apply(allocator.pin(owner, world))
     allocator.release(owner, len(prompt), world)
     memory.agree(allocator)

@@ -112,14 +112,14 @@ def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
     [
         ("{not json", "not JSON"),
         ("[" * 5000, "not JSON"),
-        ("[]", "no object"),
-        ('{"name": 3}', "no object"),
-        ('{"name": "burn_down"}', "no tool"),
+        ("[]", "not an object"),
+        ('{"name": 3}', "not an object"),
+        ('{"name": "burn_down"}', "unknown tool"),
         ('{"name": "set_waypoint"}', "lacks 'place'"),
         ('{"name": "set_waypoint", "arguments": []}', "not an object"),
         ('{"name": "set_waypoint", "arguments": {"place": 3}}', "not a string"),
         ('{"name": "set_waypoint", "arguments": {"place": "x", "the secret door": 3}}', "not in the schema"),
-        ('{"name": "set_waypoint", "arguments": {"place": "\\ud800"}}', "half a character"),
+        ('{"name": "set_waypoint", "arguments": {"place": "\\ud800"}}', "surrogate"),
         (f'{{"name": "set_waypoint", "arguments": {{"place": {"[" * 600}{"]" * 600}}}}}', "not a string"),
         ('{"name": "set_waypoint", "arguments": "{place: x"}', "not JSON"),
         ('{"name": "set_waypoint", "arguments": "3"}', "not an object"),
@@ -128,10 +128,10 @@ def test_a_letter_cut_in_two_is_not_spoken_before_it_is_whole() -> None:
         ('{"name": "give_item", "arguments": {"item": "ale", "count": 1e999}}', "not an integer"),
         ('{"name": "give_item", "arguments": {"item": "ale", "count": 12}}', "out of range"),
         ('{"name": "give_item", "arguments": {"item": "ale", "count": true}}', "not an integer"),
-        ('{"name": "give_item", "arguments": {"item": "ale", "mood": "hot"}}', "none of the allowed"),
+        ('{"name": "give_item", "arguments": {"item": "ale", "mood": "hot"}}', "not one of the allowed"),
     ],
 )
-def test_what_is_no_call_is_reported_and_the_reply_goes_on(body: str, reason: str) -> None:
+def test_invalid_call_reported_and_reply_goes_on(body: str, reason: str) -> None:
     first, bad, last = parse([f"One <tool_call>{body}</tool_call> two".encode()])
     assert (first, last) == (TextDelta("One "), TextDelta(" two"))
     assert isinstance(bad, BadCall) and reason in bad.reason and "secret" not in bad.reason

@@ -1,4 +1,4 @@
-"""What frames messages in common models' templates is no word; what players and authors write is."""
+"""Message framing of common chat templates is removed; what players and authors write stays."""
 
 from __future__ import annotations
 

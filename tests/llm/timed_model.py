@@ -1,4 +1,4 @@
-"""A scheduler with a model whose steps take as long as they are told to: time is an argument, and nothing takes any."""
+"""A scheduler with a simulated model: time is an argument, and steps take as long as they are told to."""
 
 from __future__ import annotations
 

@@ -1,12 +1,10 @@
-"""Makes small GGUF files with random weights, so that the tests need no download: models and LoRA adapters.
+"""Small GGUF files with random weights, models and LoRA adapters, so that the tests need no download.
 
 The vocabulary is byte-level BPE as GPT-2 defines it: 256 byte tokens, the merges that build a few words, and ChatML's
-control tokens. The weights are noise; what the model writes is nonsense, but which nonsense is fixed by the seed.
-
-`write` makes a Llama, whose memory is a cell of keys and values for each token. The others remember otherwise, which
-is what the KV cache's tests need them for: `write_swa` (a sliding window in every other layer, as Gemma 2),
-`write_recurrent` (one state for the whole past, as Mamba), `write_hybrid` (both kinds of layers, as LFM2). The names
-of metadata and tensors are those that llama.cpp asks for when it loads these architectures.
+control tokens. Output is nonsense, fixed by the seed. `write` makes a Llama, whose memory is a cell of keys and values
+for each token. Other memories for the KV cache's tests: `write_swa` (a sliding window in every other layer, like
+Gemma 2), `write_recurrent` (one state for the whole past, like Mamba), `write_hybrid` (both kinds of layers, like
+LFM2). Names of metadata and tensors are those that llama.cpp reads for these architectures.
 """
 
 from __future__ import annotations

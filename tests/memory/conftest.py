@@ -1,4 +1,4 @@
-"""A store on a fresh file, and one real embedder for the room's tests."""
+"""Fixtures: a store on a new file, and one real embedder for all memory tests."""
 
 from __future__ import annotations
 

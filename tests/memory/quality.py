@@ -1,4 +1,4 @@
-"""How well retrieval answers the questions of questions.yaml: hits among the answerable, false hits among the rest."""
+"""The quality of retrieval on questions.yaml: hits among answerable questions, false hits among the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sections under their budgets, and who goes first when there is no room."""
+"""Sections under their budgets, and what is dropped first without room."""
 
 from __future__ import annotations
 

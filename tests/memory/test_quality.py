@@ -1,4 +1,4 @@
-"""Retrieval finds the right line for most questions, and nothing for what the lore does not say."""
+"""Retrieval finds the right line for most questions, and none for what the lore does not say."""
 
 from __future__ import annotations
 

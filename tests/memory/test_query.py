@@ -1,4 +1,4 @@
-"""The player's words as a search."""
+"""The player's words as a search query."""
 
 from __future__ import annotations
 

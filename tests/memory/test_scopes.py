@@ -1,4 +1,4 @@
-"""Nothing leaks from one scope into another, however alike their ids are."""
+"""Scopes never leak into one another, however similar their ids are."""
 
 from __future__ import annotations
 

@@ -1,26 +1,11 @@
-"""A model's chat template, applied so that what does not change stays where it is.
-
-A GGUF carries its chat template as Jinja source, written for the one-shot use "messages in, text out". A KV cache needs
-more: the text of this turn's prompt must begin with the text of everything that was there a turn ago. So a prompt is
-rendered as four segments, in the order in which they change:
+"""The chat template: renders a prompt so that unchanged parts keep their place in the text.
 
     [world][character][history][turn + the header after which the model writes]
 
-The cuts are found, not assumed: rendering only the front of the conversation must give a prefix of the whole, and a
-private-use character, put where `world` meets `character`, shows where that place came to lie. Where a template moves
-or rewrites things so that a cut does not exist, the segments are joined there; the text is right in any case, since
-the whole text always is the template's own rendering of the whole conversation.
-
-What templates do to us, and the answer:
-- no system role, or the system text moved into the *last* user message: it goes before the first user message's text;
-- strict alternation of user and assistant: neighbours of one role become one message;
-- no `tool` role: the result goes into a user message as `<tool_response>…</tool_response>` (the Hermes form);
-- content filtered (`| lower`, `| trim`) or decorated line by line: nothing here depends on content staying as it was;
-- no template at all: ChatML.
-
-Nobody's words may contain a control token of the model, or what frames messages otherwise (llm/special_tokens.py):
-"<|im_end|> <|im_start|>system …" is taken out of contents before the template sees them, whatever its case, since
-templates may change the case.
+The KV cache needs this turn's text to begin with the text of a turn ago, so a prompt is rendered as four segments, in
+the order in which they change. Cuts are probed; where a template has none, segments are joined. The whole text is
+always the template's own rendering. Control tokens and message framing are removed from all contents
+(llm/special_tokens.py). Special cases: docs/llm.md, "Chat templates".
 """
 
 from __future__ import annotations
@@ -50,28 +35,28 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-"""What is used for a model that has no template of its own."""
+"""The template of a model that has none of its own."""
 
 _CUT = "\ue000"
-"""Private-use character that marks a place; no filter or tokenizer gives it a meaning."""
+"""Private-use character that marks a place; filters and tokenizers give it no meaning."""
 
 _OPENING = "(The conversation begins.)"
-"""Said by nobody, for templates that insist on a user message first."""
+"""Content of an added user message, for templates that require one first."""
 
-_REMEDY = "Name another template in the language model's settings (chat_template), or use another model."
+_REMEDY = "Set another template (chat_template) in the language model's settings, or use another model."
 
 Part = Literal["world", "character", "history", "turn"]
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the rendered prompt."""
+    """A part of the rendered prompt."""
 
     part: Part
     text: str
     """Never empty."""
     border: bool
-    """Whether it begins at a control token: only there may text be cut without changing how it is tokenised."""
+    """Whether it begins at a control token: only there can text be cut without changing its tokens."""
 
 
 class ChatTemplate:
@@ -88,10 +73,10 @@ class ChatTemplate:
     ) -> None:
         """Compile and probe `source`; `bos`, `eos` and `markers` are the texts of the model's control tokens.
 
-        `moment` is what templates that ask for the date are told, always: a prompt must begin as it did a turn ago,
-        past midnight too. None is now.
+        `moment` is the date given to templates that ask for it; it is fixed, since a prompt must begin as it did a
+        turn ago, past midnight too. None is now.
         """
-        # As transformers renders them, for which they are written: sandboxed, blocks trimmed, these names defined.
+        # Templates are written for transformers: sandboxed, with trimmed blocks and these names defined.
         environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
@@ -102,12 +87,12 @@ class ChatTemplate:
             self._template = environment.from_string(CHATML if source is None else source)
         except jinja2.TemplateError as error:
             raise ModelError(f"The model's chat template does not compile: {error}.", remedy=_REMEDY) from error
-        self._render = lru_cache(maxsize=256)(self._render_anew)  # the fronts of conversations come again and again
+        self._render = lru_cache(maxsize=256)(self._render_anew)  # prefixes of conversations recur
         self._names = {
             "bos_token": bos,
             "eos_token": eos,
             "enable_thinking": False,
-            "tools": None,  # defined, since templates ask whether they are `none`
+            "tools": None,  # templates test whether they are `none`
             "documents": None,
         }
         words = sorted({marker for marker in (*markers, bos, eos) if marker} - TEXT_TAGS, key=len, reverse=True)
@@ -115,25 +100,24 @@ class ChatTemplate:
         self._control = re.compile("|".join(map(re.escape, words)), re.IGNORECASE) if words else None
         self._alternates = self._try([_user("bravo"), _user("charlie")]) is None
         self._has_tool_role = source is not None and bool(re.search(r"""['"]tool['"]""", source)) and self._holds_tool()
-        self._has_system_role = True  # what is probed next
+        self._has_system_role = True  # probed next
         if not self._is_stable():
             self._has_system_role = False
             if not self._is_stable():
                 raise ModelError(
-                    "The model's chat template cannot be used: it fails, or writes earlier messages anew each turn"
-                    f" ({self._why()}).",
+                    f"The model's chat template cannot be used: {self._why()}.",
                     remedy=_REMEDY,
                 )
 
     @property
     def folds_system(self) -> bool:
-        """Whether the system text stands in front of the first user message instead of in a message of its own."""
+        """Whether the system text is put before the first user message instead of into a message of its own."""
         return not self._has_system_role
 
     def frame_markers(self) -> frozenset[str]:
-        """Return the control tokens with which messages are framed: in a reply they would begin another's turn.
+        """Return the control tokens that frame messages: in a reply they would begin another message.
 
-        Tags of thoughts are none, though some templates write an empty thought for the model.
+        Reasoning tags are not among them, although some templates write empty reasoning for the model.
         """
         frame = self._raw([_user("alpha"), ChatMessage("assistant", "bravo"), _user("charlie")], header=True)
         return frozenset(marker for marker in self._markers if marker in frame and marker not in THINK_TAGS)
@@ -144,14 +128,14 @@ class ChatTemplate:
         return self._segments(self._raw(messages, header=True), prompt, messages, past)
 
     def render_front(self, prompt: Prompt) -> tuple[Segment, ...]:
-        """Return the segments before the turn: what can be evaluated before anybody speaks. Raises ModelError."""
-        segments = self.render(replace(prompt, turn=(_user(_OPENING),)))  # a place for what would be said
+        """Return the segments before the turn, which can be evaluated before the player speaks. Raises ModelError."""
+        segments = self.render(replace(prompt, turn=(_user(_OPENING),)))  # a stand-in for the turn
         return tuple(segment for segment in segments if segment.part != "turn")
 
     def render_open(self, prompt: Prompt) -> tuple[Segment, ...]:
-        """Return the segments up to the end of what the turn's last message says so far. Raises ModelError.
+        """Return the segments up to the end of the turn's last message so far. Raises ModelError.
 
-        Where a template does not leave contents in their place, that is no more than the front.
+        If the template moves or filters contents, only the segments before the turn are returned.
         """
         messages, past = self._conversation(prompt)
         last = messages[-1]
@@ -159,12 +143,12 @@ class ChatTemplate:
         text, found, _ = marked.partition(_CUT)
         return self._segments(text, prompt, messages, past) if found and prompt.turn else self.render_front(prompt)
 
-    # --- the conversation, in the form this template takes --------------------------------------------------------
+    # --- messages in the form that this template takes -------------------------------------------------------------
 
     def _conversation(self, prompt: Prompt, cut: str = "") -> tuple[list[ChatMessage], int]:
-        """Return the messages as the template takes them, and how many of them stand before the turn.
+        """Return the messages as the template takes them, and how many of them come before the turn.
 
-        `cut` is put behind `world`, and behind `character` where more text follows in the same message.
+        `cut` is put after `world`, and after `character` where more text follows in the same message.
         """
         system = self._scrub(prompt.world) + cut + self._scrub(prompt.character)
         messages: list[ChatMessage] = []
@@ -193,7 +177,7 @@ class ChatTemplate:
         return [_user(system or _OPENING), *messages], past + 1
 
     def _scrub(self, content: str) -> str:
-        """Take out of a content what would not be read as words."""
+        """Return a content without control tokens and message framing."""
         return scrub(content.replace(_CUT, ""), self._control)
 
     # --- cutting ---------------------------------------------------------------------------------------------------
@@ -203,7 +187,7 @@ class ChatTemplate:
         front = self._try(messages[:past]) if past else None
         history = len(front) if front is not None and text.startswith(front) else character
         if past == 1 and self._has_system_role:
-            character = history  # the system message is followed by no history: the cut lies behind its end marker
+            character = history  # without history the cut is after the system message's end marker
         places = (0, world, max(world, character), max(world, character, history), len(text))
         parts: tuple[Part, ...] = ("world", "character", "history", "turn")
         return tuple(
@@ -213,7 +197,7 @@ class ChatTemplate:
         )
 
     def _ends_of_system(self, text: str, prompt: Prompt, first: list[ChatMessage]) -> tuple[int, int]:
-        """Return where `world` and `character` end in the text; 0 where no such place can be told."""
+        """Return where `world` and `character` end in the text; 0 where the place cannot be found."""
         alone = self._try(first)
         marked = self._try(self._conversation(prompt, _CUT)[0][:1])
         if alone is None or marked is None or marked.replace(_CUT, "") != alone:
@@ -237,7 +221,7 @@ class ChatTemplate:
         plain = [{"role": message.role, "content": message.content} for message in messages]
         try:
             return self._template.render(messages=plain, add_generation_prompt=header, **self._names)
-        except Exception as error:  # a template is a program of the model's author: it can fail in any way
+        except Exception as error:  # a template is a third-party program: it can raise anything
             raise ModelError(f"The model's chat template fails: {error}.", remedy=_REMEDY) from error
 
     def _try(self, messages: Sequence[ChatMessage]) -> str | None:
@@ -252,7 +236,7 @@ class ChatTemplate:
         return before is not None and after is not None and "charlie" in after.lower()
 
     def _is_stable(self) -> bool:
-        """Tell whether a conversation's text begins with what was its text a turn ago, up to that turn."""
+        """Tell whether a conversation's text begins with its text of a turn ago, up to that turn."""
         first = Prompt("alpha", "bravo", (_user("charlie"), ChatMessage("assistant", "delta")), (_user("echo"),))
         later = (_user("foxtrot"), ChatMessage("assistant", "golf"))
         second = Prompt("alpha", "bravo", (*first.history, *later), (_user("hotel"),))
@@ -269,12 +253,12 @@ class ChatTemplate:
         try:
             self._raw([_user("alpha")], header=True)
         except ModelError as error:
-            return error.what
-        return "its text of a conversation does not begin with its text of the same conversation a turn earlier"
+            return error.what.rstrip(".")
+        return "its text of a conversation does not begin with its text of that conversation a turn earlier"
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}`, which marks for training what the model writes; it changes no text."""
+    """The Jinja tag `{% generation %}…{% endgeneration %}`, which marks training text; it changes nothing."""
 
     tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)
 

@@ -1,7 +1,7 @@
-"""llama.cpp, by its C API: a model, a context with many sequences, and batches for it.
+"""llama.cpp by its C API: a model, a context with many sequences, and batches for it.
 
-Everything here is synchronous and belongs to one thread, that of the engine thread (engine_thread.py). The Python
-around each native call is kept small: batches are filled through NumPy arrays that llama.cpp reads in place.
+Everything here is synchronous and belongs to the engine thread (engine_thread.py). The Python around each native call
+is kept small: batches are filled through NumPy arrays that llama.cpp reads in place.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from mythicd.llm.llamacpp.tokenizer import Tokenizer
 from mythicd.native import llamacpp
 
 SMALL_MODEL = 300_000_000
-"""Parameters below which a second thread costs more in waiting than it computes."""
+"""Parameters below which a second thread costs more in synchronisation than it computes."""
 
 EXACT_MODEL = 50_000_000
-"""Parameters below which the CPU does without flash attention.
+"""Parameters below which flash attention is off on the CPU.
 
-With it, sums are made in another order for one token than for many: how a prompt was cut into batches then moves
-logits by up to 0.014 (40 models of noise); without it, by 0.000004. But without it a unified cache makes every token
-pay for every cell that anybody holds: with 143 M parameters and twelve other characters of 600 tokens each, a step took
-2.4 times and a prompt 3.8 times as long as alone; with it, 1.2 and 1.4 times. In a small model attention is cheap.
+With it, sums are ordered differently for one token than for many, so that the cutting of a prompt into batches moves
+logits by up to 0.014 (40 random models); without it, by 0.000004. But without it every token in a unified cache costs
+time for every used cell: with 143 M parameters and twelve other characters of 600 tokens each, a step took 2.4 times
+and a prompt 3.8 times as long as alone; with it, 1.2 and 1.4 times. In a small model attention is cheap.
 """
 
 
@@ -49,8 +49,8 @@ class Model:
         library = self._library
         try:
             if not library.llama_model_has_decoder(self._model) or library.llama_model_has_encoder(self._model):
-                raise ModelError(f"{path} is not a language model that writes text.", remedy="Use a decoder model.")
-            self.vocabulary = Tokenizer(library, self._model)
+                raise ModelError(f"{path} is not a decoder-only language model.", remedy="Use a decoder-only model.")
+            self.tokenizer = Tokenizer(library, self._model)
             self.trained_context: int = library.llama_model_n_ctx_train(self._model)
             self.parameters: int = library.llama_model_n_params(self._model)
             template = library.llama_model_chat_template(self._model, None)
@@ -61,14 +61,14 @@ class Model:
 
     @property
     def pointer(self) -> Any:
-        """llama.cpp's own model."""
+        """llama.cpp's model."""
         return self._model
 
     def trims(self, longest: int) -> bool:
         """Tell whether a sequence of up to `longest` tokens can be trimmed, shared in part, saved and loaded.
 
-        Recurrent layers have one state for all tokens. Of layers with a sliding window, llama.cpp gives away the cells
-        behind the window and saves the window only; what is trimmed after that is wrong, without a word of warning.
+        Recurrent layers have one state for all tokens. For layers with a sliding window, llama.cpp frees the cells
+        before the window and saves the window only; trimming after that gives wrong results without an error.
         """
         library, window = self._library, self._library.llama_model_n_swa(self._model)
         recurrent = library.llama_model_is_recurrent(self._model) or library.llama_model_is_hybrid(self._model)
@@ -81,7 +81,7 @@ class Model:
         return self._adapters[path]
 
     def kv_bytes(self, q8: bool) -> int:
-        """Return about how many bytes of keys and values one token has."""
+        """Return the approximate size of one token's keys and values, in bytes."""
         library, model = self._library, self._model
         usual: int = library.llama_model_n_embd(model) // max(1, library.llama_model_n_head(model))
         heads = f"{llamacpp.metadata(model, 'general.architecture')}.attention"
@@ -92,9 +92,9 @@ class Model:
         return layers * (width * 34 // 32 if q8 else width * 2)  # q8_0: 32 values in 34 bytes
 
     def close(self) -> None:
-        """Free the model. Its contexts must have been freed."""
+        """Free the model. Its contexts must be freed first."""
         if self._model:
-            self._library.llama_model_free(self._model)  # and with it its adapters
+            self._library.llama_model_free(self._model)  # frees its adapters too
             self._model = None
             self._adapters.clear()
 
@@ -105,31 +105,31 @@ class BatchPart:
 
     sequence: int
     position: int
-    """Where the first of them goes in its sequence."""
+    """Position of the first of them in the sequence."""
     tokens: Sequence[int]
     logits: bool
-    """Whether the next token is to be chosen after the last of them."""
+    """Whether the logits after the last of them are needed."""
 
 
 class NoCell(EngineError):
-    """llama.cpp found no free cell for a token, which the allocator should have prevented."""
+    """llama.cpp found no free cell for a token, which the allocator should prevent."""
 
     code = "NO_KV_CELL"
 
 
 class Context:
-    """A model's KV cache and working memory. Raises ModelError when there is not enough memory for them."""
+    """A model's KV cache and working memory. Raises ModelError when memory is short."""
 
     def __init__(self, model: Model, options: LlamaOptions, sequences: int) -> None:
-        """`sequences` is how many the cache is divided among, or may be marked with."""
+        """`sequences` is the number of sequences of the cache."""
         library = self._library = llamacpp.backend()
         _require_memory(model, options)
         params = library.llama_context_default_params()
         params.n_ctx, params.n_seq_max = options.n_ctx, sequences
-        params.n_batch = params.n_ubatch = min(options.n_batch, options.n_ctx)  # llama.cpp cuts it in silence otherwise
+        params.n_batch = params.n_ubatch = min(options.n_batch, options.n_ctx)  # otherwise llama.cpp lowers it silently
         params.n_threads = params.n_threads_batch = options.threads or _threads(model.parameters)
         params.kv_unified, params.no_perf = options.kv_unified, True
-        if options.kv_q8:  # llama.cpp keeps quantised values for flash attention only
+        if options.kv_q8:  # llama.cpp supports quantised values with flash attention only
             params.type_k = params.type_v = library.GGML_TYPE_Q8_0
             params.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_ENABLED
         elif options.flash is not None:
@@ -141,18 +141,18 @@ class Context:
             self._context = library.llama_init_from_model(model.pointer, params)
         if not self._context:
             raise ModelError(
-                f"There is no room for {model.path.name} with a context of {options.n_ctx} tokens"
+                f"Not enough memory for {model.path.name} with a context of {options.n_ctx} tokens"
                 f" ({said[0] if said else 'llama.cpp gives no reason'}).",
-                remedy="Lower n_ctx or n_seq_max, use a smaller model, or free memory.",
+                remedy="Lower gpu.ctx_tokens or gpu.sequences, use a smaller model, or free memory.",
             )
         self._memory = library.llama_get_memory(self._context)
         self.cells: int = library.llama_n_ctx(self._context)
-        """Tokens that fit in the KV cache; llama.cpp rounds n_ctx up."""
+        """Number of cells of the KV cache; llama.cpp rounds n_ctx up."""
         self.batch: int = library.llama_n_batch(self._context)
         """Most tokens in one `evaluate`; more would end the process."""
-        self._columns = model.vocabulary.size
+        self._columns = model.tokenizer.size
         self._rows: dict[int, NDArray[np.float32]] = {}
-        """Views of logits, by their address."""
+        """Views of logits by address."""
         self._make_batch()
         self._abort = ctypes.create_string_buffer(2)
         self._adapter: str | None = None
@@ -160,15 +160,15 @@ class Context:
 
     @property
     def pointer(self) -> Any:
-        """llama.cpp's own context."""
+        """llama.cpp's context."""
         return self._context
 
     def interrupt(self) -> None:
-        """Make the running `evaluate`, and every later one, stop within milliseconds. May be called by any thread."""
+        """Stop the running `evaluate`, and every later one, within milliseconds. May be called by any thread."""
         self._abort[0] = b"\x01"
 
     def adapt(self, name: str | None, adapter: Any) -> bool:
-        """Evaluate with this adapter (`Model.adapter`; None for none) from now on; tell whether that is a change."""
+        """Use this adapter (`Model.adapter`; None for none) from now on; tell whether that is a change."""
         if name == self._adapter:
             return False
         adapters = (ctypes.POINTER(ctypes.c_void_p) * 1)(*([] if adapter is None else [adapter]))
@@ -179,27 +179,27 @@ class Context:
         return True
 
     def trim(self, sequence: int, start: int) -> None:
-        """Remove from a sequence everything at position `start` and behind it. Raises EngineError."""
+        """Remove a sequence's tokens from position `start` on. Raises EngineError."""
         if not self._library.llama_memory_seq_rm(self._memory, sequence, start, -1):
             raise EngineError(f"llama.cpp cannot trim sequence {sequence} at {start}.")
 
     def share(self, source: int, sequence: int, start: int, end: int) -> None:
-        """Let `sequence` have the cells of `source` from position `start` to `end`, too. Unified caches only."""
+        """Add the cells of `source` from position `start` to `end` to `sequence`. Unified caches only."""
         self._library.llama_memory_seq_cp(self._memory, source, sequence, start, end)
 
     def save(self, sequence: int) -> NDArray[np.uint8]:
-        """Return a copy of what a sequence holds, for `load`. Raises EngineError."""
+        """Return a copy of a sequence's state, for `load`. Raises EngineError."""
         size = self._library.llama_state_seq_get_size(self._context, sequence)
         saved = np.empty(size, np.uint8)
         written = self._library.llama_state_seq_get_data(self._context, _bytes(saved), size, sequence)
         if not written:
-            raise EngineError(f"llama.cpp cannot copy sequence {sequence} out.")
+            raise EngineError(f"llama.cpp cannot save sequence {sequence}.")
         return saved[:written]
 
     def load(self, sequence: int, saved: NDArray[np.uint8]) -> bool:
-        """Put what was saved into a sequence, in place of what it holds; tell whether there was room for it.
+        """Replace a sequence's state by a saved one; tell whether there was room for it.
 
-        Where there was none, the sequence is empty. No contiguous run of cells is needed.
+        Without room the sequence is empty afterwards. The cells need not be contiguous.
         """
         done = self._library.llama_state_seq_set_data(self._context, _bytes(saved), len(saved), sequence)
         return bool(done)
@@ -212,13 +212,13 @@ class Context:
     def evaluate(self, parts: Sequence[BatchPart]) -> list[int]:
         """Evaluate a batch; return for each part with `logits` the row of its logits, in order.
 
-        Blocking; other Python threads run meanwhile. Raises EngineError, after which the sequences concerned hold
-        what they held before, or part of the new tokens: trim them.
+        Blocking; other Python threads run meanwhile. Raises EngineError; the sequences then hold an unknown part of
+        the new tokens: trim them.
         """
         count, rows = 0, []
         for part in parts:
             end = count + len(part.tokens)
-            if end == count + 1:  # a stream that writes: a slice costs three times as much as an element
+            if end == count + 1:  # a decoding stream: assigning a slice costs three times as much as an element
                 self._tokens[count], self._positions[count] = part.tokens[0], part.position
                 self._sequences[count], self._logits[count] = part.sequence, 0
             else:
@@ -233,16 +233,16 @@ class Context:
         self._batch.n_tokens = count
         result = self._library.llama_decode(self._context, self._batch)
         if result:
-            why = {1: "no free place in the KV cache", 2: "stopped"}.get(result, f"llama_decode gave {result}")
+            why = {1: "no free cell in the KV cache", 2: "stopped"}.get(result, f"llama_decode returned {result}")
             failed = NoCell if result == 1 else EngineError
             raise failed(f"The language model could not evaluate {count} tokens: {why}.")
         return rows
 
     def logits(self, row: int) -> NDArray[np.float32]:
-        """Return a row of the last batch's logits, of shape (vocabulary,), for reading until the next `evaluate`."""
+        """Return a row of the last logits as a view of shape (vocabulary,), valid until the next `evaluate`."""
         address = ctypes.addressof(self._library.llama_get_logits_ith(self._context, row).contents)
         found = self._rows.get(address)
-        if found is None:  # llama.cpp moves them only when more are asked for at once than ever before
+        if found is None:  # llama.cpp moves them only when a batch has more rows than any before
             if len(self._rows) >= self.batch:
                 self._rows.clear()
             values = (ctypes.c_float * self._columns).from_address(address)
@@ -260,7 +260,7 @@ class Context:
             self._context = None
 
     def _make_batch(self) -> None:
-        """Make a batch whose columns are NumPy arrays of ours: no per-token call is needed to fill it."""
+        """Make a batch whose columns are NumPy arrays, filled without a call for each token."""
         size = self.batch
         self._tokens = np.zeros(size, np.int32)
         self._positions = np.zeros(size, np.int32)
@@ -268,7 +268,7 @@ class Context:
         self._counts = np.ones(size, np.int32)  # each token belongs to one sequence
         self._logits = np.zeros(size, np.int8)
         step = self._sequences.itemsize
-        # A list of pointers, one to each element of `_sequences`; llama.cpp wants a null pointer behind the last.
+        # One pointer to each element of `_sequences`; llama.cpp requires a null pointer after the last.
         addresses = [self._sequences.ctypes.data + step * index for index in range(size)]
         self._addresses = np.array([*addresses, 0], np.uintp)
         types = dict(self._library.llama_batch._fields_)
@@ -283,11 +283,11 @@ class Context:
             setattr(batch, name, ctypes.cast(column.ctypes.data, types[name]))
 
     def _set_abort_callback(self) -> None:
-        """Let llama.cpp ask a byte, not Python, whether to stop.
+        """Let llama.cpp poll a byte, instead of calling Python, to see whether to stop.
 
-        It asks at every node of the graph, thousands of times a step: a Python callback would take the GIL each time.
-        The C library's `strlen` has the callback's shape (one pointer in, an integer out) and tells whether the first
-        byte of a buffer is set: 0 for "", 1 for "\\x01".
+        It polls at every node of the graph, thousands of times a step: a Python callback would take the GIL each time.
+        The C library's `strlen` has the callback's signature (one pointer in, an integer out) and returns whether the
+        first byte of a buffer is set: 0 for "", 1 for "\\x01".
         """
         c_library = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
         self._library.llama_set_abort_callback(
@@ -302,10 +302,10 @@ def _bytes(array: NDArray[np.uint8]) -> Any:
 
 
 def _require_memory(model: Model, options: LlamaOptions) -> None:
-    """Raise ModelError when the KV cache alone is more than the free memory.
+    """Raise ModelError when the KV cache alone is larger than the free memory.
 
-    Asked of llama.cpp, such a cache is often granted (Linux promises more than it has), filled with zeros, and ends
-    the process or freezes the machine.
+    llama.cpp would often get such an allocation (Linux overcommits), fill it with zeros, and end the process or freeze
+    the machine.
     """
     # llama.cpp gives each sequence of a split cache at least 256 cells.
     cells = options.n_ctx if options.kv_unified else max(options.n_ctx, 256 * options.n_seq_max)
@@ -313,9 +313,9 @@ def _require_memory(model: Model, options: LlamaOptions) -> None:
     free = psutil.virtual_memory().available
     if options.gpu_layers == 0 and needed > free:
         raise ModelError(
-            f"There is no room for {model.path.name} with a context of {options.n_ctx} tokens: its KV cache needs"
+            f"Not enough memory for {model.path.name} with a context of {options.n_ctx} tokens: its KV cache needs"
             f" {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.",
-            remedy="Lower n_ctx, set kv_q8, or use a smaller model.",
+            remedy="Lower gpu.ctx_tokens, set gpu.kv_precision to q8_0, or use a smaller model.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The writing of one reply, token by token: choose, take apart, and hold to the grammar where a call begins."""
+"""The decoding of one reply, token by token: sample, parse, and constrain tool calls by a grammar."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mythicd.llm.reply_parser import BadCall, ReplyParser
 from mythicd.llm.tool_grammar import call_grammar
 from mythicd.llm.tool_schema import Tool
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Decoding:
-    """Writes one reply. Belongs to the engine thread; to be closed."""
+    """Decodes one reply. Belongs to the engine thread; call `close` after use."""
 
     def __init__(
         self,
-        vocabulary: Tokenizer,
+        tokenizer: Tokenizer,
         tools: Sequence[Tool],
         sampling: Sampling,
         most: int,
@@ -32,30 +32,30 @@ class Decoding:
     ) -> None:
         """`most` is how many tokens it may write, at least 1; `banned` tokens are never chosen.
 
-        With `thinking` the reply begins inside a thought.
+        With `thinking` the reply begins inside reasoning that the template has opened.
         """
-        self._vocabulary = vocabulary
+        self._tokenizer = tokenizer
         self._tools = tools
         self._most = most
         self._parser = ReplyParser(tools, sampling.stop, thinking=thinking)
         self._answered = False
-        self._sampler = Sampler(vocabulary, sampling, banned)
+        self._sampler = Sampler(tokenizer, sampling, banned)
         self.written = 0
         """Tokens chosen so far."""
         self.pending = -1
-        """The token chosen last, still to be evaluated."""
+        """The token chosen last, which is evaluated with the next step."""
         self.over: Literal["stop", "length"] | None = None
-        """Why the reply is over; None while it is not."""
+        """Why the reply is over; None while it goes on."""
 
     def write(self, context: Context, row: int) -> list[TextDelta | InlineCall]:
-        """Choose the next token by this row of the last batch's logits; return what it completes.
+        """Choose the next token from this row of the last batch's logits; return the parts that it completes.
 
-        Raises EngineError when nothing can be chosen.
+        Raises EngineError when no token can be chosen.
         """
         self.pending = token = self._sampler.sample(context, row)
         self.written += 1
-        ended = token in self._vocabulary.ends
-        piece = b"" if ended else self._vocabulary.piece(token)
+        ended = token in self._tokenizer.ends
+        piece = b"" if ended else self._tokenizer.piece(token)
         if not piece:
             self._parser.add_silence()
         parts = self._parser.add(piece)
@@ -63,7 +63,7 @@ class Decoding:
             self.over = "stop"
         elif self.written == self._most:
             self.over = "length"
-        if ended and self._parser.thoughts.in_first:  # the template opened a thought, and it has answered at once
+        if ended and self._parser.thoughts.in_first:  # the template opened reasoning, and the model answered at once
             parts += self._parser.disown_thought()
         if self.over:
             parts += self._parser.finish()
@@ -71,12 +71,12 @@ class Decoding:
             self._hold_to_grammar()
         for part in parts:
             if isinstance(part, BadCall):
-                logger.warning("A tool call was dropped: %s.", part.reason)
+                log.warning("Dropped a tool call: %s.", part.reason)
         self._answered = self._answered or bool(parts)
         if self.over and self._parser.thoughts.any and not self._answered:
-            logger.warning(
-                "The language model thought for all its %d tokens and said nothing. Raise llm.max_tokens, or use a"
-                " model that does not think.",
+            log.warning(
+                "The language model spent all its %d tokens on reasoning and said nothing. Raise llm.max_tokens, or use"
+                " a model without reasoning.",
                 self.written,
             )
         return [part for part in parts if not isinstance(part, BadCall)]
@@ -86,12 +86,12 @@ class Decoding:
         self._sampler.close()
 
     def _hold_to_grammar(self) -> None:
-        """Switch the grammar on behind an opening tag, and off behind the closing one."""
+        """Turn the grammar on after an opening tag, and off after the closing one."""
         if not self._parser.in_call:
             self._sampler.release()
         elif self._tools and not self._sampler.constrained:
             grammar = call_grammar(self._tools, self._parser.written)
-            if grammar is None:  # the tag's token ran on into something that begins no call: that is forgotten
+            if grammar is None:  # the tag's token holds text after it that begins no call: drop that text
                 self._parser.restart_call()
                 grammar = call_grammar(self._tools)
             assert grammar is not None

@@ -1,9 +1,8 @@
-"""What brings the engine thread's deliveries to the event loops, so that the engine thread never waits for one.
+"""The delivery thread: brings events to the event loops, so that the engine thread never waits for one.
 
-Waking an event loop writes to a socket, and while that is done the interpreter's lock is free: the loop takes it and
-works through all it was given before the engine thread gets it back. With four streams that cost two milliseconds in
-each step of 25. So the engine thread only puts its deliveries into a queue, which does not let go of the lock, and goes
-on to the next step; this thread gets the lock when llama.cpp is at work.
+Waking an event loop writes to a socket and releases the GIL meanwhile; the loop takes it and handles all its events
+before the engine thread gets it back. With four streams that cost 2 ms in each step of 25 ms. Putting into a queue
+keeps the GIL, and this thread gets it while llama.cpp computes.
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ Outbox = Sequence[tuple[ReplyQueue, Sequence[ReplyItem]]]
 
 
 class Delivery(threading.Thread):
-    """Delivers until `close`, in order: one wake-up of each event loop for each outbox, and there is one loop."""
+    """Delivers until `close`, in order, with one wake-up of each event loop for each outbox."""
 
     def __init__(self) -> None:
-        super().__init__(name="mythic-llm-post", daemon=True)
-        # Bounded by what it carries: a stream stops when its reader is too far behind, and there are few streams.
+        super().__init__(name="mythic-llm-delivery", daemon=True)
+        # Bounded by its contents: there are few streams, and each stops when its reader is too far behind.
         self._outboxes: queue.SimpleQueue[Outbox | None] = queue.SimpleQueue()
 
     def send(self, outbox: Outbox) -> None:
-        """Have these delivered. Called by the engine thread; does not wait."""
+        """Queue these for delivery. Called by the engine thread; does not wait."""
         self._outboxes.put(outbox)
 
     def close(self) -> None:
-        """Deliver what was sent, then end. Blocking. Nothing to do where it could not be started."""
+        """Deliver what was sent, then end. Blocking. Does nothing if the thread was never started."""
         if self.ident is not None:
             self._outboxes.put(None)
             self.join()
 
     def run(self) -> None:
-        """Deliver."""
+        """Deliver outboxes until `close`."""
         while (outbox := self._outboxes.get()) is not None:
             for loop in {replies.loop for replies, _ in outbox}:
                 mine = [(replies, events) for replies, events in outbox if replies.loop is loop]
                 try:
                     loop.call_soon_threadsafe(_put_all, mine)
-                except RuntimeError:  # the loop is closed: nobody reads these any more
+                except RuntimeError:  # the loop is closed: these have no reader any more
                     for replies, _ in mine:
                         replies.lost = True
 

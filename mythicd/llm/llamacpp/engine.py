@@ -1,7 +1,7 @@
-"""The language model as the rest of the house sees it: the `Llm` Protocol over one llama.cpp model in this process.
+"""The in-process language model: the `Llm` Protocol over one llama.cpp model.
 
-This side of the engine thread is all asyncio and does nothing but hand over and wait; see engine_thread.py for the
-other side.
+This side is asyncio: it hands requests to the engine thread and waits for replies. See engine_thread.py for the other
+side.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from mythicd.errors import BusyError, ConfigError, EngineError
 from mythicd.llm.llamacpp.engine_thread import EngineThread
 from mythicd.llm.llamacpp.kv.state import ROOTS
 from mythicd.llm.llamacpp.options import LlamaOptions
-from mythicd.llm.llamacpp.requests import Forget, Order, Park, Refocus, ReplyQueue, Request, Rollback
+from mythicd.llm.llamacpp.requests import EngineSnapshot, Forget, Order, Park, Refocus, ReplyQueue, Request, Rollback
 from mythicd.llm.llamacpp.scheduler import Work
 from mythicd.telemetry.counters import LlmCounters
 
 
 class LlamaLlm:
-    """One GGUF model that speaks for many characters. Implements `Llm`.
+    """One GGUF model that writes for many characters. Implements `Llm`.
 
-    It can be started again after `stop`. All its methods belong to one event loop.
+    It can be started again after `stop`. All methods are called on one event loop.
     """
 
     def __init__(self, model: Path, options: LlamaOptions | None = None) -> None:
-        """`model` is a GGUF file; nothing is read before `start`. Raises ConfigError for options that clash."""
+        """`model` is a GGUF file, read by `start`. Raises ConfigError for options that contradict each other."""
         self.counters = LlmCounters()
         self.abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
-        """Known for certain once it has started: what a model's memory cannot take back is not prepared."""
+        """`prepares` is final after `start`: a model whose memory cannot be trimmed does not prepare."""
         self._path = model
         self._options = LlamaOptions() if options is None else options
         self._thread: EngineThread | None = None
         self._turning = asyncio.Lock()
-        """Held while it is being started or stopped."""
+        """Held during `start` and `stop`."""
         limits = self._options.limits
         batch = min(self._options.n_batch, self._options.n_ctx)
         needed = max(limits.streams + limits.chunk_least, self._options.n_seq_max + ROOTS + 1)
@@ -45,11 +45,12 @@ class LlamaLlm:
             raise ConfigError(
                 f"A step may have {batch} tokens (n_batch, n_ctx); {limits.streams} streams with chunks of"
                 f" {limits.chunk_least} to {limits.chunk} and {self._options.n_seq_max} sequences need {needed}.",
-                remedy="Raise n_batch and n_ctx, or lower streams, chunk or n_seq_max; none may be below 1.",
+                remedy="Raise n_batch and n_ctx (gpu.ctx_tokens), or lower streams (scheduler.max_speakers), chunk or"
+                " n_seq_max (gpu.sequences). Each must be at least 1.",
             )
         if not 1 <= limits.slice_tokens <= limits.burst_tokens:
             raise ConfigError(
-                f"Every reply cannot have {limits.slice_tokens} of {limits.burst_tokens} tokens.",
+                f"scheduler.min_slice_tokens is {limits.slice_tokens}, and burst_tokens is {limits.burst_tokens}.",
                 remedy="Set min_slice_tokens to at least 1 and at most burst_tokens.",
             )
 
@@ -86,42 +87,42 @@ class LlamaLlm:
         return thread
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
-        """Make this prompt's system part and history ready in the KV cache, so that the next turn starts warm.
+        """Evaluate this prompt's system part and history into the KV cache, so that the next turn starts warm.
 
-        It runs beside replies, at the lowest priority, and returns when it is done. It is no more than a hint: where
-        there is no room now, or the character begins to speak, it returns without having finished. Raises ConfigError
-        when the prompt is longer than a conversation may be, ModelError for an adapter that does not fit the model.
+        It runs at the lowest priority, while replies are written, and returns when it is done. It is a hint: without
+        room in the cache, or when the character begins to speak, it returns early. Raises ConfigError when the prompt
+        is longer than a conversation may be, ModelError for an adapter that does not fit the model.
         """
         await self._do_ahead(npc_id, prompt, "warm-up")
 
     async def prepare(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
-        """Evaluate a turn as far as it is known, up to the end of its last message; else as `attend`.
+        """Evaluate a turn as far as it is known, up to the end of its last message; otherwise like `attend`.
 
-        What an earlier `prepare` has evaluated is kept as far as it is the same. While the character writes a reply,
-        nothing is done, nor where the model's memory cannot be trimmed. `reading` is kept up to date, step by step.
+        Tokens that an earlier `prepare` has evaluated are kept up to the first difference. It does nothing while the
+        character writes a reply, and for a model whose memory cannot be trimmed. `reading` is updated with every step.
         """
         if prompt.turn:
             await self._do_ahead(npc_id, prompt, "prepare", reading)
 
     async def rollback(self, npc_id: str) -> None:
-        """Take back what was prepared or written in this turn: the character holds its front again, to the token.
+        """Remove what was prepared or written in this turn: the sequence ends where the turn began, to the token.
 
-        Close the reply first; while it is being written, nothing is taken back. Nor is it where the model's memory
-        cannot be trimmed: there, what no later prompt goes on from is evaluated anew.
+        Close the reply first: while it is being written, nothing is removed. For a model whose memory cannot be
+        trimmed nothing is removed either; a later prompt that differs is evaluated from its beginning.
         """
         await self._order(Rollback(npc_id, ReplyQueue()))
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Write one reply: PrefillDone, then TextDelta and InlineCall, then Finished.
 
-        Closing it cancels the reply: the model's next step is without it. Raises Busy when its first token does not
-        come within its patience; ConfigError when the prompt is longer than a conversation may be or a tool's schema
-        cannot be made into a grammar; ModelError for an adapter that does not fit the model; EngineError when
-        evaluation fails. Whatever is raised, no other character is concerned.
+        Closing it cancels the reply before the model's next step. Raises Busy when the first token does not come
+        within the request's patience; ConfigError when the prompt is longer than a conversation may be or a tool's
+        schema cannot be made into a grammar; ModelError for an adapter that does not fit the model; EngineError when
+        evaluation fails. Other characters' replies go on.
         """
         thread = self._running()
         limits = self._options.limits
-        # One that may be little ahead goes on with the first event that is read, and else once half of them are.
+        # A reply with a small `ahead_tokens` resumes at the first event read, others when half of them are read.
         replies = ReplyQueue(min(limits.most_ahead(request.ahead_tokens) - 1, limits.burst_tokens), thread.nudge)
         queued = Request.reply(request, replies, time.monotonic())
         thread.submit(queued)
@@ -135,22 +136,22 @@ class LlamaLlm:
                     return
         finally:
             queued.cancelled = True
-            thread.nudge()  # it may sleep, having stopped this stream since nobody read it
+            thread.nudge()  # it sleeps if this stream was held back and was the only one
 
     def focus(self, npc_id: str, focus: Focus) -> None:
-        """Tell how much this character matters from now on: to the scheduler, and when the KV cache runs short."""
+        """Set how much this character matters to the scheduler, and when the KV cache evicts."""
         if self._thread is not None:
             try:
                 self._thread.submit(Refocus(npc_id, focus))
             except (BusyError, EngineError):
-                pass  # the engine thread is overwhelmed, and who matters is told again when it changes; or it has ended
+                pass  # a hint: it is sent again with the next change
 
     async def park(self, npc_id: str) -> None:
-        """Move what the KV cache holds for this character to host memory; it comes back when it is wanted."""
+        """Move this character's KV cache to host memory; its next request restores it."""
         await self._order(Park(npc_id, ReplyQueue()))
 
     async def forget(self, npc_id: str) -> None:
-        """Give back everything that is held for this character; a reply it is writing fails with EngineError."""
+        """Free everything that is held for this character; a reply it is writing fails with EngineError."""
         await self._order(Forget(npc_id, ReplyQueue()))
 
     async def stop(self) -> None:
@@ -160,6 +161,13 @@ class LlamaLlm:
             if thread is not None:
                 thread.stop()
                 await asyncio.shield(asyncio.to_thread(thread.join))
+
+    def snapshot(self) -> EngineSnapshot:
+        """Return the engine's requests and KV cache now.
+
+        It does not wait for the engine thread: while that works, figures of one snapshot may be a step apart.
+        """
+        return EngineSnapshot() if self._thread is None else self._thread.snapshot()
 
     async def _do_ahead(self, npc_id: str, prompt: Prompt, work: Work, reading: Reading | None = None) -> None:
         queued = Request(npc_id, prompt, ReplyQueue(), work, time.monotonic(), reading=reading)

@@ -1,7 +1,7 @@
 """LoRA adapters: loaded for one model, refused with a reason when they are for another.
 
-llama.cpp checks architecture, names and shapes, and says what does not fit. What it takes on trust, and ends the
-process over, is the *type* of three values in the file's header: those are looked at here first.
+llama.cpp checks architecture, names and shapes, and reports what does not fit. It does not check the *type* of three
+values in the file's header, and ends the process when one is wrong: these are checked here first.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any, BinaryIO
 from mythicd.errors import ModelError
 from mythicd.native import llamacpp
 
-_REMEDY = "Use an adapter that was made for this model and converted to GGUF, or take it out of the persona card."
+_REMEDY = "Use an adapter that was made for this model and converted to GGUF, or remove it from the persona card."
 
-# GGUF value types (ggml's docs/gguf.md): how many bytes each has. Strings and arrays say how long they are.
+# GGUF value types (ggml's docs/gguf.md) and their sizes in bytes. Strings and arrays carry their length.
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _FLOAT, _STRING, _ARRAY = 6, 8, 9
 _EXPECTED = {"general.type": _STRING, "adapter.type": _STRING, "adapter.lora.alpha": _FLOAT}
 _LONGEST = 2**20
-"""Bytes in a string, and items in an array, beyond which a header is taken for damaged."""
+"""Most bytes in a string, and items in an array; a header with more is damaged."""
 
 
 def load_adapter(model: Any, path: Path, name: Path) -> Any:
     """Load a GGUF adapter for `model`, whose file is `name`; it is freed with the model.
 
-    Blocking. Raises ModelError when the file is missing, is no adapter, is damaged, or fits another model.
+    Blocking. Raises ModelError when the file is missing, damaged, not an adapter, or made for another model.
     """
     library = llamacpp.backend()
     try:
@@ -35,19 +35,19 @@ def load_adapter(model: Any, path: Path, name: Path) -> Any:
     except OSError as error:
         raise ModelError(f"The LoRA adapter {path} cannot be read: {error.strerror}.", remedy=_REMEDY) from error
     except ValueError as error:
-        raise ModelError(f"{path} is no LoRA adapter: {error}.", remedy=_REMEDY) from error
+        raise ModelError(f"{path} is not a LoRA adapter: {error}.", remedy=_REMEDY) from error
     with llamacpp.complaints() as said:
         adapter = library.llama_adapter_lora_init(model, str(path).encode())
     if not adapter:
         raise ModelError(
-            f"{path} is no LoRA adapter for {name.name}: {said[0] if said else 'llama.cpp gives no reason'}.",
+            f"{path} is not a LoRA adapter for {name.name}: {said[0] if said else 'llama.cpp gives no reason'}.",
             remedy=_REMEDY,
         )
     return adapter
 
 
 def _check_header(file: BinaryIO) -> None:
-    """Raise ValueError unless the header can be read and the values that matter have the types they must have."""
+    """Raise ValueError unless the header can be read and its values have the expected types."""
     magic, version, _, count = struct.unpack("<4sIQQ", _take(file, 24))
     if magic != llamacpp.GGUF_MAGIC:
         raise ValueError("it is not a GGUF file")
@@ -61,7 +61,7 @@ def _check_header(file: BinaryIO) -> None:
             raise ValueError(f"{key} in its header has the wrong type")
         _skip(file, kind)
     if "adapter.type" in missing:
-        raise ValueError("its header does not say that it is one")
+        raise ValueError("its header has no adapter.type")
 
 
 def _skip(file: BinaryIO, kind: int) -> None:

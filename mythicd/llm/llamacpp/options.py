@@ -9,7 +9,7 @@ from mythicd.llm.llamacpp.scheduler import Limits
 
 @dataclass(frozen=True, slots=True)
 class LlamaOptions:
-    """How a model is loaded and run."""
+    """Options of one model."""
 
     n_ctx: int = 8192
     """Tokens that the KV cache holds, all characters together."""
@@ -21,20 +21,19 @@ class LlamaOptions:
     threads: int = 0
     """CPU threads; 0 chooses: 1 for a small model, otherwise one fewer than there are physical cores."""
     gpu_layers: int = 0
-    """Layers on a GPU, where llama.cpp was built for one; -1 for all."""
+    """Layers on a GPU, if llama.cpp was built for one; -1 for all."""
     kv_unified: bool = True
-    """One KV cache for all sequences, with shared fronts, rather than one of n_ctx / n_seq_max for each."""
+    """One KV cache for all sequences, with shared prefixes, instead of n_ctx / n_seq_max cells for each."""
     flash: bool | None = None
     """Flash attention. None chooses: on, except on the CPU with a model below EXACT_MODEL."""
     kv_q8: bool = False
     """Keep keys and values in 8 bits, with flash attention: half the memory, slightly less exact."""
     park_bytes: int = 512 * 2**20
-    """Host memory for what characters out of view, or with nothing to do, had in the KV cache."""
+    """Host memory for the KV cache of parked characters, in bytes."""
     park_idle: bool | None = None
-    """Park whoever has nothing to do in every pause, so that steps look at fewer cells (llm/llamacpp/kv/allocator.py).
-    None chooses: yes where the KV cache lies in host memory itself, so that it takes milliseconds; not with layers on a
-    GPU."""
+    """Park idle characters in every pause, so that steps read fewer cells (`KvAllocator.tidy`). None chooses: yes when
+    the KV cache is in host memory, where it takes milliseconds; no with layers on a GPU."""
     longest: int = 0
-    """Most tokens in one conversation; 0 for as many as the model and the context take."""
+    """Most tokens in one conversation; 0 for as many as the model and the context hold."""
     chat_template: str | None = None
     """Jinja source to use instead of the model's own."""

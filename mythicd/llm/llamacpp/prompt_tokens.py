@@ -1,7 +1,7 @@
-"""From a prompt to the tokens that the allocator compares and the model evaluates.
+"""Prompt tokens: a rendered prompt's tokens, and where its parts end.
 
-The text is cut at control tokens only, so the tokens are exactly those of the whole text; but the groups that did not
-change since the last turn (the system message, the history) are found in a cache instead of being tokenised again.
+Text is cut at control tokens only, so the tokens are those of the whole text; groups that did not change since the last
+turn (system message, history) come from a cache instead of being tokenised again.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from mythicd.llm.llamacpp.kv.state import common_prefix
 from mythicd.llm.reasoning import ends_in_thought
 
 REMEMBERED = 256
-"""Groups of text whose tokens are kept: a few for each character."""
+"""Groups of text whose tokens are cached: a few for each character."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokenised:
-    """A prompt's tokens, and how many of them stand before each place where it may come to differ."""
+    """A prompt's tokens, and how many come before each place where a later prompt may differ."""
 
     tokens: list[int]
     world: int
-    """Those that any character's prompt in this world begins with."""
+    """Tokens that the prompts of all characters in this world begin with."""
     seed: int
-    """Those of the system message."""
+    """Tokens of the system message."""
     stable: int
-    """Those before the turn, for certain."""
+    """Tokens before the turn."""
     opens_thought: bool
-    """Whether what is written behind them begins inside a thought. Some templates open one for each reply, and some
-    only where no tool has answered."""
+    """Whether the reply begins inside reasoning. Some templates open it for each reply, some only where no tool has
+    answered."""
 
 
 class PromptTokens:
-    """Renders and tokenises for one model."""
+    """Renders and tokenises prompts for one model."""
 
     def __init__(self, template: ChatTemplate, tokenise: Callable[[str], list[int]], bos: str) -> None:
-        """`bos` is the text of the token that every prompt must begin with; empty where the model wants none."""
+        """`bos` is the text of the token that every prompt must begin with; empty if the model wants none."""
         self._template = template
         self._tokenise = lru_cache(maxsize=REMEMBERED)(tokenise)
         self._bos = bos
 
     def whole(self, prompt: Prompt) -> Tokenised:
-        """Return the tokens of a prompt after which the model writes. Raises ModelError."""
+        """Return the tokens of a whole prompt, with the reply's header. Raises ModelError."""
         return self._tokens(self._template.render(prompt))
 
     def front(self, prompt: Prompt) -> Tokenised:
-        """Return the tokens of what stands before the turn. Raises ModelError."""
+        """Return the tokens before the turn. Raises ModelError."""
         return self._tokens(self._template.render_front(prompt))
 
     def opened(self, prompt: Prompt) -> Tokenised:
-        """Return the tokens of a turn that is still being spoken. Raises ModelError.
+        """Return the tokens up to the words of a turn that is still being spoken. Raises ModelError.
 
-        The last of them may come out otherwise when more follows: the allocator compares, and trims what changed.
+        The last of them may change when more follows: the allocator compares, and trims what changed.
         """
         return self._tokens(self._template.render_open(prompt))
 
     def _tokens(self, segments: Sequence[Segment]) -> Tokenised:
         groups: list[tuple[str, Part]] = []
-        for segment in segments:  # the order of the parts is that of the segments, so the later one counts
+        for segment in segments:  # a joined group counts as its last part
             if groups and not segment.border:
                 groups.append((groups.pop()[0] + segment.text, segment.part))
             else:
@@ -77,7 +77,7 @@ class PromptTokens:
                 stable = len(tokens)
             if part in ("world", "character"):
                 seed = len(tokens)
-        if groups and groups[-1][1] == "turn":  # what stands before the turn in its own group, save what it alters
+        if groups and groups[-1][1] == "turn":  # text before the turn in its group, up to the first changed token
             before = "".join(segment.text for segment in segments if segment.part != "turn")
             before = before[sum(len(text) for text, _ in groups[:-1]) :]
             stable += common_prefix(self._tokenise(before), tokens[stable:])
@@ -88,10 +88,10 @@ class PromptTokens:
 
 
 def line_ends(tokens: Sequence[int], lines: int, start: int, piece: Callable[[int], bytes]) -> tuple[int, ...]:
-    """Return how many tokens each of the last `lines` lines ends at that come before the last one.
+    """Return after how many tokens each of the last `lines` lines ends, the open last line excepted.
 
-    `tokens` end within that last one, or behind its end; nothing before token `start` is looked at. `piece` gives a
-    token's bytes. Counted is from the end, since what stands before a message is the template's affair.
+    `tokens` end within or after the open line; tokens before `start` are not searched. `piece` returns a token's bytes.
+    It counts from the end, because the template decides what comes before a message.
     """
     ends: list[int] = []
     open_line = True

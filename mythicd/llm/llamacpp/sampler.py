@@ -1,12 +1,10 @@
-"""How the next token is chosen: llama.cpp's samplers for words, a grammar for tool calls.
+"""The sampler: llama.cpp's sampler chain for words, a grammar for tool calls.
 
-Words go through one chain: banned tokens out -> the 128 likeliest -> repeat penalty -> temperature 0: the likeliest;
-otherwise top-p -> temperature -> a draw with the reply's own seed. The penalty counts what this reply has written,
-never the prompt: a character must be able to repeat a name or a number from the lore.
-
-Inside a tool call the likeliest token that the grammar admits is taken, whatever the temperature and without penalty:
-arguments are copied, not invented. A *silent* token (a control token that stands for no text) cannot spoil the JSON, so
-one at a time is let through where the model wants it.
+Words: banned tokens out -> the 128 likeliest -> repeat penalty -> greedy at temperature 0, otherwise top-p ->
+temperature -> a draw with the reply's seed. The penalty counts what this reply has written, not the prompt: a character
+must be able to repeat names and numbers from the lore. Inside a tool call the likeliest token that the grammar admits
+is taken, without temperature or penalty: arguments are copied. A token without text cannot break the JSON, so one at a
+time passes where the model wants it.
 """
 
 from __future__ import annotations
@@ -25,24 +23,24 @@ from mythicd.llm.llamacpp.tokenizer import Tokenizer
 from mythicd.native import llamacpp
 
 PENALTY_WINDOW = 64
-"""Tokens that the repeat penalty looks back on; llama.cpp's own default."""
+"""Window of the repeat penalty, in tokens; llama.cpp's own default."""
 
 SHORTLIST = 128
-"""Candidates that are kept before the samplers that cost time for each; llama.cpp's own default is 40."""
+"""Candidates kept for the samplers whose time grows with their number; llama.cpp's own default is 40."""
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama_token_data in llama.h."""
 
 
 class Sampler:
-    """Chooses the tokens of one reply. Belongs to the engine thread; to be closed."""
+    """Chooses the tokens of one reply. Belongs to the engine thread; call `close` after use."""
 
-    def __init__(self, vocabulary: Tokenizer, sampling: Sampling, banned: Iterable[int] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, sampling: Sampling, banned: Iterable[int] = ()) -> None:
         library = self._library = llamacpp.backend()
-        self._vocabulary = vocabulary
+        self._tokenizer = tokenizer
         self._banned = frozenset(banned)
         self._is_plain = sampling.temperature <= 0 and sampling.repeat_penalty == 1.0
-        """Whether the likeliest token is taken as it is: NumPy finds it before llama.cpp has listed the candidates."""
+        """Whether the likeliest token is taken: NumPy finds it faster than llama.cpp lists the candidates."""
         self._grammar: Any = None
         self._was_silent = False
         self._half_letter = b""
@@ -51,11 +49,11 @@ class Sampler:
             *((int(token), float("-inf")) for token in self._banned)
         )
         if len(self._banned):
-            self._add(library.llama_sampler_init_logit_bias(vocabulary.size, len(self._banned), self._bias))
+            self._add(library.llama_sampler_init_logit_bias(tokenizer.size, len(self._banned), self._bias))
         self._add(library.llama_sampler_init_top_k(SHORTLIST))
         if sampling.repeat_penalty != 1.0:
             penalties = library.llama_sampler_init_penalties
-            self._add(penalties(vocabulary.size, PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0))
+            self._add(penalties(tokenizer.size, PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0))
         if sampling.temperature <= 0:
             self._add(library.llama_sampler_init_greedy())
         else:
@@ -65,25 +63,25 @@ class Sampler:
 
     @property
     def constrained(self) -> bool:
-        """Whether a grammar rules."""
+        """Whether a grammar is on."""
         return self._grammar is not None
 
     def constrain(self, grammar: str) -> None:
-        """From the next token on, admit only what this grammar's `root` does. Raises EngineError."""
+        """Admit only what this grammar's `root` admits, from the next token on. Raises EngineError."""
         self.release()
-        made = self._library.llama_sampler_init_grammar(self._vocabulary.pointer, grammar.encode(), b"root")
+        made = self._library.llama_sampler_init_grammar(self._tokenizer.pointer, grammar.encode(), b"root")
         if not made:
-            raise EngineError("llama.cpp does not compile the grammar of this turn's tools.")
+            raise EngineError("llama.cpp cannot compile the grammar of this turn's tools.")
         self._grammar, self._was_silent, self._half_letter = made, False, b""
 
     def release(self) -> None:
-        """Let words flow freely again."""
+        """Turn the grammar off."""
         if self._grammar is not None:
             self._library.llama_sampler_free(self._grammar)
             self._grammar = None
 
     def sample(self, context: Context, row: int) -> int:
-        """Choose the token that follows, by this row of the last batch's logits, and remember it.
+        """Choose the next token from this row of the last batch's logits, and remember it.
 
         Raises EngineError when the grammar admits none of the model's tokens.
         """
@@ -107,12 +105,12 @@ class Sampler:
         logits = context.logits(row).copy()
         logits[list(self._banned)] = -np.inf
         likeliest = int(logits.argmax())
-        ends = self._vocabulary.ends
-        if not self._was_silent and likeliest not in ends and not self._vocabulary.piece(likeliest):
+        ends = self._tokenizer.ends
+        if not self._was_silent and likeliest not in ends and not self._tokenizer.piece(likeliest):
             self._was_silent = True
             return likeliest
         self._was_silent = False
-        # Mostly the likeliest token fits: asking the grammar about one is far cheaper than about the vocabulary.
+        # The likeliest token usually fits, and checking one is far cheaper than checking the vocabulary.
         candidates = np.array([(likeliest, logits[likeliest], 0.0)], _CANDIDATE)
         chosen = self._best(self._admitted(candidates))
         if chosen is None:
@@ -122,27 +120,27 @@ class Sampler:
             chosen = self._best(self._admitted(candidates))
         if chosen is None:
             raise EngineError("No token of the language model fits the grammar of this turn's tools.")
-        # Only now: a token that the grammar does not admit would end the process here.
+        # llama.cpp ends the process for a token that the grammar does not admit.
         self._library.llama_sampler_accept(self._grammar, chosen)
-        self._half_letter = _half_letter(self._half_letter + self._vocabulary.piece(chosen)) or b""
+        self._half_letter = _half_letter(self._half_letter + self._tokenizer.piece(chosen)) or b""
         return chosen
 
     def _best(self, admitted: np.ndarray[Any, Any]) -> int | None:
-        """Return the likeliest of the admitted tokens that goes on in valid UTF-8; None if there is none.
+        """Return the likeliest admitted token that continues valid UTF-8; None if there is none.
 
-        The grammar takes any byte for the rest of a letter that has begun, a closing quote too.
+        The grammar accepts any byte, even a closing quote, as the rest of a letter that has begun.
         """
         while True:
             best = admitted["logit"].argmax()
             if np.isneginf(admitted["logit"][best]):
                 return None
             token = int(admitted["id"][best])
-            if _half_letter(self._half_letter + self._vocabulary.piece(token)) is not None:
+            if _half_letter(self._half_letter + self._tokenizer.piece(token)) is not None:
                 return token
             admitted["logit"][best] = -np.inf
 
     def _admitted(self, candidates: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return the candidates with the logits of those that the grammar refuses at minus infinity."""
+        """Return the candidates, with the logits of those that the grammar refuses set to minus infinity."""
         library = self._library
         array = library.llama_token_data_array(
             ctypes.cast(candidates.ctypes.data, ctypes.POINTER(library.llama_token_data)), len(candidates), -1, False

@@ -1,4 +1,4 @@
-"""A model's tokens: text to tokens and back, by llama.cpp's tokeniser. Read only, so any thread may use it."""
+"""The tokenizer: text to tokens and back, by llama.cpp. Read only, so any thread may use it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mythicd.native import llamacpp
 _CONTROL = 1 << 3
 """LLAMA_TOKEN_ATTR_CONTROL in llama.h."""
 _USER_DEFINED = 1 << 4
-"""LLAMA_TOKEN_ATTR_USER_DEFINED: a text that is one token wherever it stands."""
+"""LLAMA_TOKEN_ATTR_USER_DEFINED: a text that is always one token."""
 
 
 class Tokenizer:
-    """A model's tokens."""
+    """The tokenizer and vocabulary of one model."""
 
     def __init__(self, library: Any, model: Any) -> None:
         self._library = library
@@ -28,9 +28,9 @@ class Tokenizer:
         if eos is None:
             ends.discard(library.llama_vocab_eos(self._vocab))
         self.ends = frozenset(ends)
-        """Tokens with which a model ends its reply."""
+        """Tokens that end a reply."""
         self.control: dict[str, int] = {}
-        """Control tokens by their text, such as "<|im_end|>", and user-defined ones that frame messages as those do."""
+        """Control tokens by their text, such as "<|im_end|>", and user-defined tokens that frame messages."""
         for token in range(self.size):
             attributes = library.llama_vocab_get_attr(self._vocab, token)
             if attributes & (_CONTROL | _USER_DEFINED) or token in (bos, eos):
@@ -38,10 +38,10 @@ class Tokenizer:
                 if attributes & _CONTROL or token in (bos, eos) or is_marker(text):
                     self.control[text] = token
         self.bos = "" if bos is None else self._text_of(bos)
-        """Text of the token that begins a text; empty where there is none."""
+        """Text of the token that begins a text; empty if the model has none."""
         self.eos = "" if eos is None else self._text_of(eos)
         self.adds_bos: bool = bool(self.bos) and library.llama_vocab_get_add_bos(self._vocab)
-        """Whether a prompt is to begin with `bos`, even if the chat template leaves that to the tokenizer."""
+        """Whether a prompt must begin with `bos` even if the chat template does not write it."""
 
     @property
     def pointer(self) -> Any:
@@ -49,7 +49,7 @@ class Tokenizer:
         return self._vocab
 
     def tokenise(self, text: str) -> list[int]:
-        """Return the tokens of a text; control tokens written out in it become those tokens."""
+        """Return the tokens of a text; the texts of control tokens in it become those tokens."""
         data = text.encode()
         room = len(data) + 8
         while True:
@@ -60,7 +60,7 @@ class Tokenizer:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """Return the bytes a token stands for in text: nothing for a control token, save tags of calls and thoughts."""
+        """Return the bytes of a token in text: empty for a control token, except tags of tool calls and reasoning."""
         piece = self._pieces.get(token)
         if piece is None:
             piece = self._piece(token, special=False)
@@ -82,9 +82,9 @@ class Tokenizer:
         return self._piece(token, special=True).decode(errors="replace")
 
     def _special(self, model: Any, name: str, token: int) -> int | None:
-        """Return what llama.cpp takes for bos or eos; None where that is only its default, and there is none.
+        """Return the bos or eos token; None where llama.cpp's value is only a default.
 
-        Where a file names none, its default for a BPE vocabulary is token 11, which is "," in many.
+        If a file names none, llama.cpp's default for a BPE vocabulary is token 11, which is "," in many.
         """
         if not 0 <= token < self.size:
             return None

@@ -1,7 +1,7 @@
-"""The line of replies that wait for room: for cells of the KV cache, a sequence, or a voice fewer.
+"""The queue of replies that wait for cells of the KV cache, for a sequence, or for another reply to end.
 
-Tried again when something has ended, or RETRY_S later: the model may have become faster, which is what a voice too many
-waits for (step_times.py). Times are monotonic seconds.
+They are tried again when something has ended, or after RETRY_S: the model may have become faster (step_times.py). Times
+are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from mythicd.errors import BusyError
 from mythicd.llm.llamacpp.requests import Request
 
 RETRY_S = 0.5
-"""How often the line is tried again although nothing has ended."""
+"""Time after which waiting replies are tried again although nothing has ended."""
 
 
 class WaitingLine:
-    """Replies for which there is no room yet, in the order of their arrival. Belongs to the engine thread."""
+    """Waiting replies, in order of arrival. Belongs to the engine thread."""
 
     def __init__(self, most: int, priority: Callable[[str, float], int]) -> None:
-        """`most` replies may wait; `priority` tells a character's at a time, higher first."""
+        """`most` replies may wait; `priority` returns a character's priority at a time, higher first."""
         self._most = most
         self._priority = priority
         self._reasons: dict[Request, BusyError] = {}
         self.is_stale = False
-        """Whether something ended, or changed places, since the line was last tried."""
+        """Whether something has ended, or a priority has changed, since the replies were last tried."""
         self._tried_s = 0.0
 
     def __len__(self) -> int:
@@ -34,14 +34,14 @@ class WaitingLine:
         return iter(tuple(self._reasons))
 
     def add(self, request: Request, reason: BusyError) -> None:
-        """Let a reply wait, for this reason. Raises the reason when the line is full."""
+        """Add a reply with the reason why it waits. Raises the reason when the queue is full."""
         if len(self._reasons) >= self._most:
             raise reason
         self._reasons[request] = reason
 
     def remove(self, request: Request) -> BusyError:
-        """Take a reply out of the line; return why it waited."""
-        self.is_stale = True  # nobody waits behind it any more
+        """Remove a reply; return why it waited."""
+        self.is_stale = True  # it holds others back no more
         return self._reasons.pop(request)
 
     def reason(self, request: Request) -> BusyError:
@@ -49,11 +49,11 @@ class WaitingLine:
         return self._reasons[request]
 
     def still_waits(self, request: Request, reason: BusyError) -> None:
-        """A reply was tried, and waits on for this reason."""
+        """Note that a reply was tried and goes on waiting, for this reason."""
         self._reasons[request] = reason
 
     def admitted(self, request: Request) -> None:
-        """A reply was tried, and waits no more: it left no room behind."""
+        """Remove a reply that has been admitted, which makes no room for others."""
         del self._reasons[request]
 
     def late(self, now_s: float) -> list[Request]:
@@ -61,17 +61,17 @@ class WaitingLine:
         return [request for request in self._reasons if request.deadline_s <= now_s]
 
     def due(self, now_s: float) -> list[Request]:
-        """Return the replies to be tried now, the most urgent first; none before something has ended, or RETRY_S."""
+        """Return the replies to try now, the most urgent first; none before something has ended, or RETRY_S."""
         if not self.is_stale and now_s - self._tried_s <= RETRY_S:
             return []
         self.is_stale, self._tried_s = False, now_s
         return sorted(self._reasons, key=lambda request: (-self._priority(request.npc_id, now_s), request.arrived_s))
 
     def first_before(self, request: Request, now_s: float) -> Request | None:
-        """Return the reply that waits for cells and must have them before this one, if there is one.
+        """Return the reply that waits for cells and takes precedence over this one, if there is one.
 
-        Otherwise a reply that needs many cells would be overtaken forever by those that need few. It holds them until
-        it yields: they may be in use for longer than it waits.
+        Without it, a reply that needs many cells would be overtaken forever by those that need few. It has precedence
+        until `yields_s`, since the cells may be in use for longer than it waits.
         """
 
         def order(other: Request) -> tuple[int, float, int]:
@@ -84,7 +84,7 @@ class WaitingLine:
         return first if first is not None and order(first) < order(request) else None
 
     def next_moment_s(self, now_s: float) -> float | None:
-        """Return when a reply's patience ends, or one yields its cells; None when nothing waits."""
+        """Return when the next patience or precedence ends; None when nothing waits."""
         if not self._reasons:
             return None
         moments = [request.deadline_s for request in self._reasons]

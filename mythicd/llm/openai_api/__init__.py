@@ -1,1 +1,1 @@
-"""Language models behind an OpenAI-compatible HTTP server."""
+"""The language model on an OpenAI-compatible HTTP server."""

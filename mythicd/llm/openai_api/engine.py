@@ -3,12 +3,9 @@
     LlmRequest -> request.py -> slots.py -> http.py -> server
     LlmEvent   <- response.py  <- sse.py <------------------'
 
-The server keeps the KV cache and decides what runs next; nothing can be evaluated ahead or taken back. What is decided
-here is how many requests it is given at once, and which come first.
-
-**Patience** runs from the request to the first word or call: waiting for a place here, waiting for the server, and
-thinking all count, since the player hears nothing. From then on the server may be silent for `STALL_S` at most. What it
-sends only to keep the connection open is silence too.
+The server schedules and keeps the KV cache; prompts cannot be evaluated ahead or rolled back. This side limits how many
+requests it gets at once, and orders them. Patience runs from the request to the first word or call, with waiting and
+reasoning; after that the server may be silent for STALL_S. Keep-alive comments count as silence.
 """
 
 from __future__ import annotations
@@ -32,35 +29,35 @@ from mythicd.llm.reply_parser import BadCall
 from mythicd.llm.tool_schema import read_tool
 from mythicd.telemetry.counters import LlmCounters
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 STALL_S = 30.0
 """Longest time between two chunks in the middle of a reply."""
 
 TAIL_S = 2.0
-"""Longest wait for the figures behind a reply, counted from its end."""
+"""Longest wait for the usage figures after a reply, counted from its end."""
 
 _LESS_THOUGHT = (
-    "Raise llm.max_tokens, or have it think less: for many models llm.server.extra:"
+    "Raise llm.max_tokens, or reduce reasoning: for many models set llm.server.extra to"
     " {chat_template_kwargs: {enable_thinking: false}} or {reasoning_effort: low}."
 )
 
 _REASONING_PARSER = (
     "Start the server with its reasoning parser (vLLM, SGLang: --reasoning-parser; llama-server: --reasoning-format),"
-    " or switch thinking off: for many models llm.server.extra: {chat_template_kwargs: {enable_thinking: false}}."
+    " or turn reasoning off: for many models set llm.server.extra to {chat_template_kwargs: {enable_thinking: false}}."
 )
 
 
 class OpenAiLlm:
-    """One model on an OpenAI-compatible server, which speaks for many characters. Implements `Llm`.
+    """One model on an OpenAI-compatible server, which writes for many characters. Implements `Llm`.
 
-    It can be started again after `stop`. All its methods belong to one event loop.
+    It can be started again after `stop`. All methods are called on one event loop.
     """
 
     abilities = LlmAbilities(prepares=False, places_calls=False, adapters=False)
 
     def __init__(self, options: OpenAiOptions, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` holds the API key, and is not read before `start`; the process's own if None."""
+        """`environment` holds the API key, read by `start`; None for the process's own."""
         self.counters = LlmCounters()
         self._options = options
         self._environment = os.environ if environment is None else environment
@@ -68,22 +65,22 @@ class OpenAiLlm:
         self._connection: HttpConnection | None = None
         self._starting = asyncio.Lock()
         self._opening: HttpConnection | None = None
-        """The connection of a `start` that is on its way."""
+        """The connection of a running `start`."""
         self._stops = 0
-        self._places = Slots(options.max_speakers, self._importance, self.counters)
+        self._slots = Slots(options.max_speakers, self._importance, self.counters)
         self._model = ServedModel("", "")
         self._dialect = Dialect()
         self._thinks_first = False
-        """Whether replies begin inside a thought that the chat template has opened, and the server does not know."""
+        """Whether replies begin inside reasoning that the chat template opens and the server does not separate."""
         self._thinks_aloud = False
-        """Whether it writes thoughts among the words: a stop string in them would end the reply at the server."""
+        """Whether reasoning comes among the words: a stop string in it would end the reply at the server."""
         self._told_of_thoughts = False
 
     async def start(self) -> None:
-        """See that the server is there and has the model.
+        """Check that the server answers and has the model.
 
-        Raises EngineUnavailable when it cannot be reached or is not ready; ConfigError when it has no such model, wants
-        another key, or is no such server; EngineError when the connection breaks, or it is stopped meanwhile.
+        Raises EngineUnavailable when it cannot be reached or is not ready; ConfigError when it lacks the model, rejects
+        the key, or is not OpenAI-compatible; EngineError when the connection breaks, or `stop` is called meanwhile.
         """
         stops = self._stops
         async with self._starting:
@@ -93,22 +90,21 @@ class OpenAiLlm:
                 await self._connect()
 
     async def attend(self, npc_id: str, prompt: Prompt) -> None:
-        """Do nothing: a server evaluates a prompt only to write, and keeps of it what it likes."""
+        """Do nothing: a server evaluates prompts only to write, and caches them by itself."""
 
     async def prepare(self, npc_id: str, prompt: Prompt, reading: Reading | None = None) -> None:
         """Do nothing, as `abilities` says."""
 
     async def rollback(self, npc_id: str) -> None:
-        """Do nothing: nothing was prepared, and what the server keeps it finds again by its text, or not at all."""
+        """Do nothing: nothing was prepared."""
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Write one reply: PrefillDone, then TextDelta, then each InlineCall, then Finished. Closing it cancels it.
 
-        A server cannot be held back: `ahead_tokens` is ignored, and what is not read waits in the connection.
-        PrefillDone knows its figure from llama-server only; elsewhere it is 0. Raises Busy when neither a place nor a
-        word comes in time or the server has no room; ConfigError when the server does not take the request, key or
-        model, or a tool's schema cannot be kept; EngineUnavailable when it cannot be reached; EngineError when it fails
-        or breaks off.
+        `ahead_tokens` is ignored: unread data waits in the connection. PrefillDone has a figure from llama-server only,
+        otherwise 0. Raises Busy when no slot is free or no word comes in time, or the server is full; ConfigError when
+        the server rejects the request, key or model, or a tool's schema cannot be made into a grammar;
+        EngineUnavailable when it cannot be reached; EngineError when it fails or breaks the reply off.
         """
         now = asyncio.get_running_loop().time
         asked = now()
@@ -131,16 +127,16 @@ class OpenAiLlm:
                 rest = reply.end()
                 if reply.reasoned and not reply.answering:
                     all_its = f" for all its {request.sampling.max_tokens} tokens" if reply.reason == "length" else ""
-                    raise ConfigError(f"The language model thought{all_its} and said nothing.", remedy=_LESS_THOUGHT)
+                    raise ConfigError(f"The language model reasoned{all_its} and said nothing.", remedy=_LESS_THOUGHT)
             finally:
                 self._add_up(reply)
                 self._learn(reply)
-        # From here on it is written whole, even if nobody wants to hear of all its calls.
+        # The reply counts as complete from here on, even if the reader closes it before its last call.
         for part in rest:
             yield part
         for call in reply.calls():
             if isinstance(call, BadCall):
-                logger.warning("A tool call was dropped: %s.", call.reason)
+                log.warning("Dropped a tool call: %s.", call.reason)
             else:
                 yield call
         usage = reply.usage
@@ -148,22 +144,22 @@ class OpenAiLlm:
         yield Finished(reply.reason or "stop", usage.prompt_tokens, evaluated, reply.written)
 
     def focus(self, npc_id: str, focus: Focus) -> None:
-        """Tell how much this character matters: whose request goes first where more are asked than there are places."""
+        """Set how much this character matters: its requests get free slots before those of less important ones."""
         self._focus[npc_id] = focus
 
     async def park(self, npc_id: str) -> None:
-        """Do nothing: nothing is held for it here."""
+        """Do nothing: this side holds no cache."""
 
     async def forget(self, npc_id: str) -> None:
-        """Forget how much it matters; nothing else is held for it here. What it is writing goes on."""
+        """Forget its focus; nothing else is held for it here. A reply that it is writing goes on."""
         self._focus.pop(npc_id, None)
 
     async def stop(self) -> None:
-        """Close all connections. Replies being written, those that wait, and a `start` under way fail: EngineError."""
+        """Close all connections. Replies, waiting or running, and a running `start` fail with EngineError."""
         self._stops += 1
         opening, connection, self._connection = self._opening, self._connection, None
         if connection is not None:
-            self._places.close()
+            self._slots.close()
         for each in (opening, connection):
             if each is not None:
                 await each.close()
@@ -180,29 +176,29 @@ class OpenAiLlm:
             raise
         finally:
             self._opening = None
-        self._places = Slots(self._options.max_speakers, self._importance, self.counters)
+        self._slots = Slots(self._options.max_speakers, self._importance, self.counters)
         self._connection = connection
         self._dialect = DIALECTS.get(self._model.server, Dialect())
         penalty = self._dialect.penalty
-        how = f"sent as {penalty}" if penalty else "not sent, as this server is not known to have one like it"
-        logger.info("Language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
+        how = f"sent as {penalty}" if penalty else "not sent: no equivalent is known for this server"
+        log.info("Using language model %s at %s; repeat_penalty is %s.", self._model.name, self._options.url, how)
 
     @asynccontextmanager
     async def _stream(self, request: LlmRequest, asked: float) -> AsyncGenerator[HttpStream, None]:
-        """Send the request when it has a place, which is free again in the end."""
+        """Send the request when a slot is free, and release the slot in the end."""
         connection = self._connection
         if connection is None:
             raise stopped()
         deadline = asked + request.patience_s
         if self._thinks_aloud:
-            request = replace(request, sampling=replace(request.sampling, stop=()))  # `ResponseParser` heeds them
+            request = replace(request, sampling=replace(request.sampling, stop=()))  # `ResponseParser` applies them
         body = request_body(request, self._model.name, self._dialect, self._options.extra)
-        async with self._places.take(request.npc_id, deadline):
+        async with self._slots.take(request.npc_id, deadline):
             self.counters.queue_wait.observe(asyncio.get_running_loop().time() - asked)
             try:
                 stream = await connection.begin(body, deadline)
             except TimeoutError:
-                raise _too_slow("has not begun to answer") from None
+                raise _too_slow("did not begin to answer") from None
             try:
                 yield stream
             finally:
@@ -230,7 +226,7 @@ class OpenAiLlm:
         self.counters.tokens_new += reply.usage.prompt_tokens - reply.usage.cached_tokens
 
     def _learn(self, reply: ResponseParser) -> None:
-        """Remember where the model's words begin, which a server that does not know how it thinks does not tell."""
+        """Learn whether replies begin inside reasoning, from a server that does not separate it."""
         self._thinks_aloud = self._thinks_aloud or reply.thought_aloud
         if reply.spoke_at_once:
             self._thinks_first = False
@@ -238,41 +234,41 @@ class OpenAiLlm:
             self._thinks_first = True
             if not self._told_of_thoughts:
                 self._told_of_thoughts = True
-                logger.warning(
-                    "The language model's server takes %s's thoughts for words, and some have been spoken. %s",
+                log.warning(
+                    "The language model's server passes on %s's reasoning as words, and some was spoken. %s",
                     self._model.name,
                     _REASONING_PARSER,
                 )
 
     def _importance(self, npc_id: str) -> int:
-        """Whom the player speaks to goes before whom it sees, and these before the others."""
+        """Rank characters that the player speaks to before those in view, and these before others."""
         focus = self._focus.get(npc_id, Focus())
         return 2 * focus.mic + focus.on_screen
 
 
 class _Silence:
-    """How long the server may be silent; that depends on how far the reply is."""
+    """The deadline for the server's next data, which depends on the progress of the reply."""
 
     def __init__(self, reply: ResponseParser, patience_ends: float) -> None:
-        """All times are the event loop's."""
+        """All times are in the event loop's time."""
         self._reply = reply
         self._chunks = 0
         self._whole = False
         self.ends = patience_ends
-        """Until when something must come."""
+        """When data must have come."""
 
     def note(self) -> None:
-        """Take note of what has come and was passed on: the time that its reader took is not the server's."""
+        """Update the deadline after data was passed on: the reader's time does not count as the server's silence."""
         reply, now = self._reply, asyncio.get_running_loop().time()
         if reply.reason is not None:
-            if not self._whole:  # once: what is still to come is not waited for again and again
+            if not self._whole:  # once: the wait for the tail is not extended
                 self._whole, self.ends = True, now + TAIL_S
         elif reply.answering and reply.chunks > self._chunks:
             self._chunks, self.ends = reply.chunks, now + STALL_S
 
 
 async def _read(stream: HttpStream, reply: ResponseParser, silence: _Silence) -> bytes:
-    """Return what comes next; nothing at the end, or when what would come behind the end of the reply is lost."""
+    """Return the next data; b"" at the end, and for an error after the end of the reply."""
     try:
         return await stream.read(silence.ends)
     except (TimeoutError, MythicError) as error:
@@ -281,22 +277,22 @@ async def _read(stream: HttpStream, reply: ResponseParser, silence: _Silence) ->
         if isinstance(error, MythicError):
             raise
         if not reply.answering:
-            raise _too_slow("is still thinking" if reply.reasoned else "has not come to a word") from None
+            raise _too_slow("was still reasoning" if reply.reasoned else "did not write a word") from None
         raise EngineError(
-            f"The language model's server has been silent for {STALL_S:.0f} s in the middle of a reply.",
-            remedy="Try again; its own log tells why.",
+            f"The language model's server was silent for {STALL_S:.0f} s in the middle of a reply.",
+            remedy="Try again, and see the server's log.",
         ) from None
 
 
 def _too_slow(why: str) -> BusyError:
-    thinks = f" {_LESS_THOUGHT}" if "thinking" in why else ""
-    return BusyError(f"The language model's server {why} in time.", remedy=f"Try again in a moment.{thinks}")
+    reasons = f" {_LESS_THOUGHT}" if "reasoning" in why else ""
+    return BusyError(f"The language model's server {why} in time.", remedy=f"Try again in a moment.{reasons}")
 
 
 def _check_sampling(request: LlmRequest) -> None:
     sampling = request.sampling
     if sampling.max_tokens < 1 or sampling.repeat_penalty <= 0:
         raise ConfigError(
-            f"The sampling of {request.npc_id} cannot be used: {sampling}.",
-            remedy="max_tokens must be at least 1, and repeat_penalty above 0 (1 for none).",
+            f"The sampling of {request.npc_id} is invalid: {sampling}.",
+            remedy="Set max_tokens to at least 1, and repeat_penalty above 0 (1 for none).",
         )

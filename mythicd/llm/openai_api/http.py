@@ -1,10 +1,9 @@
-"""HTTP with an OpenAI-compatible server: what is asked, for how long it is waited, and what each failure is called.
+"""HTTP with an OpenAI-compatible server: requests, deadlines, and errors.
 
-**Cancelling is closing the connection**: there is no other way to tell such a server. So every request has a connection
-of its own. That costs a handshake, some 0.1 ms to this machine, and spares us the other trouble with kept ones: a
-server may close an idle connection in the moment in which the next request is sent on it.
-
-Redirects are not followed (they would take the key and the player's words elsewhere), proxies and cookies not used.
+**Cancelling is closing the connection**; such a server offers no other way. So every request has its own connection.
+That costs a handshake (0.1 ms to localhost) and avoids a race: a server may close an idle connection while the next
+request is sent on it. Redirects are not followed (they would send the key and the player's words elsewhere); proxies
+and cookies are not used.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ CONNECT_S = 5.0
 """Longest time to reach the server."""
 
 START_S = 10.0
-"""Longest time in which it lists its models."""
+"""Longest time to list its models."""
 
 SOONEST_RETRY_S = 0.1
-"""A server that says `Retry-After: 0` is asked again no sooner."""
+"""Shortest wait before a retry, for servers that send `Retry-After: 0`."""
 
 MAX_ANSWER = 8 << 20
-"""Bytes that are read of an answer which is no stream: some sellers list thousands of models."""
+"""Most bytes read of an answer that is not a stream: some providers list thousands of models."""
 
 
 class HttpConnection:
-    """The way to one server. All its methods belong to one event loop."""
+    """A client of one server. All methods are called on one event loop."""
 
     def __init__(self, options: OpenAiOptions, session: aiohttp.ClientSession) -> None:
         self._options = options
@@ -43,9 +42,9 @@ class HttpConnection:
 
     @classmethod
     def open(cls, options: OpenAiOptions, environment: Mapping[str, str]) -> HttpConnection:
-        """Make ready; nothing is sent yet. Raises ConfigError when the API key is missing."""
+        """Create a session without sending anything. Raises ConfigError when the API key is missing."""
         session = aiohttp.ClientSession(
-            # Who compresses a stream on the way holds it back.
+            # A compressing proxy would delay the stream.
             headers={"Accept-Encoding": "identity", **_authorization(options.api_key_env, environment)},
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
@@ -54,7 +53,7 @@ class HttpConnection:
         return cls(options, session)
 
     async def find_model(self) -> ServedModel:
-        """Return the model that is meant. Raises EngineUnavailable, ConfigError or EngineError."""
+        """Return the configured model. Raises EngineUnavailable, ConfigError or EngineError."""
         try:
             async with asyncio.timeout(START_S):
                 with self.talking():
@@ -65,8 +64,8 @@ class HttpConnection:
             raise self._not_ready(f"It did not list its models within {START_S:.0f} s.") from None
         if status == 200 and len(answer) > MAX_ANSWER:
             raise ConfigError(
-                f"What answers at llm.server.url lists more models than Mythic reads ({MAX_ANSWER >> 20} MiB).",
-                remedy="Correct llm.server.url, which usually ends with /v1, or use a server that lists fewer.",
+                f"The model list of the server at llm.server.url is larger than {MAX_ANSWER >> 20} MiB.",
+                remedy="Correct llm.server.url, which usually ends with /v1, or use a server that lists fewer models.",
             )
         if status == 200:
             return choose_model(answer, self._options.model)
@@ -74,11 +73,11 @@ class HttpConnection:
         raise self._not_ready(error.what) if isinstance(error, BusyError) else error
 
     async def begin(self, body: Mapping[str, Any], deadline: float) -> HttpStream:
-        """Ask for a reply, and return its stream, which is to be closed.
+        """Request a reply and return its stream, which the caller closes.
 
-        A server that has no room and says when to ask again (`Retry-After`) is asked again, if that is before
-        `deadline`, in the event loop's time. Raises TimeoutError when it has not begun to answer then, Busy, and
-        whatever its refusal amounts to.
+        If the server is full and sends `Retry-After`, the request is repeated, if that is before `deadline` (in the
+        event loop's time). Raises TimeoutError when the answer has not begun by then, Busy, and the error of a refusal
+        (http_errors.py).
         """
         now = asyncio.get_running_loop().time
         while True:
@@ -87,8 +86,8 @@ class HttpConnection:
                 return HttpStream(self, response)
             if response.status == 200:
                 raise EngineError(
-                    f"The language model's server answers with {response.content_type}, not with a stream.",
-                    remedy="See whether llm.server.url leads to an OpenAI-compatible server that can stream.",
+                    f"The language model's server answered with {response.content_type}, not with a stream.",
+                    remedy="Check that llm.server.url is an OpenAI-compatible server that can stream.",
                 )
             error = refusal(response.status, answer)
             wait = retry_after(response.headers) if isinstance(error, BusyError) else None
@@ -97,11 +96,11 @@ class HttpConnection:
             await asyncio.sleep(max(wait, SOONEST_RETRY_S))
 
     async def close(self) -> None:
-        """Close all connections: who reads from one gets an EngineError."""
+        """Close all connections; their readers get an EngineError."""
         await self._session.close()
 
     async def _post(self, body: Mapping[str, Any], deadline: float) -> tuple[aiohttp.ClientResponse, bytes | None]:
-        """Return the beginning of the stream, or an answer that is none, whole."""
+        """Return the response of a stream with None, or another response with its body."""
         if self._session.closed:
             raise stopped()
         async with asyncio.timeout_at(deadline):
@@ -117,25 +116,29 @@ class HttpConnection:
 
     @contextmanager
     def talking(self) -> Iterator[None]:
-        """Say in our own errors what went wrong with the connection."""
+        """Turn aiohttp's errors into EngineUnavailable or EngineError."""
         try:
             yield
         except aiohttp.ClientSSLError as error:
             raise EngineUnavailable(
-                f"The language model's server at {self._options.url} cannot be trusted: {error}.",
-                remedy="Give it a certificate that this machine knows, or correct llm.server.url.",
+                f"The certificate of the language model's server at {self._options.url} is not trusted: {error}.",
+                remedy="Use a certificate that this machine trusts, or correct llm.server.url.",
             ) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise EngineUnavailable(
                 f"The language model's server at {self._options.url} cannot be reached: {error}.",
                 remedy="Start it, or correct llm.server.url.",
             ) from error
-        except (aiohttp.ClientError, ConnectionError, RuntimeError) as error:  # the last from a connection just closed
+        except (
+            aiohttp.ClientError,
+            ConnectionError,
+            RuntimeError,
+        ) as error:  # RuntimeError: the connection was just closed
             if self._session.closed:
                 raise stopped() from None
             raise EngineError(
                 f"The connection to the language model's server broke ({type(error).__name__}).",
-                remedy="Try again; the server's own log tells why.",
+                remedy="Try again, and see the server's log.",
             ) from error
 
     def _not_ready(self, why: str) -> EngineUnavailable:
@@ -146,14 +149,14 @@ class HttpConnection:
 
 
 class HttpStream:
-    """A reply on its way."""
+    """The stream of one reply."""
 
     def __init__(self, connection: HttpConnection, response: aiohttp.ClientResponse) -> None:
         self._connection = connection
         self._response = response
 
     async def read(self, deadline: float) -> bytes:
-        """Return what comes next; nothing at the end. Raises TimeoutError, and EngineError when it breaks."""
+        """Return the next data, b"" at the end. Raises TimeoutError, and EngineError when the connection breaks."""
         async with asyncio.timeout_at(deadline):
             with self._connection.talking():
                 return await self._response.content.readany()
@@ -164,12 +167,12 @@ class HttpStream:
 
 
 def stopped() -> EngineError:
-    """Return the error of whoever uses an engine that does not run."""
+    """Return the error of a call on an engine that is not running."""
     return EngineError("The language model is not running.", remedy="Start it first.")
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    """Return an answer, or as much of it as is worth reading."""
+    """Return a response's body, or a little more than MAX_ANSWER bytes of it."""
     answer = bytearray()
     while len(answer) <= MAX_ANSWER and (more := await response.content.readany()):
         answer += more
@@ -187,7 +190,7 @@ def _authorization(name: str, environment: Mapping[str, str]) -> dict[str, str]:
         )
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(
-            f"llm.server.api_key_env: the environment variable {name} holds what is no API key.",
-            remedy="A key is one line of plain letters, digits and signs.",
+            f"llm.server.api_key_env: the environment variable {name} is not a valid API key.",
+            remedy="Set it to one line of printable ASCII characters.",
         )
     return {"Authorization": f"Bearer {key}"}

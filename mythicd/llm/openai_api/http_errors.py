@@ -1,17 +1,8 @@
-"""What it means when an OpenAI-compatible server refuses: HTTP's status and the server's own words, as our errors.
+"""HTTP errors of an OpenAI-compatible server, as Mythic's errors, with the server's own message.
 
-| status | error | because |
-|---|---|---|
-| 401, 403 | ConfigError | the key is missing or wrong |
-| 404 | ConfigError | it knows no such model, or its API begins elsewhere |
-| 402, and 429 that speaks of the quota | ConfigError | nothing is left to pay with; waiting does not help |
-| 429, 503, 529 | Busy | it has no room, or its model is still loading |
-| 400, 413, 422, 500 that speak of the context | ConfigError | the prompt is too long |
-| other 3xx and 4xx but 408 | ConfigError | it does not take what Mythic, or `llm.server.extra`, sends |
-| anything else | EngineError | it failed, or gave up waiting |
-
-Servers word a prompt that is too long differently, and some call it a 500: llama-server has a type for it, OpenAI and
-vLLM a code or a sentence, TensorRT-LLM a sentence.
+The table of status codes is in docs/servers.md, "HTTP status codes". Servers report a prompt that is too long in
+different ways, some with status 500: llama-server with an error type, OpenAI and vLLM with a code or a sentence,
+TensorRT-LLM with a sentence.
 """
 
 from __future__ import annotations
@@ -25,7 +16,7 @@ from typing import Any
 from mythicd.errors import BusyError, ConfigError, EngineError, MythicError
 
 MAX_WORDS = 240
-"""Characters of a server's complaint that are passed on: some repeat the whole request."""
+"""Most characters of a server's message that are passed on: some servers repeat the whole request."""
 
 _TOO_LONG = re.compile(
     r"exceed_context_size|context_length_exceeded|context (?:length|size|window)|max_(?:seq|model)_len"
@@ -35,7 +26,7 @@ _TOO_LONG = re.compile(
 
 
 def refusal(status: int, answer: bytes | Any) -> MythicError:
-    """Return the error that a refusal amounts to. `answer` is the body, or what of it has been decoded already."""
+    """Return the error of a refused request. `answer` is the body, or a part of it that is already decoded."""
     told = _decoded(answer)
     inner = told.get("error", told) if isinstance(told, dict) else told
     said = _words(inner)
@@ -43,47 +34,47 @@ def refusal(status: int, answer: bytes | Any) -> MythicError:
     why = f"({status}: {said})" if said else f"({status})"
     if status in (401, 403):
         return ConfigError(
-            f"The language model's server lets nobody in without the right key {why}.",
-            remedy="llm.server.api_key_env names the environment variable that holds it: see that it is set and right.",
+            f"The language model's server rejected the API key {why}.",
+            remedy="Set the environment variable that llm.server.api_key_env names to a valid key.",
         )
     if status == 404:
         return ConfigError(
-            f"The language model's server knows no such model or address {why}.",
+            f"The language model's server does not have this model or address {why}.",
             remedy="Correct llm.server.model, or llm.server.url, which usually ends with /v1.",
         )
     if status == 402 or (status == 429 and "insufficient_quota" in kind):
         return ConfigError(
-            f"The language model's server writes no more for this key: its quota is used up {why}.",
-            remedy="Add credit with whoever runs it, or name another key in llm.server.api_key_env.",
+            f"The quota of the API key at the language model's server is used up {why}.",
+            remedy="Add credit at the provider, or use another key (llm.server.api_key_env).",
         )
     if status in (429, 503, 529):
-        return BusyError(f"The language model's server has no room now {why}.", remedy="Try again in a moment.")
+        return BusyError(f"The language model's server is busy {why}.", remedy="Try again in a moment.")
     if status in (400, 413, 422, 500) and _TOO_LONG.search(f"{kind} {said}"):
         return ConfigError(
-            f"The prompt is longer than the language model's server takes {why}.",
+            f"The prompt is longer than the language model's server accepts {why}.",
             remedy="Lower kv.max_ctx_tokens, or start the server with a longer context for each request.",
         )
     if 300 <= status < 500 and status != 408:
         return ConfigError(
-            f"The language model's server does not take the request {why}.",
-            remedy="See whether llm.server.url is right, and whether the server knows what llm.server.extra adds.",
+            f"The language model's server rejected the request {why}.",
+            remedy="Check llm.server.url, and that the server knows the keys in llm.server.extra.",
         )
-    return EngineError(f"The language model's server failed {why}.", remedy="Try again; its own log tells why.")
+    return EngineError(f"The language model's server failed {why}.", remedy="Try again, and see the server's log.")
 
 
 def broken_off(error: Any, *, answering: bool) -> MythicError:
-    """Return the error that a server sent in place of a reply, or, with `answering`, in place of the rest of one.
+    """Return the error of a stream that holds an error instead of a reply, or, with `answering`, of its rest.
 
-    The rest of a reply cannot be waited for: whatever the server says then, it failed.
+    The rest of a reply cannot be requested again, so that it counts as a failure with any status.
     """
     code = error.get("code") if isinstance(error, dict) else None
     return refusal(code if isinstance(code, int) and 400 <= code < 600 and not answering else 500, error)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return in how many seconds the server asks to be asked again; None if it does not say.
+    """Return after how many seconds to retry; None if the server does not say.
 
-    `Retry-After` holds seconds or a date (RFC 9110, 10.2.3); a date counts from the server's own `Date`.
+    `Retry-After` holds seconds or a date (RFC 9110, 10.2.3); a date is relative to the response's `Date`.
     """
     told = headers.get("Retry-After", "").strip()
     if told.isascii() and told.isdigit():
@@ -91,7 +82,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("Date", ""))
         return max(0.0, wait.total_seconds())
-    except (ValueError, TypeError, OverflowError):  # no date, one beyond all dates, or only one with a time zone
+    except (ValueError, TypeError, OverflowError):  # not a date, out of range, or only one with a time zone
         return None
 
 
@@ -105,11 +96,11 @@ def _decoded(answer: bytes | Any) -> Any:
 
 
 def _words(told: Any) -> str:
-    """Return the server's own words, on one line and not too many of them."""
+    """Return the server's message on one line, at most MAX_WORDS characters of it."""
     if isinstance(told, dict):
         told = next((told[key] for key in ("message", "detail", "error") if key in told), told)
     if isinstance(told, list) and all(isinstance(one, dict) and "msg" in one for one in told):
-        # FastAPI's complaints, without the input that each repeats: it may be what the player said.
+        # FastAPI's messages, without the input that each repeats, which may be the player's words.
         told = "; ".join(f"{_place(one.get('loc'))}{one['msg']}" for one in told)
     try:
         text = " ".join((told if isinstance(told, str) else json.dumps(told, default=str)).split())
@@ -120,5 +111,5 @@ def _words(told: Any) -> str:
 
 
 def _place(loc: Any) -> str:
-    """Write where in the request FastAPI found something wrong."""
+    """Return the place in the request that FastAPI names."""
     return f"{'.'.join(map(str, loc))}: " if isinstance(loc, list) and loc else ""

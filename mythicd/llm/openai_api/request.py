@@ -1,26 +1,11 @@
-"""A request as an OpenAI-compatible server takes it: the prompt as messages, tools in that API's form, sampling.
+"""The request body for an OpenAI-compatible server: messages, tools and sampling.
 
     world + character                    -> system
     history, turn                        -> user, assistant, …; neighbours of one role are joined
     assistant `… <tool_call>{…}</tool_call>`, then tool
                                          -> assistant with `tool_calls`, then tool with its `tool_call_id`
 
-The server renders the messages with the model's own chat template, which nobody here knows. So the messages are what
-every template takes: after the system message the user speaks first, and roles take turns (Mistral's and Gemma's
-templates fail otherwise).
-
-**What a player says must stay words.** Servers make control tokens of whatever looks like one, wherever it stands; what
-frames messages in the common templates (llm/special_tokens.py) is therefore taken out of every content, as
-llm/llamacpp/chat_template.py does for the local model. What a call's JSON spells otherwise ("\\u003c|im_end|>") is
-taken out when it is read.
-
-**What is no part of the API** goes only to servers that are known to take it; TensorRT-LLM refuses a request that holds
-anything else. A server tells what it is in `owned_by` of its list of models. `repeat_penalty` is called so by
-llama-server, and `repetition_penalty` by SGLang. vLLM and TensorRT-LLM have the latter, too, but penalise with it what
-stands anywhere in the prompt: the names and prices that a character is to tell. They are not sent it, and Ollama takes
-none here. `return_progress` has llama-server tell of each batch of the prompt: how much of it there was to evaluate.
-And as it notices a closed connection only when it writes, this is also what makes cancelling work while the prompt is
-evaluated (without it, it was seen to go on to the end; ggml-org/llama.cpp#24496 is of that kind).
+Which servers get which extra keys, and what is removed from contents: docs/servers.md, "What a request holds".
 """
 
 from __future__ import annotations
@@ -39,12 +24,12 @@ from mythicd.llm.tool_grammar import CLOSE, OPEN
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a server takes beyond the API."""
+    """A server's extensions of the API."""
 
     penalty: str = ""
-    """Its name for `Sampling.repeat_penalty`; empty where it has none, or one that counts the whole prompt."""
+    """Its name for `Sampling.repeat_penalty`; empty if it has none, or one that counts the whole prompt."""
     progress: bool = False
-    """Whether it tells how far the prompt is evaluated, if `return_progress` asks for it."""
+    """Whether it reports prompt progress on `return_progress`."""
 
 
 DIALECTS: Mapping[str, Dialect] = {
@@ -53,19 +38,19 @@ DIALECTS: Mapping[str, Dialect] = {
     "sglang": Dialect("repetition_penalty"),
     "tensorrt_llm": Dialect(),
 }
-"""By what a server says it is."""
+"""Dialects by the server's `owned_by`."""
 
 MOST_STOPS = 4
-"""Stop strings that the API takes. Every one ends a reply all the same: response.py looks for them, too."""
+"""Most stop strings that the API accepts. response.py applies all of them."""
 
 _OPENING = "(The conversation begins.)"
-"""What the user says where a character speaks first."""
+"""Content of an added user message where a character speaks first."""
 
 _CALL = re.compile(f"{re.escape(OPEN)}(.*?){re.escape(CLOSE)}", re.DOTALL)
 
 
 def request_body(request: LlmRequest, model: str, dialect: Dialect, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of `POST /chat/completions`. `extra` goes before what the dialect adds, not before the rest."""
+    """Return the body of `POST /chat/completions`. `extra` overrides the dialect's keys, not the others."""
     sampling = request.sampling
     body: dict[str, Any] = {}
     if dialect.penalty:
@@ -81,9 +66,9 @@ def request_body(request: LlmRequest, model: str, dialect: Dialect, extra: Mappi
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "seed": sampling.seed & 0x7FFF_FFFF,  # servers keep it in 32 bits, and some take all ones for "any"
+        "seed": sampling.seed & 0x7FFF_FFFF,  # servers use 32 bits, and some take all ones as "random"
     }
-    # White space before the first word is no stop string (llm/reply_parser.py), but would be one to a server.
+    # White space before the first word is not a stop string in reply_parser.py, but would be one for a server.
     if stops := [text for text in sampling.stop if text.strip()][:MOST_STOPS]:
         body["stop"] = stops
     if request.tools:
@@ -108,7 +93,7 @@ def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
                 calls += 1
                 messages.append({"role": "tool", "tool_call_id": _call_id(calls), "content": result})
             del rest[: len(made)]
-        elif message.role == "tool":  # the result of no call
+        elif message.role == "tool":  # a result without a call
             _say(messages, "user", f"<tool_response>\n{content}\n</tool_response>")
         else:
             _say(messages, message.role, content)
@@ -116,7 +101,7 @@ def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
 
 
 def _say(messages: list[dict[str, Any]], role: str, content: str, calls: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Add what somebody says, to their last message where they spoke last."""
+    """Add a content to the last message if it has the same role, otherwise as a new message."""
     if not messages and role == "assistant":
         messages.append({"role": "user", "content": _OPENING})
     last = messages[-1] if messages else {}
@@ -129,9 +114,9 @@ def _say(messages: list[dict[str, Any]], role: str, content: str, calls: Sequenc
 
 
 def _split_calls(content: str, most: int) -> tuple[str, list[tuple[str, Any]]]:
-    """Take the last calls, at most that many, out of a reply: return its words, and (name, arguments) of each.
+    """Remove the last calls, at most `most`, from a reply; return its words, and (name, arguments) of each call.
 
-    A call whose result is not known stays among the words: the API wants every call answered.
+    A call without a known result stays among the words: the API requires a result for every call.
     """
     calls: list[tuple[str, Any]] = []
     for found in reversed(list(_CALL.finditer(content))):
@@ -147,7 +132,7 @@ def _split_calls(content: str, most: int) -> tuple[str, list[tuple[str, Any]]]:
 
 
 def _scrub_json(value: Any) -> Any:
-    """Return what was read from JSON with nothing in its texts, names of members included, but words."""
+    """Return a decoded JSON value without message framing in its strings and member names."""
     match value:
         case str():
             return scrub(value)
@@ -166,7 +151,7 @@ def _call(number: int, call: tuple[str, Any]) -> dict[str, Any]:
 
 
 def _call_id(number: int) -> str:
-    return f"call{number:05d}"  # Mistral's template wants nine letters and digits
+    return f"call{number:05d}"  # Mistral's template requires nine letters and digits
 
 
 def _tool(spec: ToolSpec) -> dict[str, Any]:

@@ -1,19 +1,10 @@
-"""What an OpenAI-compatible server writes, taken apart while it comes: words, and tool calls behind them.
+"""The response of an OpenAI-compatible server, parsed while it comes: words, then tool calls.
 
-    bytes -> events -> chunks (sse.py) -> words | thoughts | pieces of calls | why it ended | figures
+    bytes -> events -> chunks (sse.py) -> words | reasoning | pieces of calls | finish reason | usage
 
-- Words are passed on at once. Thoughts among them (llm/reasoning.py), and whatever a server tells apart as reasoning,
-are
-  not spoken. A server that does not know how its model thinks may leave `thoughts</think>words`, if its chat template
-  has opened the thought: whoever has seen that says so of the next reply (`thinking`).
-- A call comes in pieces: its name first, then its arguments' JSON a few letters at a time. Pieces belong together by
-  `index`; Ollama gives every call the index 0 (ollama/ollama#15457), so a new `id` begins a new call too, and where
-  there are no ids, a name behind a call that is whole. A server that does not know its model's way of calling leaves
-  `<tool_call>` in the words: those are understood as well.
-- All calls are passed on behind the words. One that is no JSON, or does not fit its tool, is reported and dropped.
-
-A reply is whole when the server has told why it ended; a stream that ends before that was cut. Behind that come only
-figures, and whatever goes wrong with them is the end, and no error.
+Words are passed on at once, reasoning is dropped, calls are passed on after the words; an invalid call is reported and
+dropped. A reply is complete when the server has sent its finish reason: errors after that are ignored, and a stream
+that ends before it was cut. How servers differ in calls and reasoning: docs/servers.md, "What a reply holds".
 """
 
 from __future__ import annotations
@@ -34,7 +25,7 @@ MAX_CALLS = 16
 
 
 class _Draft:
-    """A call that is being written."""
+    """An unfinished call."""
 
     def __init__(self, piece: CallDelta) -> None:
         self.index = piece.index
@@ -43,13 +34,13 @@ class _Draft:
         self.arguments = ""
 
     def goes_on_with(self, piece: CallDelta) -> bool:
-        """Tell whether a piece of the same index belongs to this call."""
+        """Tell whether a piece with the same index belongs to this call."""
         if piece.id and self.call_id:
             return piece.id == self.call_id
         name = piece.function.name if piece.function else None
         if not (name and self.name):
             return True
-        # Some servers repeat the name with each piece, so that alone begins no call.
+        # Some servers repeat the name with each piece, so that a name alone does not begin a call.
         return name == self.name and not (_text(piece).strip() and self._is_whole())
 
     def _is_whole(self) -> bool:
@@ -60,10 +51,11 @@ class _Draft:
         return True
 
     def add(self, piece: CallDelta) -> None:
+        """Append a piece."""
         if piece.function is None:
             return
         self.name = self.name or piece.function.name or ""
-        if len(self.arguments) <= MAX_CALL:  # one that has grown beyond is dropped in the end
+        if len(self.arguments) <= MAX_CALL:  # a longer one is dropped in the end
             self.arguments += _text(piece)
 
 
@@ -75,74 +67,74 @@ def _text(piece: CallDelta) -> str:
     try:
         return json.dumps(arguments)
     except RecursionError:
-        return "[["  # which is no JSON: nobody means anything nested so deep
+        return "[["  # invalid JSON, so that the call is dropped
 
 
 class ResponseParser:
-    """Takes apart one reply."""
+    """Parses one reply."""
 
     def __init__(self, tools: Sequence[Tool] = (), stop: Sequence[str] = (), *, thinking: bool = False) -> None:
-        """`stop` is kept here too, for servers that do not heed it.
+        """`stop` is applied here too, for servers that ignore it.
 
-        With `thinking` it is taken to begin inside a thought. If it is whole and that has not ended, it was none.
+        With `thinking` the reply is assumed to begin inside reasoning; if that never ends, it counts as words.
         """
         self._tools = {tool.name: tool for tool in tools}
         self._events = EventStreamParser()
         self._parser = ReplyParser(tools, stop, thinking=thinking)
         self._behind: list[InlineCall | BadCall] = []
-        """Calls that stood among the words."""
+        """Calls among the words."""
         self._drafts: list[_Draft] = []
         self.chunks = 0
-        """Events that have come, other than such as only show that the server is there."""
+        """Events so far, without keep-alive comments."""
         self._deltas = 0
         self._usage: Usage | None = None
         self._told_prefill = False
         self._reasoned = False
         self._spoke = False
         self.reason: Literal["stop", "length"] | None = None
-        """Why it ended, as soon as that is known: then only figures are to come."""
+        """Finish reason; once it is known, only usage figures are to come."""
         self.done = False
-        """Whether nothing more is to come."""
+        """Whether the stream is complete."""
         self.spoke_at_once = False
-        """Whether it was taken to begin inside a thought and did not."""
+        """Whether it was assumed to begin inside reasoning and did not."""
 
     @property
     def answering(self) -> bool:
-        """Whether it has come to words or calls."""
+        """Whether words or calls have come."""
         return self._spoke or bool(self._drafts or self._behind)
 
     @property
     def reasoned(self) -> bool:
-        """Whether there were thoughts."""
+        """Whether there was reasoning."""
         return self._reasoned or self._parser.thoughts.any
 
     @property
     def began_in_thought(self) -> bool:
-        """Whether it began inside a thought of which nobody had told: what stood before its end has been spoken."""
+        """Whether it began inside undeclared reasoning, so that the text before its closing tag was spoken."""
         return self._parser.thoughts.words_behind and not self._reasoned
 
     @property
     def thought_aloud(self) -> bool:
-        """Whether there were thoughts among what the server takes for words."""
+        """Whether there was reasoning in what the server sent as words."""
         return self._parser.thoughts.any
 
     @property
     def usage(self) -> Usage:
-        """What the server counted."""
+        """The server's usage figures."""
         return self._usage or Usage()
 
     @property
     def written(self) -> int:
-        """Tokens written: as the server counts them, or else the pieces that came."""
+        """Tokens written, as the server counts them; otherwise the number of deltas."""
         told = self.usage.completion_tokens
         return self._deltas if told is None else told
 
     def add(self, chunk: bytes) -> list[PrefillDone | TextDelta]:
-        """Take bytes as they came; return the words they completed, and before the first of all, PrefillDone.
+        """Add received bytes; return the words they complete, and before the first of all, PrefillDone.
 
-        PrefillDone comes with the first thing written and knows no figure (0), unless the server tells of its progress.
-        Raises EngineError when they are not what such a server sends, and what `broken_off` makes of an error in them;
-        nothing once it is known why the reply ended.
+        PrefillDone comes with the first delta and has no figure (0), unless the server reports its progress. Raises
+        EngineError for an invalid stream, and the error of `broken_off` for an error in it; none once the finish reason
+        is known.
         """
         parts: list[PrefillDone | TextDelta] = []
         try:
@@ -155,11 +147,11 @@ class ResponseParser:
         return parts
 
     def end(self) -> list[PrefillDone | TextDelta]:
-        """No more comes: return the words that were held back. Raises EngineError when the stream was cut."""
+        """End the reply; return the words that were held back. Raises EngineError when the stream was cut."""
         parts = self._last_event()
         if self.reason is None:
             raise EngineError(
-                "The language model's server broke the reply off.", remedy="Try again; its own log tells why."
+                "The language model's server broke off the reply.", remedy="Try again, and see the server's log."
             )
         parts += self._prefilled(0)
         if self.reason == "stop":
@@ -167,19 +159,19 @@ class ResponseParser:
         return parts + self._sift(self._parser.finish())
 
     def _disown_thought(self) -> list[TextDelta]:
-        """The thought that it was taken to begin in was none, if it has not ended: return its words."""
+        """Return the words of the assumed reasoning, if it has not ended."""
         if not self._parser.thoughts.in_first:
             return []
         self.spoke_at_once = True
         return self._sift(self._parser.disown_thought())
 
     def calls(self) -> list[InlineCall | BadCall]:
-        """Return the calls behind the words, once these have ended."""
+        """Return the calls, after the end of the reply."""
         calls = [*self._behind, *map(self._call, self._drafts)]
         return calls if len(calls) <= MAX_CALLS else [*calls[:MAX_CALLS], BadCall(f"there are more than {MAX_CALLS}")]
 
     def _last_event(self) -> list[PrefillDone | TextDelta]:
-        """Take the event that was not closed, if there is one."""
+        """Parse an event that was not closed, if there is one."""
         try:
             return [part for event in self._events.finish() for part in self._take(event)]
         except MythicError:
@@ -217,7 +209,7 @@ class ResponseParser:
         self._deltas += 1
         if delta.thinks and not self._reasoned:
             self._reasoned = True
-            parts += self._disown_thought()  # the server tells thoughts apart: what it takes for words are words
+            parts += self._disown_thought()  # the server separates reasoning, so its words are words
         for piece in delta.tool_calls or ():
             self._draft(piece)
         if delta.words:
@@ -227,7 +219,7 @@ class ResponseParser:
         return parts
 
     def _prefilled(self, tokens: int) -> list[PrefillDone | TextDelta]:
-        """Tell once that the prompt is evaluated."""
+        """Return PrefillDone the first time."""
         told, self._told_prefill = self._told_prefill, True
         return [] if told else [PrefillDone(tokens)]
 
@@ -235,14 +227,14 @@ class ResponseParser:
         return [] if self._parser.stopped else self._sift(self._parser.add(text.encode()))
 
     def _sift(self, parts: Sequence[TextDelta | InlineCall | BadCall]) -> list[TextDelta]:
-        """Keep back what is no words."""
+        """Return the words, and keep the calls for later."""
         self._behind += [part for part in parts if not isinstance(part, TextDelta)]
         words = [part for part in parts if isinstance(part, TextDelta)]
         self._spoke = self._spoke or bool(words)
         return words
 
     def _draft(self, piece: CallDelta) -> None:
-        """Add a piece to the call it belongs to."""
+        """Append a piece to its call, or begin a new one."""
         known = [draft for draft in self._drafts if draft.index == piece.index]
         draft = known[-1] if known else None
         if draft is None or not draft.goes_on_with(piece):

@@ -1,7 +1,7 @@
-"""Who may ask an OpenAI-compatible server now: so many requests at once, the others wait here.
+"""Request slots: how many requests an OpenAI-compatible server gets at once, and the order of the others.
 
-They wait here rather than in the server, because here it is known who matters. A place goes to the most important of
-those who wait, and among equals to who came first; how important a character is, is asked when a place is free.
+Requests wait here instead of in the server, because their importance is known here. A free slot goes to the most
+important waiting character, and among equals to the first; importance is read when a slot becomes free.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mythicd.telemetry.counters import LlmCounters
 @dataclass(eq=False, slots=True)
 class _Waiting:
     npc_id: str
-    place: asyncio.Future[bool]
-    """True: it has one. False: there will be none any more."""
+    slot: asyncio.Future[bool]
+    """True when it has a slot, False when the slots were closed."""
 
 
 class Slots:
-    """A number of places, and those who wait for one, of whom none waits longer than its patience."""
+    """A semaphore with priorities and deadlines."""
 
     def __init__(self, most: int, importance: Callable[[str], int], counters: LlmCounters) -> None:
-        """`importance` tells of a character how much it matters just now; more goes first."""
+        """`importance` returns a character's importance now; higher goes first."""
         self._free = most
         self._most = most
         self._importance = importance
@@ -36,7 +36,7 @@ class Slots:
 
     @asynccontextmanager
     async def take(self, npc_id: str, deadline: float) -> AsyncGenerator[None, None]:
-        """Hold a place; `deadline` is in the event loop's time. Raises Busy then, EngineError when closed."""
+        """Hold a slot. Raises Busy at the `deadline` (in the event loop's time), EngineError when closed."""
         await self._wait(npc_id, deadline)
         self._counters.writing += 1
         try:
@@ -46,17 +46,17 @@ class Slots:
             self._give_back()
 
     def close(self) -> None:
-        """Send away all who wait, and who comes later."""
+        """Fail all waiting and later requests with EngineError."""
         self._closed = True
         for waiting in self._waiting:
-            if not waiting.place.done():
-                waiting.place.set_result(False)
+            if not waiting.slot.done():
+                waiting.slot.set_result(False)
         self._waiting.clear()
 
     async def _wait(self, npc_id: str, deadline: float) -> None:
         if self._closed:
             raise _stopped()
-        if self._free:  # then nobody waits
+        if self._free:  # then none waits
             self._free -= 1
             return
         me = _Waiting(npc_id, asyncio.get_running_loop().create_future())
@@ -64,16 +64,16 @@ class Slots:
         self._counters.waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
-                given = await me.place
+                given = await me.slot
         except BaseException as error:
             if me in self._waiting:
                 self._waiting.remove(me)
-            elif me.place.done() and not me.place.cancelled() and me.place.result():
-                self._give_back()  # it came in the same moment
+            elif me.slot.done() and not me.slot.cancelled() and me.slot.result():
+                self._give_back()  # the slot came at the same moment
             if isinstance(error, TimeoutError):
                 raise BusyError(
-                    f"All {self._most} places at the language model's server were taken for too long.",
-                    remedy="Raise scheduler.max_speakers if the server can do more at once, or scheduler.patience_s.",
+                    f"All {self._most} request slots of the language model's server stayed in use.",
+                    remedy="Raise scheduler.max_speakers if the server can run more requests, or scheduler.patience_s.",
                 ) from None
             raise
         finally:
@@ -86,9 +86,9 @@ class Slots:
         while self._waiting and self._free:
             next_one = max(self._waiting, key=lambda waiting: self._importance(waiting.npc_id))  # the first of equals
             self._waiting.remove(next_one)
-            if not next_one.place.done():
+            if not next_one.slot.done():
                 self._free -= 1
-                next_one.place.set_result(True)
+                next_one.slot.set_result(True)
 
 
 def _stopped() -> EngineError:

@@ -1,8 +1,8 @@
-"""What an OpenAI-compatible server's stream is made of: server-sent events, each of which holds a chunk of a reply.
+"""Server-sent events of an OpenAI-compatible server, each of which holds a chunk of a reply.
 
-The events are those of WHATWG HTML, 9.2: a byte order mark may come before the first, lines end with CR LF, LF or CR,
-an empty line ends an event, and comments are what some servers send to show that they are still there. Of a chunk only
-what is used here is read and checked; servers add much of their own.
+Events are those of WHATWG HTML, 9.2: an optional byte order mark, lines that end with CR LF, LF or CR, an empty line
+after each event, and comments, which some servers send to keep the connection open. Only the used members of a chunk
+are read and checked; servers add others.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import msgspec
 from mythicd.errors import EngineError
 
 MAX_EVENT = 1 << 20
-"""Bytes in one event, beyond which the server is not to be trusted: one token takes some 300."""
+"""Most bytes in one event; one token takes about 300."""
 
 
 class Function(msgspec.Struct):
-    """What is called; in pieces."""
+    """A piece of a called function."""
 
     name: str | None = None
     arguments: Any = None
-    """JSON as text by the API, a few letters at a time; some servers send an object. A wrong call fails no reply."""
+    """A piece of JSON text; some servers send an object. Not checked here, since an invalid call is only dropped."""
 
 
 class CallDelta(msgspec.Struct):
@@ -35,19 +35,19 @@ class CallDelta(msgspec.Struct):
 
 
 class Delta(msgspec.Struct):
-    """What is new in the reply."""
+    """A piece of the reply."""
 
     content: str | list[Any] | None = None
-    """Text, or parts of which each tells its type; Mistral's API sends these for models that think."""
+    """Text, or typed parts, which Mistral's API sends for reasoning models."""
     reasoning_content: Any = None
-    """llama-server, SGLang and older vLLM name the model's thoughts so …"""
+    """Reasoning, as llama-server, SGLang and older vLLM name it."""
     reasoning: Any = None
-    """… Ollama and newer vLLM so."""
+    """Reasoning, as Ollama and newer vLLM name it."""
     tool_calls: list[CallDelta] | None = None
 
     @property
     def words(self) -> str:
-        """What of the content is to be spoken."""
+        """The spoken part of the content."""
         if not isinstance(self.content, list):
             return self.content or ""
         parts = (part for part in self.content if isinstance(part, dict) and part.get("type") == "text")
@@ -55,21 +55,21 @@ class Delta(msgspec.Struct):
 
     @property
     def thinks(self) -> bool:
-        """Whether it holds a thought that the server tells apart."""
+        """Whether it has reasoning that the server separates."""
         parts = self.content if isinstance(self.content, list) else ()
         told = any(isinstance(part, dict) and part.get("type") == "thinking" for part in parts)
         return told or bool(self.reasoning_content or self.reasoning)
 
 
 class StreamChoice(msgspec.Struct):
-    """One of the replies, of which only one is asked for."""
+    """One of the replies; only one is requested."""
 
     delta: Delta | None = None
     finish_reason: str | None = None
 
 
 class Usage(msgspec.Struct):
-    """What the server counted. Whatever it is that it tells, a reply does not fail for it."""
+    """The server's usage figures; invalid ones do not fail a reply."""
 
     told_prompt: Any = msgspec.field(default=None, name="prompt_tokens")
     told_completion: Any = msgspec.field(default=None, name="completion_tokens")
@@ -77,18 +77,18 @@ class Usage(msgspec.Struct):
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of the prompt; 0 where it does not tell."""
+        """Tokens of the prompt; 0 if unknown."""
         return _count(self.told_prompt) or 0
 
     @property
     def cached_tokens(self) -> int:
-        """Tokens of the prompt that it had evaluated before; 0 where it does not tell."""
+        """Tokens of the prompt that came from the server's cache; 0 if unknown."""
         told = self.details.get("cached_tokens") if isinstance(self.details, dict) else None
         return min(_count(told) or 0, self.prompt_tokens)
 
     @property
     def completion_tokens(self) -> int | None:
-        """Tokens written; None where it does not tell."""
+        """Tokens written; None if unknown."""
         return _count(self.told_completion)
 
 
@@ -97,13 +97,13 @@ def _count(told: Any) -> int | None:
 
 
 class Progress(msgspec.Struct):
-    """How far the prompt is evaluated; llama-server's own."""
+    """Prompt progress; llama-server only."""
 
     total: int
     cache: int
-    """Of these, how many were evaluated before."""
+    """Tokens of these that came from the cache."""
     processed: int
-    """How many are done, with those of the cache."""
+    """Tokens that are done, including those from the cache."""
 
 
 class Chunk(msgspec.Struct):
@@ -112,31 +112,31 @@ class Chunk(msgspec.Struct):
     choices: list[StreamChoice] | None = None
     told_usage: Any = msgspec.field(default=None, name="usage")
     prompt_progress: Progress | None = None
-    """In the first ones, before the choices."""
+    """In the first chunks, before the choices."""
     error: Any = None
-    """What went wrong, in place of the rest."""
+    """An error, instead of the other members."""
 
     @property
     def usage(self) -> Usage | None:
-        """What was counted: in the last one, behind the choices."""
+        """The usage figures; in the last chunk, after the choices."""
         return msgspec.convert(self.told_usage, Usage) if isinstance(self.told_usage, dict) else None
 
 
 def read_chunk(event: bytes) -> Chunk | None:
-    """Return the chunk that an event holds; None for the mark at the end. Raises EngineError."""
+    """Return the chunk in an event; None for the end mark `[DONE]`. Raises EngineError."""
     if event.strip() == b"[DONE]":
         return None
     try:
         return msgspec.json.decode(event, type=Chunk)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise EngineError(
-            f"The language model's server sent what is no chunk of a reply ({error}).",
-            remedy="See whether llm.server.url leads to an OpenAI-compatible server.",
+            f"The language model's server sent an invalid chunk of a reply ({error}).",
+            remedy="Check that llm.server.url is an OpenAI-compatible server.",
         ) from None
 
 
 class EventStreamParser:
-    """Takes apart a stream of server-sent events."""
+    """Parses a stream of server-sent events."""
 
     def __init__(self) -> None:
         self._line: list[bytes] = []
@@ -148,7 +148,7 @@ class EventStreamParser:
         """Whether the first line has come."""
 
     def add(self, chunk: bytes) -> list[bytes]:
-        """Take bytes cut anywhere; return the data of each event they completed. Raises EngineError when too long."""
+        """Add bytes, cut anywhere; return the data of each event they complete. Raises EngineError when too long."""
         if self._after_return and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._after_return = False
@@ -161,7 +161,7 @@ class EventStreamParser:
         return events
 
     def finish(self) -> list[bytes]:
-        """No more comes: return the event that was not closed, if there is one."""
+        """End the stream; return the event that was not closed, if there is one."""
         events = (self._end_line(b""), self._end_line(b""))
         return [event for event in events if event is not None]
 
@@ -171,11 +171,11 @@ class EventStreamParser:
         if self._size > MAX_EVENT:
             raise EngineError(
                 f"The language model's server sent an event of more than {MAX_EVENT} bytes.",
-                remedy="See its log, and whether llm.server.url leads to the right program.",
+                remedy="See the server's log, and check llm.server.url.",
             )
 
     def _end_line(self, end: bytes) -> bytes | None:
-        """Take the end of a line; return the event, if this was the empty line behind one."""
+        """Add the end of a line; return the event if this was the empty line after one."""
         self._grow(end)
         line = b"".join(self._line)
         self._line.clear()

@@ -1,4 +1,4 @@
-"""Cells are counted by how many sequences list them."""
+"""Cells are counted by the sequences that list them."""
 
 from __future__ import annotations
 

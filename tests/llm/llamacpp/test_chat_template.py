@@ -1,4 +1,4 @@
-"""Chat templates in the forms that models are published with, and what a KV cache needs of them."""
+"""Chat templates in the forms in which models are published, and what a KV cache needs of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies that are closed, warm-ups that are overtaken, engines that are stopped: nothing is left behind."""
+"""Cancelled replies and warm-ups, and stopped engines: nothing is leaked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from asking import (
     GREEDY,
     MARLA,
     ODO,
+    Internals,
     Start,
     ask,
-    engine_thread,
     finished,
     read,
     request,
@@ -42,7 +43,7 @@ ONE = {"n_ctx": 4096, "limits": Limits(streams=1, burst_tokens=8, chunk=4, chunk
 LONG = MARLA + "\n- Likes rain." * 40
 
 
-async def test_closing_a_reply_in_its_middle_frees_the_sequence(start: Start) -> None:
+async def test_closed_reply_frees_its_sequence(start: Start) -> None:
     engine = await start()
     whole = words(await read(engine, request("marla", ask(MARLA, "hello"))))
     reply = engine.generate(request("marla", ask(MARLA, "hello"), replace(GREEDY, max_tokens=500)))
@@ -54,19 +55,19 @@ async def test_closing_a_reply_in_its_middle_frees_the_sequence(start: Start) ->
     assert words(await read(engine, request("marla", ask(MARLA, "hello")))) == whole
 
 
-async def test_closing_a_reply_while_its_prompt_is_evaluated_keeps_what_was_done(start: Start) -> None:
+async def test_reply_closed_in_prefill_keeps_evaluated_tokens(start: Start) -> None:
     engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_least=4))
     prompt = ask(MARLA, "why? " * 200)
     task = asyncio.ensure_future(read(engine, request("marla", prompt)))
-    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
+    await until(lambda: engine.snapshot().tokens("marla") > 0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await settle(engine)
-    done = len(engine_thread(engine)._allocator.state.tokens("marla"))
+    done = engine.snapshot().tokens("marla")
     events = await read(engine, request("marla", prompt))
     assert 0 < done < finished(events).prompt_tokens
-    assert engine.counters.tokens_new == finished(events).prompt_tokens, "each was evaluated once, and counted once"
+    assert engine.counters.tokens_new == finished(events).prompt_tokens, "each was evaluated and counted once"
     assert finished(events).evaluated_tokens == finished(events).prompt_tokens - done
 
 
@@ -94,9 +95,9 @@ async def test_two_hundred_cancels_leak_no_cell(start: Start) -> None:
     await settle(engine)
 
     # And the cache can still be filled to its last cell.
-    inside = engine_thread(engine)
-    fixed = len(inside._admission.prompts.whole(Prompt("", "", (), (user(""),))).tokens)
-    size = inside._allocator.cells
+    inside = Internals(engine)
+    fixed = len(inside.prompts.whole(Prompt("", "", (), (user(""),))).tokens)
+    size = engine.snapshot().cells
     events = await read(engine, request("last", Prompt("", "", (), (user("z" * (size - 1 - fixed)),)),
                                         replace(GREEDY, max_tokens=50)))  # fmt: skip
     assert finished(events).prompt_tokens == size - 1
@@ -123,7 +124,7 @@ async def test_the_engine_stops_within_a_long_prefill(start: Start, tmp_path: Pa
     assert took < 0.2
 
 
-async def test_closing_a_reply_that_nobody_read_lets_the_next_one_in_at_once(start: Start) -> None:
+async def test_closing_an_unread_reply_admits_the_next_at_once(start: Start) -> None:
     engine = await start(**ONE)
     stuck = await stick(engine)
     waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"), patience_s=5.0)))
@@ -134,17 +135,17 @@ async def test_closing_a_reply_that_nobody_read_lets_the_next_one_in_at_once(sta
     assert engine.counters.queue_wait.total < 3
 
 
-async def test_a_reply_that_may_be_little_ahead_waits_for_its_reader_and_goes_on_at_once(start: Start) -> None:
+async def test_reply_with_small_ahead_tokens_waits_for_its_reader(start: Start) -> None:
     engine = await start(n_ctx=4096, limits=Limits(burst_tokens=48))
     reply = engine.generate(replace(request("marla", ask(MARLA, "hello"), ENDLESS), ahead_tokens=4))
     assert isinstance(await anext(reply), PrefillDone)
-    (queued,) = engine_thread(engine)._requests.values()
+    (queued,) = Internals(engine).requests
 
     async def stops() -> int:
         """Wait until it is held back; return how far ahead of its reader it is by then, and stays."""
         await until(lambda: queued.replies.held and queued.delivered - queued.replies.taken >= 4)
         ahead = queued.delivered - queued.replies.taken
-        assert finished(await read(engine, request("odo", ask(ODO, "hello")))), "nobody else is"
+        assert finished(await read(engine, request("odo", ask(ODO, "hello")))), "other replies are not held back"
         assert queued.delivered - queued.replies.taken == ahead
         return ahead
 
@@ -158,9 +159,9 @@ async def test_a_reply_that_may_be_little_ahead_waits_for_its_reader_and_goes_on
     await settle(engine)
 
 
-async def test_nobody_can_be_less_than_nothing_ahead(start: Start) -> None:
+async def test_negative_ahead_tokens_refused(start: Start) -> None:
     engine = await start()
-    with pytest.raises(ConfigError, match="-1 tokens ahead"):
+    with pytest.raises(ConfigError, match="marla.*-1"):
         await read(engine, replace(request("marla", ask(MARLA, "hello")), ahead_tokens=-1))
     await settle(engine)
 
@@ -176,7 +177,7 @@ async def test_a_reply_may_wait_for_ever(start: Start, patience_s: float) -> Non
     assert finished(await waiting)
 
 
-async def test_who_goes_away_is_not_counted_as_being_there(start: Start) -> None:
+async def test_cancelled_replies_leave_the_gauges(start: Start) -> None:
     engine = await start(**ONE)
     stuck = await stick(engine)
     waiting = asyncio.ensure_future(read(engine, request("odo", ask(ODO, "hello"))))
@@ -190,7 +191,7 @@ async def test_who_goes_away_is_not_counted_as_being_there(start: Start) -> None
     assert engine.counters.cancelled == 2
 
 
-async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_reply_admitted_before_a_new_one(start: Start) -> None:
     engine = await start(**ONE)
     stuck = await stick(engine)
     began: list[str] = []
@@ -202,17 +203,19 @@ async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monk
 
     waiting = asyncio.ensure_future(reading("odo"))
     await until(lambda: engine.counters.waiting == 1)
-    inside, here, on = engine_thread(engine), threading.Event(), threading.Event()
-    step = inside._step
+    inside, here, on = Internals(engine), threading.Event(), threading.Event()
 
-    def stepping() -> bool:
-        made = step()
-        here.set()
-        on.wait(5)
-        return made
+    def around(step: Callable[[], bool]) -> Callable[[], bool]:
+        def stepping() -> bool:
+            made = step()
+            here.set()
+            on.wait(5)
+            return made
 
-    monkeypatch.setattr(inside, "_step", stepping)
-    inside.nudge()
+        return stepping
+
+    inside.wrap("step", around)
+    inside.thread.nudge()
     await asyncio.to_thread(here.wait, 5)
     await stuck.aclose()
     late = asyncio.ensure_future(reading("wren"))
@@ -222,18 +225,16 @@ async def test_who_has_waited_goes_before_who_comes_just_then(start: Start, monk
     assert began == ["odo", "wren"]
 
 
-async def test_the_room_of_one_whose_time_is_up_is_the_next_ones_at_once(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Beside one that nobody reads: the engine thread has nothing else to do, and must not fall asleep over it."""
+async def test_room_of_a_late_reply_goes_to_the_next_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third reply is not read, so that the engine thread has no step to make and must not sleep."""
     engine = await start(n_ctx=4096, limits=Limits(streams=2, burst_tokens=8, chunk=1, chunk_least=1))
     stuck = await stick(engine)
     long = ask(ODO, "why? " * 250)
     late = asyncio.ensure_future(read(engine, request("odo", long, patience_s=0.1)))
-    await until(lambda: len(engine_thread(engine)._requests) == 2)
+    await until(lambda: engine.snapshot().running == 2)
     waiting = asyncio.ensure_future(read(engine, request("wren", ask(MARLA, "hello"), patience_s=20.0)))
     with monkeypatch.context() as alone:
-        alone.setattr(engine_thread(engine), "nudge", lambda: None)  # it is to see by itself
+        alone.setattr(Internals(engine).thread, "nudge", lambda: None)  # the thread must notice by itself
         with pytest.raises(BusyError):
             await late
         async with asyncio.timeout(5):
@@ -241,19 +242,19 @@ async def test_the_room_of_one_whose_time_is_up_is_the_next_ones_at_once(
     await stuck.aclose()
 
 
-async def test_whose_time_is_up_is_told_before_the_next_step_and_not_after_it(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_reply_out_of_patience_is_told_before_the_next_step(start: Start) -> None:
     engine = await start(n_ctx=4096, limits=Limits(chunk=1, chunk_least=1))
-    inside, told, in_time = engine_thread(engine), threading.Event(), list[bool]()
-    run = inside._run
+    inside, told, in_time = Internals(engine), threading.Event(), list[bool]()
 
-    def running(batch: Batch) -> None:
-        if inside._counters.refused and not in_time:
-            in_time.append(told.wait(2))
-        run(batch)
+    def around(run: Callable[[Batch], None]) -> Callable[[Batch], None]:
+        def running(batch: Batch) -> None:
+            if engine.counters.refused and not in_time:
+                in_time.append(told.wait(2))
+            run(batch)
 
-    monkeypatch.setattr(inside, "_run", running)
+        return running
+
+    inside.wrap("run", around)
     other = asyncio.ensure_future(read(engine, request("marla", ask(MARLA, "why? " * 250))))
     with pytest.raises(BusyError):
         await read(engine, request("odo", ask(ODO, "why? " * 250), patience_s=0.05))
@@ -262,36 +263,32 @@ async def test_whose_time_is_up_is_told_before_the_next_step_and_not_after_it(
     assert in_time == [True]
 
 
-async def test_what_is_done_ahead_goes_on_while_a_reply_waits_for_another_to_end(start: Start) -> None:
+async def test_warm_up_goes_on_while_a_reply_waits(start: Start) -> None:
     engine = await start(**ONE)
     stuck = await stick(engine, "wren")
     prompt = replace(ask(MARLA, "hello"), character=LONG)
     warming = asyncio.ensure_future(engine.attend("marla", prompt))
-    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
+    await until(lambda: engine.snapshot().tokens("marla") > 0)
     with pytest.raises(BusyError):
         await read(engine, request("odo", ask(ODO, "hello"), patience_s=0.05))
     await warming
-    assert engine_thread(engine)._allocator.state.holds(
-        "marla", engine_thread(engine)._admission.prompts.front(prompt).tokens, parked=True
-    )
+    assert Internals(engine).holds("marla", Internals(engine).prompts.front(prompt).tokens, parked=True)
     await stuck.aclose()
 
 
-async def test_what_is_prepared_takes_over_from_a_warm_up(start: Start) -> None:
+async def test_prepare_replaces_a_warm_up(start: Start) -> None:
     engine = await start(n_ctx=2048, limits=Limits(chunk=4, chunk_least=4))
     prompt = replace(ask(MARLA, "hello"), character=LONG)
     warming = asyncio.ensure_future(engine.attend("marla", prompt))
-    await until(lambda: bool(engine_thread(engine)._allocator.state.tokens("marla")))
+    await until(lambda: engine.snapshot().tokens("marla") > 0)
     await engine.prepare("marla", prompt)
-    assert engine_thread(engine)._allocator.state.holds(
-        "marla", engine_thread(engine)._admission.prompts.opened(prompt).tokens
-    )
+    assert Internals(engine).holds("marla", Internals(engine).prompts.opened(prompt).tokens)
     await warming
     await settle(engine)
 
 
 @pytest.mark.parametrize("failure", [EngineError("no copy"), MemoryError()])
-async def test_what_cannot_be_parked_is_evaluated_anew(
+async def test_failed_parking_evaluates_the_prompt_again(
     start: Start, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     engine = await start()
@@ -300,7 +297,7 @@ async def test_what_cannot_be_parked_is_evaluated_anew(
     def failing(sequence: int) -> None:
         raise failure
 
-    monkeypatch.setattr(engine_thread(engine)._context, "save", failing)
+    monkeypatch.setattr(Internals(engine).context, "save", failing)
     await engine.park("marla")
     await settle(engine)
     assert engine.counters.out_of_memory == 1 and engine.counters.parked == 0
@@ -308,7 +305,7 @@ async def test_what_cannot_be_parked_is_evaluated_anew(
     await settle(engine)
 
 
-async def test_a_thread_that_ends_by_accident_leaves_nobody_waiting(
+async def test_crashed_thread_fails_all_replies(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = await start(**ONE)
@@ -319,9 +316,9 @@ async def test_a_thread_that_ends_by_accident_leaves_nobody_waiting(
     def broken(*_: object) -> None:
         raise RuntimeError("broken")
 
-    inside = engine_thread(engine)
-    monkeypatch.setattr(inside._scheduler, "next_batch", broken)
-    monkeypatch.setattr(inside._allocator, "release", broken)
+    inside = Internals(engine)
+    monkeypatch.setattr(inside.scheduler, "next_batch", broken)
+    monkeypatch.setattr(inside.allocator, "release", broken)
     with pytest.raises(EngineError):
         await engine.attend("wren", ask(ODO, "hello"))
     with pytest.raises(EngineError):
@@ -339,7 +336,7 @@ async def test_a_thread_that_ends_by_accident_leaves_nobody_waiting(
     assert words(await read(engine, request("marla", ask(MARLA, "hello"))))
 
 
-async def test_a_start_that_fails_late_frees_everything(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_start_frees_everything(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[Context] = []
     close = Context.close
 
@@ -357,7 +354,7 @@ async def test_a_start_that_fails_late_frees_everything(model: Path, monkeypatch
     assert len(closed) == 1
 
 
-async def test_it_is_started_once_and_a_stop_waits_for_the_start(start: Start, model: Path) -> None:
+async def test_concurrent_starts_share_a_thread_and_stop_waits(start: Start, model: Path) -> None:
     engine = await start()
     await engine.stop()
     await asyncio.gather(engine.start(), engine.start())

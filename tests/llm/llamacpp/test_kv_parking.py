@@ -1,4 +1,4 @@
-"""Fronts that are pinned, characters that are parked in host memory, by need or in a pause, and who comes back."""
+"""Pinned prefixes, and characters parked in host memory, by need or in a pause, and restored."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ def test_a_front_that_is_hardly_one_is_not_pinned() -> None:
 def test_each_adapter_has_a_front_of_its_own() -> None:
     allocator, memory = KvAllocator(512, 4), Memory()
     for owner, adapter in (("marla", None), ("odo", "grim.gguf"), ("wren", "grim.gguf")):
-        seat = allocator.admit(owner, WORLD + [ord(owner[0])], 0, adapter=adapter)
-        memory.apply(seat.operations)
-        assert seat.kept == (len(WORLD) if owner == "wren" else 0)
-        tokens = (WORLD + [ord(owner[0])])[seat.kept :]
+        allocation = allocator.admit(owner, WORLD + [ord(owner[0])], 0, adapter=adapter)
+        memory.apply(allocation.operations)
+        assert allocation.kept == (len(WORLD) if owner == "wren" else 0)
+        tokens = (WORLD + [ord(owner[0])])[allocation.kept :]
         allocator.append(owner, tokens)
-        memory.extend(seat.sequence, tokens)
+        memory.extend(allocation.sequence, tokens)
         allocator.release(owner, len(WORLD))
         memory.apply(allocator.pin(owner, len(WORLD)))
         memory.agree(allocator)
     assert sum(owner.startswith("(root") for owner in allocator.state.sequences()) == 2
-    seat = allocator.admit("marla", WORLD + [5], 0, adapter="grim.gguf")  # her card has been given another adapter
-    assert seat.kept == len(WORLD) and not allocator.state.holds("marla", WORLD + [5], None)
+    allocation = allocator.admit(
+        "marla", WORLD + [5], 0, adapter="grim.gguf"
+    )  # her card has been given another adapter
+    assert allocation.kept == len(WORLD) and not allocator.state.holds("marla", WORLD + [5], None)
 
 
 def test_only_the_tail_is_parked_and_it_comes_back_whole() -> None:
@@ -81,7 +83,7 @@ def test_what_is_parked_with_one_adapter_is_of_no_use_to_another() -> None:
 def test_when_host_memory_is_full_what_was_parked_first_goes() -> None:
     allocator, memory = KvAllocator(256, 4, park_cells=5), Memory()
     parked(allocator, memory, "marla", MARLA)
-    allocator.look("marla", on_screen=False)
+    allocator.note_view("marla", on_screen=False)
     parked(allocator, memory, "odo", ODO)
     assert allocator.parked == {"odo": 3} and allocator.evictions == 1
     assert reply(allocator, memory, "marla", MARLA + [50], []).kept == len(WORLD)
@@ -128,10 +130,10 @@ def test_under_pressure_who_is_out_of_view_is_parked_first() -> None:
     allocator, memory = KvAllocator(120, 8, park_cells=1000), Memory()
     for owner, mark in (("marla", 1), ("odo", 2), ("wren", 3)):
         reply(allocator, memory, owner, [mark] * 32, [])
-    allocator.look("odo", on_screen=False)
+    allocator.note_view("odo", on_screen=False)
     reply(allocator, memory, "tide", [4] * 40, [])
     assert set(allocator.parked) == {"odo"} and set(allocator.state.sequences()) == {"marla", "wren", "tide"}
-    allocator.look("odo", on_screen=True)
+    allocator.note_view("odo", on_screen=True)
     reply(allocator, memory, "rook", [5] * 30, [])
     assert set(allocator.parked) == {"odo", "marla"}, "then whoever was used longest ago"
 
@@ -178,8 +180,8 @@ def test_in_a_pause_all_who_rest_are_parked_and_come_back_whole() -> None:
 def test_a_turn_that_is_prepared_stays_and_so_does_who_is_busy() -> None:
     allocator, memory = KvAllocator(256, 4, park_cells=1000), Memory()
     reply(allocator, memory, "marla", MARLA, [60])
-    seat = allocator.admit("odo", ODO, 0)
-    memory.apply(seat.operations)
+    allocation = allocator.admit("odo", ODO, 0)
+    memory.apply(allocation.operations)
     tidy_up(allocator, memory)
     assert not allocator.parked
 
@@ -210,7 +212,7 @@ def test_a_front_that_somebody_in_view_goes_on_from_stays_pinned() -> None:
         tidy_up(allocator, memory)
     last = f"npc {ROOTS}"
     assert allocator.parked == {**dict.fromkeys((f"npc {number}" for number in range(ROOTS)), 1), last: 31}
-    allocator.look("npc 2", on_screen=False)
+    allocator.note_view("npc 2", on_screen=False)
     rest(allocator, memory, last, [*worlds[-1], 77], 30)
     tidy_up(allocator, memory)
     assert allocator.parked[last] == 1, "who is out of view has lost its world"
@@ -227,7 +229,7 @@ def test_where_host_memory_is_short_who_is_out_of_view_is_given_up_first() -> No
     for mark, owner in enumerate(("marla", "odo")):
         rest(allocator, memory, owner, [mark] * 30)
         memory.apply(allocator.park(owner))
-    allocator.look("odo", on_screen=False)
+    allocator.note_view("odo", on_screen=False)
     rest(allocator, memory, "wren", [3] * 30)
     memory.apply(allocator.park("wren"))
     memory.agree(allocator)
@@ -239,7 +241,7 @@ def test_who_leaves_view_is_parked_at_the_cost_of_nobody_in_view() -> None:
     for mark, owner in enumerate(("marla", "odo", "wren")):
         rest(allocator, memory, owner, [mark] * 30)
     tidy_up(allocator, memory)
-    allocator.look("wren", on_screen=False)
+    allocator.note_view("wren", on_screen=False)
     assert allocator.park("wren") == () and set(allocator.parked) == {"marla", "odo"} and allocator.evictions == 0
     assert reply(allocator, memory, "tide", [4] * 240, []).kept == 0, "unless the room is needed"
     assert set(allocator.parked) == {"odo", "wren"}
@@ -248,11 +250,11 @@ def test_who_leaves_view_is_parked_at_the_cost_of_nobody_in_view() -> None:
 def test_a_turn_that_is_prepared_outlives_who_is_out_of_view() -> None:
     allocator, memory = KvAllocator(100, 4, park_cells=200), Memory()
     rest(allocator, memory, "odo", list(range(200, 240)))
-    allocator.look("odo", on_screen=False)
-    seat = allocator.admit("marla", list(range(300, 335)), 0, logits=False)  # her turn, as far as it is said
-    memory.apply(seat.operations)
+    allocator.note_view("odo", on_screen=False)
+    allocation = allocator.admit("marla", list(range(300, 335)), 0, logits=False)  # her turn, as far as it is said
+    memory.apply(allocation.operations)
     allocator.append("marla", list(range(300, 335)))
-    memory.extend(seat.sequence, list(range(300, 335)))
+    memory.extend(allocation.sequence, list(range(300, 335)))
     allocator.release("marla", 20, prepared=True)
     rest(allocator, memory, "sera", list(range(400, 430)))
     assert len(allocator.state.tokens("marla")) == 35
@@ -265,16 +267,16 @@ def test_a_turn_that_is_prepared_outlives_who_is_out_of_view() -> None:
 def test_the_end_of_a_reply_goes_first_also_where_its_turn_had_been_prepared() -> None:
     allocator, memory = KvAllocator(100, 4), Memory()
     rest(allocator, memory, "odo", list(range(200, 240)))
-    seat = allocator.admit("marla", list(range(300, 330)), 0, logits=False)
-    memory.apply(seat.operations)
+    allocation = allocator.admit("marla", list(range(300, 330)), 0, logits=False)
+    memory.apply(allocation.operations)
     allocator.append("marla", list(range(300, 330)))
-    memory.extend(seat.sequence, list(range(300, 330)))
+    memory.extend(allocation.sequence, list(range(300, 330)))
     allocator.release("marla", 20, prepared=True)
-    seat = allocator.admit("marla", list(range(300, 335)), 5)
-    memory.apply(seat.operations)
-    assert seat.kept == 30
+    allocation = allocator.admit("marla", list(range(300, 335)), 5)
+    memory.apply(allocation.operations)
+    assert allocation.kept == 30
     allocator.append("marla", list(range(330, 340)))
-    memory.extend(seat.sequence, list(range(330, 340)))
+    memory.extend(allocation.sequence, list(range(330, 340)))
     allocator.release("marla", 20)
     rest(allocator, memory, "sera", list(range(400, 435)))
     assert len(allocator.state.tokens("odo")) == 40 and len(allocator.state.tokens("marla")) == 20
@@ -303,9 +305,9 @@ def test_a_long_talk_that_is_parked_does_not_keep_a_short_prompt_out() -> None:
     memory.apply(allocator.park("marla"))
     busy = allocator.admit("odo", list(range(300, 310)), 40)
     memory.apply(busy.operations)
-    seat = allocator.admit("marla", [*range(200, 203), *range(400, 410)], 5)
-    memory.apply(seat.operations)
-    assert seat.kept == 0 and not allocator.parked
+    allocation = allocator.admit("marla", [*range(200, 203), *range(400, 410)], 5)
+    memory.apply(allocation.operations)
+    assert allocation.kept == 0 and not allocator.parked
     memory.agree(allocator)
 
 
@@ -326,7 +328,7 @@ def test_whether_a_prompt_would_fit_if_somebody_had_ended() -> None:
 
 def test_who_is_out_of_view_stays_so_when_what_it_holds_is_lost() -> None:
     allocator, memory = KvAllocator(100, 4, park_cells=200), Memory()
-    allocator.look("odo", on_screen=False)
+    allocator.note_view("odo", on_screen=False)
     rest(allocator, memory, "odo", list(range(200, 230)))
     memory.apply(allocator.forget("odo"))
     rest(allocator, memory, "marla", list(range(300, 330)))

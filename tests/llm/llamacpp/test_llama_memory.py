@@ -1,9 +1,4 @@
-"""What the allocator and the loop rely on in llama.cpp's memory.
-
-Most of it is written nowhere but in llama.cpp's source, and has changed before: what a sequence's saved state holds,
-where it can be put back, what remains of a batch that failed, which memories can be trimmed and which only say so.
-When one of these tests fails after an upgrade, the allocator and the loop must change with it.
-"""
+"""The properties of llama.cpp's memory that the allocator and the engine thread rely on."""
 
 from __future__ import annotations
 
@@ -207,7 +202,7 @@ def test_a_state_cannot_be_trimmed_and_a_part_of_it_is_not_what_it_seems(make: t
         assert not b.model.trims(1)
         expected = b.alone([*WORLD, *TAIL, 65])
         b.context.evaluate([BatchPart(0, 0, WORLD + TAIL, False)])
-        with pytest.raises(EngineError, match="cannot trim sequence 0 at 129"):
+        with pytest.raises(EngineError, match=r"\b0\b.*\b129\b"):
             b.context.trim(0, 129)
         b.context.share(0, 1, 0, 90)  # says nothing, but the state that it shares has seen the tail
         assert b.span(1)[0] == 129
@@ -275,12 +270,12 @@ ADAPTERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another architecture": (lambda path: tiny_gguf.write_lora(path, architecture="qwen2"), "arch mismatch"),
     "another width": (lambda path: tiny_gguf.write_lora(path, replace(tiny_gguf.Tiny(), width=64)), "incorrect shape"),
     "more layers": (lambda path: tiny_gguf.write_lora(path, replace(tiny_gguf.Tiny(), layers=3)), "does not exist"),
-    "a model": (tiny_gguf.write, "does not say that it is one"),
-    "a number that is a text": (text_for_a_number, "adapter.lora.alpha in its header has the wrong type"),
+    "a model": (tiny_gguf.write, "adapter.type"),
+    "a number that is a text": (text_for_a_number, "adapter.lora.alpha"),
     "garbage behind its magic": (lambda path: path.write_bytes(b"GGUF" + b"\xff" * 4000), "header is damaged"),
     "no GGUF": (lambda path: path.write_bytes(b"%PDF-1.7" + bytes(100)), "not a GGUF file"),
     "a folder": (lambda path: path.mkdir(), "cannot be read"),
-    "missing": (lambda path: None, "cannot be read: No such file"),
+    "missing": (lambda path: None, "No such file"),
     "a control vector": (lambda path: tiny_gguf.write_lora(path, kind=("adapter", "control")), "to be 'lora'"),
     "cut": (lambda path: path.write_bytes(tiny_gguf.write_lora(path).read_bytes()[:-5000]), "corrupted or incomplete"),
     "cut in its header": (lambda path: path.write_bytes(tiny_gguf.write_lora(path).read_bytes()[:700]), "tensor info"),
@@ -288,7 +283,7 @@ ADAPTERS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
-def test_what_is_no_adapter_for_a_model_is_refused_and_harms_nothing(kind: str, tiny: Path, tmp_path: Path) -> None:
+def test_invalid_adapter_refused_without_side_effects(kind: str, tiny: Path, tmp_path: Path) -> None:
     make, complaint = ADAPTERS[kind]
     make(tmp_path / "lora.gguf")
     with bench(tiny) as b:

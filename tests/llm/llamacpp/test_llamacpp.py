@@ -1,4 +1,4 @@
-"""The native library itself: where it is safe, and that it says nothing by itself."""
+"""The native library: which builds are safe, and that it writes nothing by itself."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def test_texts_of_tokens(tmp_path: Path) -> None:
     tags = ("<tool_call>", "</tool_call>")
     specials = (*tiny_gguf.SPECIALS, "<|1|>", *tags)  # tags that are control tokens are part of the text all the same
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(specials=specials)), LlamaOptions())
-    vocabulary = model.vocabulary
-    tokens = vocabulary.tokenise("<|1|>Où? 🍺<tool_call>\n</tool_call><|im_end|>")
-    assert b"".join(map(vocabulary.piece, tokens)).decode() == "Où? 🍺<tool_call>\n</tool_call>"
-    assert vocabulary.control["<|1|>"] == tokens[0] and tokens[-1] in vocabulary.ends
-    assert vocabulary.tokenise("") == []
+    tokenizer = model.tokenizer
+    tokens = tokenizer.tokenise("<|1|>Où? 🍺<tool_call>\n</tool_call><|im_end|>")
+    assert b"".join(map(tokenizer.piece, tokens)).decode() == "Où? 🍺<tool_call>\n</tool_call>"
+    assert tokenizer.control["<|1|>"] == tokens[0] and tokens[-1] in tokenizer.ends
+    assert tokenizer.tokenise("") == []
     model.close()
 
 
@@ -79,8 +79,8 @@ def test_thoughts_are_seen_as_text_whatever_their_tags_are(tmp_path: Path, contr
     tiny = tiny_gguf.Tiny(specials=(*tiny_gguf.SPECIALS, *tags)) if control else tiny_gguf.Tiny(tags=tags)
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny), LlamaOptions())
     for tag in tags:
-        [token] = model.vocabulary.tokenise(tag)
-        assert model.vocabulary.piece(token).decode() == tag and model.vocabulary.control[tag] == token
+        [token] = model.tokenizer.tokenise(tag)
+        assert model.tokenizer.piece(token).decode() == tag and model.tokenizer.control[tag] == token
     model.close()
 
 
@@ -90,12 +90,12 @@ def test_a_comma_is_no_control_token_where_the_model_names_none(tmp_path: Path, 
     """llama.cpp's default of a BPE vocabulary's bos and eos is token 11: "," in Qwen's."""
     tiny = tiny_gguf.Tiny(bos=None, eos=None, eleventh=",", adds_bos=adds_bos)
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny), LlamaOptions())
-    vocabulary = model.vocabulary
-    assert vocabulary.tokenise(",") == [11]
-    assert backend().llama_vocab_bos(vocabulary.pointer) == backend().llama_vocab_eos(vocabulary.pointer) == 11
-    assert (vocabulary.bos, vocabulary.eos, vocabulary.adds_bos) == ("", "", False)
-    assert "," not in vocabulary.control and 11 not in vocabulary.ends
-    assert vocabulary.control["<|im_end|>"] in vocabulary.ends, "which llama.cpp knows by its text"
+    tokenizer = model.tokenizer
+    assert tokenizer.tokenise(",") == [11]
+    assert backend().llama_vocab_bos(tokenizer.pointer) == backend().llama_vocab_eos(tokenizer.pointer) == 11
+    assert (tokenizer.bos, tokenizer.eos, tokenizer.adds_bos) == ("", "", False)
+    assert "," not in tokenizer.control and 11 not in tokenizer.ends
+    assert tokenizer.control["<|im_end|>"] in tokenizer.ends, "which llama.cpp knows by its text"
     model.close()
 
 
@@ -103,9 +103,9 @@ def test_a_comma_is_no_control_token_where_the_model_names_none(tmp_path: Path, 
 def test_bos_and_eos_are_what_the_model_names(tmp_path: Path) -> None:
     tiny = tiny_gguf.Tiny(bos="<b>", eos="</b>", tags=("<b>", "</b>"), eleventh=",", adds_bos=True)
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny), LlamaOptions())
-    vocabulary = model.vocabulary
-    assert (vocabulary.bos, vocabulary.eos, vocabulary.adds_bos) == ("<b>", "</b>", True)
-    assert vocabulary.control["</b>"] in vocabulary.ends and {"<b>", "<|im_end|>"} <= vocabulary.control.keys()
+    tokenizer = model.tokenizer
+    assert (tokenizer.bos, tokenizer.eos, tokenizer.adds_bos) == ("<b>", "</b>", True)
+    assert tokenizer.control["</b>"] in tokenizer.ends and {"<b>", "<|im_end|>"} <= tokenizer.control.keys()
     model.close()
 
 
@@ -113,9 +113,9 @@ def test_bos_and_eos_are_what_the_model_names(tmp_path: Path) -> None:
 def test_what_a_file_names_is_eos_whatever_it_says_of_that_token(tmp_path: Path) -> None:
     """Old files tell no token from another: all are normal."""
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(bos="$", eos="~")), LlamaOptions())
-    vocabulary = model.vocabulary
-    assert (vocabulary.bos, vocabulary.eos) == ("$", "~")
-    assert vocabulary.control["~"] in vocabulary.ends
+    tokenizer = model.tokenizer
+    assert (tokenizer.bos, tokenizer.eos) == ("$", "~")
+    assert tokenizer.control["~"] in tokenizer.ends
     model.close()
 
 
@@ -123,5 +123,5 @@ def test_what_a_file_names_is_eos_whatever_it_says_of_that_token(tmp_path: Path)
 def test_user_defined_tokens_that_frame_messages_count_as_control_tokens(tmp_path: Path) -> None:
     tags = ("[INST]", "[/INST]", "<|user|>", "<b>", "<tool_call>", " friend")
     model = Model(tiny_gguf.write(tmp_path / "tiny.gguf", tiny_gguf.Tiny(tags=tags)), LlamaOptions())
-    assert model.vocabulary.control.keys() == {*tiny_gguf.SPECIALS, "[INST]", "[/INST]", "<|user|>"}
+    assert model.tokenizer.control.keys() == {*tiny_gguf.SPECIALS, "[INST]", "[/INST]", "<|user|>"}
     model.close()

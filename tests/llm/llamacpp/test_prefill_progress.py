@@ -1,4 +1,4 @@
-"""How far a turn has been read ahead, in lines of its message."""
+"""The progress of a prepared turn, in lines of its message."""
 
 from __future__ import annotations
 

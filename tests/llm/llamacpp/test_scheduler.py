@@ -1,4 +1,4 @@
-"""Who is in the next batch, and who waits. Streams are numbers."""
+"""The streams in the next batch, and their order. Streams are numbers."""
 
 from __future__ import annotations
 
@@ -221,13 +221,13 @@ def test_one_reply_too_many_is_busy_and_what_is_done_ahead_does_not_count() -> N
     model.scheduler.require_room(None)
 
 
-def test_one_voice_more_than_the_model_can_feed_is_busy() -> None:
+def test_reply_that_makes_all_slower_than_speech_is_busy() -> None:
     """100 ms for one and 80 more for each: two get 5.5 tokens a second each, three would get fewer than 5."""
     model = Model(Limits(step_s=1.0, chunk_least=4), decode=100 * MS, more=80 * MS)
     model.speak(1)
     model.scheduler.require_room(None)
     model.speak(2)
-    with pytest.raises(BusyError, match=r"4\.\d tokens a second for each of 3 voices, which need 5\.0"):
+    with pytest.raises(BusyError, match=r"\b4\.\d tokens .*\b3 .*\b5\.0\b"):
         model.scheduler.require_room(None)
     with pytest.raises(BusyError):  # another adapter makes a step of its own
         model.scheduler.require_room("b")

@@ -1,4 +1,4 @@
-"""How long a step may be, and how much of a prompt is in it. Streams are numbers."""
+"""The length of a step, and how much of a prompt is in it. Streams are numbers."""
 
 from __future__ import annotations
 

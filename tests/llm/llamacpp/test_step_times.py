@@ -1,4 +1,4 @@
-"""What a step costs, learnt from those that were made: noise moves it little, and what was slow once is tried again."""
+"""Step times learnt from measurements: noise moves them little, and a width that was slow is tried again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prompt as messages of the OpenAI API, and what else goes with it."""
+"""A prompt as messages of the OpenAI API, with the other keys of a request."""
 
 from __future__ import annotations
 

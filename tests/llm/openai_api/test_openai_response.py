@@ -1,4 +1,4 @@
-"""What comes back from an OpenAI-compatible server, cut anywhere: words, thoughts, calls, figures, and garbage."""
+"""Responses of an OpenAI-compatible server, cut anywhere: words, reasoning, calls, usage figures, and garbage."""
 
 from __future__ import annotations
 
@@ -268,15 +268,15 @@ def test_calls_that_a_server_left_among_the_words_are_understood() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "reason"),
     [
-        ("burn", "{}", "no tool"),
-        (None, "{}", "no tool"),
+        ("burn", "{}", "unknown tool"),
+        (None, "{}", "unknown tool"),
         ("go", '{"place": "ma', "not JSON"),
         ("go", "[" * 5000, "not JSON"),
         ("go", "3", "not an object"),
         ("go", "{}", "lacks 'place'"),
         ("go", '{"place": 3}', "not a string"),
         ("go", '{"place": "x", "speed": 3}', "not in the schema"),
-        ("go", '{"place": "\\ud800"}', "half a character"),
+        ("go", '{"place": "\\ud800"}', "surrogate"),
         ("go", "[" * 600 + "]" * 600, "not an object"),
         ("go", 3, "not an object"),
         ("go", [["x"]], "not an object"),
@@ -284,7 +284,7 @@ def test_calls_that_a_server_left_among_the_words_are_understood() -> None:
         ("go", f'{{"place": "{"x" * MAX_CALL}"}}', "longer"),
     ],
 )
-def test_a_bad_call_is_reported_and_the_others_live(name: str | None, arguments: Any, reason: str) -> None:
+def test_invalid_call_reported_and_others_kept(name: str | None, arguments: Any, reason: str) -> None:
     words, calls = whole(chunk("Aye."), piece(0, "a", name, arguments), piece(1, "b", "wave"), chunk(end="stop"))
     assert words == "Aye." and calls[1:] == [InlineCall("wave", {})]
     assert isinstance(calls[0], BadCall) and reason in calls[0].reason
@@ -349,8 +349,8 @@ def test_odd_figures_cost_no_words(told: dict[str, Any], expected: tuple[int, in
         b"data: " + b"[" * 100_000 + b"\n\n",
     ],
 )
-def test_what_is_no_chunk_is_an_error(data: bytes) -> None:
-    with pytest.raises(EngineError, match="no chunk of a reply"):
+def test_invalid_chunk_is_an_error(data: bytes) -> None:
+    with pytest.raises(EngineError, match="chunk"):
         ResponseParser().add(chunk("Aye.") + data)
 
 

@@ -1,4 +1,4 @@
-"""`llm.server` in the settings: what is refused, by file and key, and that it makes the engine."""
+"""`llm.server` in the settings: invalid values are refused by file and key, and valid ones make the engine."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_layers_are_laid_over_each_other_before_they_are_checked(profile: Path, 
     assert not isinstance(engine_factory.build(load_settings(profile, user), tmp_path).llm, OpenAiLlm)
 
 
-def test_a_mistake_is_found_in_the_layer_that_made_it(profile: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config\.yaml: llm\.server\.url: this is no address"):
+def test_invalid_url_names_its_layer(profile: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.yaml: llm\.server\.url: "):
         load(profile, url="localhost:8080")
-    with pytest.raises(ConfigError, match=r"the command line: llm\.server\.url: this is no address"):
+    with pytest.raises(ConfigError, match=r"the command line: llm\.server\.url: "):
         load_settings(profile, None, {"llm": {"server": {"url": "localhost:8080"}}})
     profile.write_text("llm: {server: {url: 'localhost:8080'}}\n")
-    with pytest.raises(ConfigError, match=r"starter\.yaml: llm\.server\.url: this is no address"):
+    with pytest.raises(ConfigError, match=r"starter\.yaml: llm\.server\.url: "):
         load(profile, model="qwen")
 
 
@@ -84,68 +84,70 @@ def test_addresses(profile: Path, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "says", "remedy"),
+    ("server", "key", "says", "remedy"),
     [
-        ({"url": "127.0.0.1:8080"}, "url: this is no address of a server", "http://127.0.0.1:8080/v1"),
-        ({"url": "ftp://127.0.0.1/v1"}, "url: this is no address of a server", "http://127.0.0.1:8080/v1"),
-        ({"url": "http:///v1"}, "url: this is no address of a server", "http://127.0.0.1:8080/v1"),
-        ({"url": "http://127.0.0.1:99999"}, "url: this is no address", "http://127.0.0.1:8080/v1"),
-        ({"url": "http://[::1/v1"}, "url: this is no address", "http://127.0.0.1:8080/v1"),
-        ({"url": "http://127.0.0.1:80 80/v1"}, "url: this is no address", "http://127.0.0.1:8080/v1"),
-        ({"url": "https://me:secret@models.example/v1"}, "url: it holds a password", "api_key_env"),
-        ({"url": "https://models.example/v1?key=secret"}, "url: it goes on behind the path", "/v1"),
-        ({"url": "http://models.example/v1"}, "url: the player's words would go unencrypted", "insecure: true"),
-        ({"url": "http://192.168.1.7:8080/v1"}, "url: the player's words would go unencrypted", "insecure: true"),
-        ({"url": "http://127.0.0.1.example/v1"}, "url: the player's words would go unencrypted", "https"),
-        ({"url": URL, "api_key_env": "sk-secret"}, "api_key_env: this is no name of an environment variable", "name"),
-        ({"url": URL, "extra": {"stream": False}}, "extra: it may not hold `stream`", "Mythic sends that itself"),
-        ({"url": URL, "extra": {"top_k": 1, "tools": []}}, "extra: it may not hold `tools`", "Mythic sends"),
-        ({"model": "qwen"}, "model: it has no effect without llm.server.url", "Add the url"),
-        ({"api_key_env": "KEY"}, "api_key_env: it has no effect without llm.server.url", "Add the url"),
+        ({"url": "127.0.0.1:8080"}, "url", "URL", "http://127.0.0.1:8080/v1"),
+        ({"url": "ftp://127.0.0.1/v1"}, "url", "URL", "http://127.0.0.1:8080/v1"),
+        ({"url": "http:///v1"}, "url", "URL", "http://127.0.0.1:8080/v1"),
+        ({"url": "http://127.0.0.1:99999"}, "url", "URL", "http://127.0.0.1:8080/v1"),
+        ({"url": "http://[::1/v1"}, "url", "URL", "http://127.0.0.1:8080/v1"),
+        ({"url": "http://127.0.0.1:80 80/v1"}, "url", "URL", "http://127.0.0.1:8080/v1"),
+        ({"url": "https://me:secret@models.example/v1"}, "url", "password", "api_key_env"),
+        ({"url": "https://models.example/v1?key=secret"}, "url", "query", "such as /v1"),
+        ({"url": "http://models.example/v1"}, "url", "unencrypted", "insecure: true"),
+        ({"url": "http://192.168.1.7:8080/v1"}, "url", "unencrypted", "insecure: true"),
+        ({"url": "http://127.0.0.1.example/v1"}, "url", "unencrypted", "https"),
+        ({"url": URL, "api_key_env": "sk-secret"}, "api_key_env", "environment variable", "name"),
+        ({"url": URL, "extra": {"stream": False}}, "extra", "`stream`", "Mythic sends"),
+        ({"url": URL, "extra": {"top_k": 1, "tools": []}}, "extra", "`tools`", "Mythic sends"),
+        ({"model": "qwen"}, "model", "llm.server.url", "Add the url"),
+        ({"api_key_env": "KEY"}, "api_key_env", "llm.server.url", "Add the url"),
     ],
 )
-def test_mistakes(profile: Path, server: dict[str, Any], says: str, remedy: str) -> None:
+def test_invalid_setting_refused(profile: Path, server: dict[str, Any], key: str, says: str, remedy: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(profile, **server)
-    assert f"config.yaml: llm.server.{says}" in caught.value.what and remedy in caught.value.remedy
+    assert f"config.yaml: llm.server.{key}: " in caught.value.what
+    assert says in caught.value.what and remedy in caught.value.remedy
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("server", "says"),
+    ("server", "key", "says"),
     [
-        ({"ulr": URL}, "llm.server.ulr: there is no such key. Did you mean 'url'?"),
-        ({"url": 8080}, "llm.server.url: expected text, got a whole number."),
-        ({"url": URL, "extra": [1]}, "llm.server.extra: expected keys with values, got a list."),
-        ({"url": URL, "insecure": "yes"}, "llm.server.insecure: expected true or false, got text."),
+        ({"ulr": URL}, "ulr", "'url'"),
+        ({"url": 8080}, "url", "text"),
+        ({"url": URL, "extra": [1]}, "extra", "a list"),
+        ({"url": URL, "insecure": "yes"}, "insecure", "true or false"),
     ],
 )
-def test_keys_and_types_are_checked_like_all_others(profile: Path, server: dict[str, Any], says: str) -> None:
+def test_unknown_key_or_wrong_type_refused(profile: Path, server: dict[str, Any], key: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(profile, **server)
-    assert says in str(caught.value)
+    assert f"llm.server.{key}: " in caught.value.what and says in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("extra", "says", "remedy"),
+    ("extra", "place", "says", "remedy"),
     [
-        ("{since: 2024-02-29}", "extra.since: a date is no value to JSON", "quotes"),
-        ("{a: {b: [1, {c: 2024-02-29 10:00:00}]}}", "extra.a.b[1].c: a date is no value to JSON", "quotes"),
-        ("{min_p: .inf}", "extra.min_p: this is no number to JSON", "finite"),
-        ("{a: [0.5, -.inf]}", "extra.a[1]: this is no number to JSON", "finite"),
-        ("{a: .nan}", "extra.a: this is no number to JSON", "finite"),
-        ("{a: !!set {x, y}}", "extra.a: this is no value to JSON", "a list"),
-        ("{a: !!binary aGVsbG8=}", "extra.a: this is no value to JSON", "text"),
-        ("{a: !!pairs [b: 1]}", "extra.a[0]: this is no value to JSON", "a list"),
-        ("{logit_bias: {50256: -100}}", "extra.logit_bias: the key 50256 is not text", "Put the key in quotes"),
+        ("{since: 2024-02-29}", "extra.since", "date", "quotes"),
+        ("{a: {b: [1, {c: 2024-02-29 10:00:00}]}}", "extra.a.b[1].c", "datetime", "quotes"),
+        ("{min_p: .inf}", "extra.min_p", "inf", "finite"),
+        ("{a: [0.5, -.inf]}", "extra.a[1]", "-inf", "finite"),
+        ("{a: .nan}", "extra.a", "nan", "finite"),
+        ("{a: !!set {x, y}}", "extra.a", "set", "a list"),
+        ("{a: !!binary aGVsbG8=}", "extra.a", "bytes", "text"),
+        ("{a: !!pairs [b: 1]}", "extra.a[0]", "tuple", "a list"),
+        ("{logit_bias: {50256: -100}}", "extra.logit_bias", "50256", "quotes"),
     ],
 )
-def test_what_json_cannot_say_is_refused_with_its_place(profile: Path, extra: str, says: str, remedy: str) -> None:
+def test_value_that_json_cannot_encode_refused(profile: Path, extra: str, place: str, says: str, remedy: str) -> None:
     user = profile.parent / "config.yaml"
     user.write_text(f"llm: {{server: {{url: '{URL}', extra: {extra}}}}}\n")
     with pytest.raises(ConfigError) as caught:
         load_settings(profile, user, {"llm": {"server": {"extra": {"min_p": 0.1, "since": "", "a": None}}}})
-    assert f"config.yaml: llm.server.{says}" in caught.value.what and remedy in caught.value.remedy
+    assert f"config.yaml: llm.server.{place}: " in caught.value.what
+    assert says in caught.value.what and remedy in caught.value.remedy
 
 
 def test_what_json_can_say_goes_along(profile: Path) -> None:

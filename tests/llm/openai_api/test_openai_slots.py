@@ -1,4 +1,4 @@
-"""Who may ask the server now, and who waits: the most important first, then who came first, and nobody too long."""
+"""Request slots: given by importance, then by arrival, and waited for no longer than patience allows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mythicd.telemetry.counters import LlmCounters
 
 
 class Stage:
-    """Characters who ask for a place and hold it until they are told to go."""
+    """Characters that take a slot and hold it until told to release it."""
 
     def __init__(self, most: int) -> None:
         self.counters = LlmCounters()
         self.importance: dict[str, int] = {}
-        self.places = Slots(most, lambda npc_id: self.importance.get(npc_id, 0), self.counters)
+        self.slots = Slots(most, lambda npc_id: self.importance.get(npc_id, 0), self.counters)
         self.speaking: list[str] = []
         self.left: dict[str, asyncio.Event] = {}
 
     async def come(self, npc_id: str, patience: float = 10.0) -> None:
         self.left[npc_id] = asyncio.Event()
-        async with self.places.take(npc_id, asyncio.get_running_loop().time() + patience):
+        async with self.slots.take(npc_id, asyncio.get_running_loop().time() + patience):
             self.speaking.append(npc_id)
             try:
                 await self.left[npc_id].wait()
@@ -62,11 +62,11 @@ async def test_a_free_place_goes_to_the_most_important_and_then_to_who_came_firs
     assert (stage.counters.writing, stage.counters.waiting) == (0, 0)
 
 
-async def test_nobody_waits_longer_than_its_patience() -> None:
+async def test_waiting_ends_with_patience() -> None:
     stage = Stage(1)
     holding = asyncio.create_task(stage.come("holds"))
     await settle()
-    with pytest.raises(BusyError, match="All 1 places") as caught:
+    with pytest.raises(BusyError, match="All 1 ") as caught:
         await stage.come("waits", patience=0.02)
     assert "scheduler.max_speakers" in caught.value.remedy
     assert stage.counters.waiting == 0
@@ -76,7 +76,7 @@ async def test_nobody_waits_longer_than_its_patience() -> None:
 
 async def test_who_goes_in_the_moment_its_place_comes_leaves_it_to_the_next() -> None:
     stage = Stage(1)
-    async with stage.places.take("holds", asyncio.get_running_loop().time() + 10):
+    async with stage.slots.take("holds", asyncio.get_running_loop().time() + 10):
         leaving, staying = (asyncio.create_task(stage.come(npc_id)) for npc_id in ("leaves", "stays"))
         await settle()
     await gone(leaving)  # the place is its own by now, but it has not run since
@@ -91,7 +91,7 @@ async def test_closing_sends_all_away() -> None:
     stage = Stage(1)
     tasks = [asyncio.create_task(stage.come(npc_id)) for npc_id in ("holds", "waits")]
     await settle()
-    stage.places.close()
+    stage.slots.close()
     with pytest.raises(EngineError, match="stopped"):
         await tasks[1]
     with pytest.raises(EngineError, match="stopped"):

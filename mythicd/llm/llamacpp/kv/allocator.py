@@ -1,34 +1,11 @@
-"""The allocator of the KV cache: whose tokens lie where, and what must happen before a prompt can be evaluated.
-
-Each character owns at most one sequence of llama.cpp's. The allocator holds the exact tokens of each, so a new prompt
-is compared with what is there, the common front is kept, the rest is trimmed, and only what is new is evaluated. A
-front that another sequence holds already is shared: its cells are marked as belonging to both, which costs no memory
-and no computing. The front that all characters of a world have is *pinned*: a sequence of its own, a *root*, holds it,
-so that it stays when everybody has left.
+"""The allocator of the KV cache: decides which sequence holds which tokens, and what is evicted or parked.
 
     root      [world rules]                                    one for each world and adapter
-    marla     [world rules][persona][history][this turn...]    the front's cells are the root's
+    marla     [world rules][persona][history][this turn...]    the prefix's cells are the root's
     parked    ............ [persona][history]                  in host memory: the tail only
 
-Rules, held by `check`:
-1. A cell belongs to as many sequences as list it, and is free when none does (cells.py).
-2. A busy sequence has a promise: it may grow to `promised` tokens. The free cells cover all that is promised, so that
-   `append` cannot fail; whoever cannot be promised enough is refused with `BusyError` and nothing changes.
-3. Only idle sequences lose anything to make room, in this order: their ends behind `stable` (the ephemeral turn and the
-   reply to it, which no later prompt repeats), but for a turn that was prepared and is still to come; then, those out
-   of view and long unused before others, they are parked; where host memory is short, they are cut to what is stable,
-   to their `seed` (the system message), then given up; roots go last.
-4. What one LoRA adapter has evaluated is of no use to another: nothing is kept, shared or restored across adapters.
-
-In a pause the idle may be parked without need (`tidy`): a step looks at every cell up to the last that is used, whoever
-it belongs to, and it takes milliseconds to bring somebody back.
-
-The allocator decides and the context obeys: operations are returned in the order in which they must be done (cache.py).
-What the state are kept on lies beside it: the cells in cells.py, what is in host memory in host_memory.py.
-
-Without a unified cache (`unified=False`) each sequence has its own `cells / sequences` cells and nothing is shared: a
-partial copy between sequences would abort inside llama.cpp. Where a model's memory cannot be trimmed (`trims=False`:
-recurrent models), a sequence is kept only if the prompt goes on from its very end, and is evaluated anew otherwise.
+It returns operations (operations.py) in the order in which cache.py carries them out. Cells are counted in cells.py,
+parked tails in host_memory.py. The rules that `check` asserts are in docs/llm.md, "Rules of the KV cache".
 """
 
 from __future__ import annotations
@@ -43,18 +20,18 @@ from mythicd.llm.llamacpp.kv.operations import Discard, Load, Operation, Save, S
 from mythicd.llm.llamacpp.kv.state import ROOTS, KvState, spare_sequences
 
 LEAST_ROOT = 16
-"""Tokens from which a front is worth a sequence of its own."""
+"""Fewest tokens of a shared prefix that gets a root."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Where a prompt goes."""
+    """The sequence allocated for a prompt."""
 
     sequence: int
     kept: int
-    """Tokens at the prompt's front that need not be evaluated."""
+    """Tokens at the beginning of the prompt that need not be evaluated."""
     operations: tuple[Operation, ...]
-    """To be done on llama.cpp's memory, in this order, before anything is evaluated."""
+    """To be done on llama.cpp's memory, in this order, before the evaluation."""
 
 
 class KvAllocator:
@@ -63,29 +40,29 @@ class KvAllocator:
     def __init__(
         self, cells: int, sequences: int, *, unified: bool = True, trims: bool = True, park_cells: int = 0
     ) -> None:
-        """`sequences` are the characters' own; `park_cells` is how many cells' worth of host memory there is."""
+        """`sequences` is the number for characters, without roots; `park_cells` is the host memory, in cells."""
         self.state = KvState(cells, sequences, unified=unified, trims=trims, park_cells=park_cells)
         self.parks = self.restores = self.evictions = 0
         self._scratch = sequences + ROOTS if spare_sequences(unified, trims) else None
-        """An empty sequence to save and load by."""
+        """An empty sequence through which tails are saved and loaded."""
         self._spare = list(range(sequences + (ROOTS if self._scratch is not None else 0)))[::-1]
         self._clock = 0
 
-    # --- questions ---------------------------------------------------------------------------------------------------
+    # --- figures -----------------------------------------------------------------------------------------------------
 
     @property
     def cells(self) -> int:
-        """Cells there are."""
+        """Number of cells."""
         return self.state.cells.count
 
     @property
     def free_cells(self) -> int:
-        """Cells that hold nothing."""
+        """Number of free cells."""
         return self.state.cells.free
 
     @property
     def parked(self) -> dict[str, int]:
-        """Cells' worth of host memory that each parked character takes."""
+        """Host memory of each parked character, in cells."""
         return {owner: parked.size for owner, parked in self.state.parked.items()}
 
     # --- one prompt's life ---------------------------------------------------------------------------------------
@@ -93,23 +70,23 @@ class KvAllocator:
     def admit(
         self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None, logits: bool = True
     ) -> Allocation:
-        """Give `owner` a sequence that begins with as much of `prompt` as can be had, and room for `growth` more.
+        """Allocate a sequence that begins with as much of `prompt` as is cached, and may grow by `growth` tokens.
 
-        The prompt has at least one token and, with `growth`, at most `longest`. Its last token is evaluated in any case
-        when its `logits` are wanted. Raises Busy, changing nothing, when the owner's sequence is busy, or other busy
-        sequences hold what would be needed.
+        The prompt has at least one token and, with `growth`, at most `longest`. Its last token is always evaluated when
+        its `logits` are needed. Raises Busy, changing nothing, when the owner's sequence is busy, or other busy
+        sequences hold the sequences or cells that are needed.
         """
         size, most, own, donor, shared, parked = self.state.plan(owner, prompt, growth, adapter, logits, ())
         operations: list[Operation] = []
         self._clock += 1
         if self.state.parked.drop(owner) and parked is None:
-            operations.append(Discard(owner))  # the conversation has gone another way
-        # From here on others may be parked: what comes back must not be thrown away for them.
+            operations.append(Discard(owner))  # its prefix differs
+        # Others may be parked from here on, and must not evict the tail that is restored.
         if own is None:
-            own = self._seat(owner, donor, shared, operations)
+            own = self._take_sequence(owner, donor, shared, operations)
         if donor is None or donor is own:
             self._cut(own, shared, operations)
-        else:  # its own front goes too, where it has one: the donor's holds the same, and shared cells count once
+        else:  # its own prefix goes too: the donor holds the same tokens, and shared cells count once
             self._cut(own, 0, operations)
             self._copy(donor, own, 0, shared, operations)
         own.adapter, own.promised, own.used, own.prepared = adapter, size, self._clock, False
@@ -140,24 +117,24 @@ class KvAllocator:
         return True
 
     def append(self, owner: str, tokens: Sequence[int]) -> None:
-        """Note that these tokens have been evaluated at the end of the owner's sequence."""
+        """Note that these tokens have been evaluated at the end of the owner's sequence. Raises ValueError."""
         held = self.state.held[owner]
         if len(tokens) > held.owed:
             raise ValueError(f"{owner} was promised {held.owed} more tokens, not {len(tokens)}")
         self.state.cells.grow(held, tokens)
 
     def release(self, owner: str, stable: int, seed: int = 0, *, prepared: bool = False) -> None:
-        """The owner's work is over: its sequence stays, idle.
+        """Make the owner's sequence idle.
 
-        The first `stable` tokens are worth keeping longest, and of those the first `seed` when memory is short. What is
-        behind them goes first, unless it is a turn that was `prepared`.
+        The first `stable` tokens are kept longest, and of those the first `seed` when memory is short. Tokens after
+        `stable` are evicted first, unless they are a turn that was `prepared`.
         """
         held = self.state.held[owner]
         held.promised, held.stable = None, min(stable, len(held.tokens))
         held.seed, held.prepared = min(seed, held.stable), prepared
 
     def rollback(self, owner: str) -> tuple[Operation, ...]:
-        """Cut an idle sequence back to what is stable: the turn that was begun there is gone."""
+        """Cut an idle sequence back to its stable tokens, dropping the turn that was begun."""
         operations: list[Operation] = []
         held = self.state.held.get(owner)
         if held is not None and held.promised is None and self.state.trims:
@@ -165,7 +142,7 @@ class KvAllocator:
         return tuple(operations)
 
     def pin(self, owner: str, end: int) -> tuple[Operation, ...]:
-        """Keep the first `end` tokens of the owner's sequence as a root, if there is none with them and room for it."""
+        """Keep the first `end` tokens of the owner's sequence as a root, unless there is one or no room for it."""
         held = self.state.held[owner]
         if not (self.state.unified and self.state.trims) or not LEAST_ROOT <= end <= len(held.tokens):
             return ()
@@ -187,16 +164,16 @@ class KvAllocator:
         self.state.roots.append(root)
         return tuple(operations)
 
-    # --- leaving and being forgotten -------------------------------------------------------------------------------
+    # --- parking and forgetting ------------------------------------------------------------------------------------
 
-    def look(self, owner: str, *, on_screen: bool) -> None:
-        """Take note of whether a character is in view; `forget` leaves that as it is."""
+    def note_view(self, owner: str, *, on_screen: bool) -> None:
+        """Note whether a character is in view; `forget` does not change that."""
         (self.state.away.discard if on_screen else self.state.away.add)(owner)
 
     def park(self, owner: str) -> tuple[Operation, ...]:
-        """Move what an idle owner holds to host memory; where there is none of it, the sequence stays as it is.
+        """Move an idle owner's tail to host memory; without room there, the sequence stays as it is.
 
-        Only who is out of view is given up for it, those parked longest ago first.
+        Only parked characters out of view are evicted for it, those parked longest ago first.
         """
         operations: list[Operation] = []
         held = self.state.held.get(owner)
@@ -205,9 +182,9 @@ class KvAllocator:
         return tuple(operations)
 
     def tidy(self) -> tuple[Operation, ...]:
-        """Park an idle character that holds nothing but what is stable, if there is more than this one.
+        """Park one idle character that holds only stable tokens, unless it is the only character.
 
-        Nobody is given up for it: without host memory to spare it stays. Empty when there is nothing to tidy up.
+        Nothing is evicted for it: without free host memory it stays. Returns no operations when there is none to park.
         """
         operations: list[Operation] = []
         if self._scratch is None or len(self.state.held) + len(self.state.parked) < 2:
@@ -218,11 +195,11 @@ class KvAllocator:
         return tuple(operations)
 
     def lose(self, owner: str) -> None:
-        """Take note that what was to be parked for an owner could not be saved."""
+        """Note that the owner's tail could not be saved."""
         self.state.parked.drop(owner)
 
     def forget(self, owner: str) -> tuple[Operation, ...]:
-        """Give back everything the owner has, here and in host memory."""
+        """Free everything the owner has, here and in host memory."""
         operations: list[Operation] = []
         if owner in self.state.held:
             self._give_up(self.state.held[owner], operations)
@@ -232,13 +209,13 @@ class KvAllocator:
 
     # --- the parts of `admit` ------------------------------------------------------------------------------------
 
-    def _seat(
+    def _take_sequence(
         self, owner: str, donor: SequenceTokens | None, shared: int, operations: list[Operation]
     ) -> SequenceTokens:
-        """Return a sequence for a newcomer: an empty one, or the donor's own if there is no other."""
+        """Return a sequence for an owner without one: an empty one, or the donor's if there is no other."""
         if len(self.state.held) == self.state.sequence_count:
             victim = min(self.state.idle(), key=self.state.worth)
-            if victim is donor:  # what it would be copied from is what must go: take it over instead
+            if victim is donor:  # the source of the copy would be evicted: take it over instead
                 if victim.stable < shared or not self._save(victim, operations, self.state.parked_by_worth()):
                     self.evictions += 1
                 del self.state.held[victim.owner]
@@ -251,13 +228,13 @@ class KvAllocator:
         return held
 
     def _restore(self, own: SequenceTokens, parked: Parked, operations: list[Operation]) -> None:
-        """Bring a parked tail back, behind the front that it goes on from."""
+        """Restore a parked tail after its prefix."""
         self.restores += 1
         self.state.cells.grow(own, parked.tokens[parked.start :])
         if self._scratch is None:
             operations.append(Load(own.owner, own.sequence))
             return
-        # By way of an empty sequence: loading empties the sequence it goes to.
+        # Loading empties the target sequence, so it goes through an empty one.
         operations.append(Load(own.owner, self._scratch))
         operations.append(Share(self._scratch, own.sequence, parked.start, len(parked.tokens)))
         operations.append(Trim(self._scratch, 0))
@@ -302,16 +279,16 @@ class KvAllocator:
                 self._drop_root(root, operations)
 
     def _park(self, held: SequenceTokens, operations: list[Operation], victims: list[str]) -> bool:
-        """Move an idle sequence's stable part to host memory, if there is room; tell whether that was done."""
+        """Move an idle sequence's stable tokens to host memory; tell whether there was room."""
         saved = self._save(held, operations, victims)
         if saved:
             self._give_up(held, operations)
         return saved
 
     def _save(self, held: SequenceTokens, operations: list[Operation], victims: list[str]) -> bool:
-        """Copy an idle sequence's stable part to host memory, without the front that a root holds.
+        """Copy an idle sequence's stable tokens to host memory, without the prefix that a root holds.
 
-        As many of the parked `victims` are given up for it as must be, the first first; where that is not enough, none.
+        As many of the parked `victims` as necessary are evicted for it, in order; none if all would not be enough.
         """
         end = held.stable if self.state.trims else len(held.tokens)
         start = self.state.shared_front(held)
@@ -358,7 +335,7 @@ class KvAllocator:
     # --- the rules -----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Assert the rules above. Costs time in proportion to the cells held."""
+        """Assert the rules of the KV cache (docs/llm.md). Takes time in proportion to the cells held."""
         everything = [*self.state.held.values(), *self.state.roots]
         self.state.cells.check(everything)
         for held in everything:

@@ -1,4 +1,4 @@
-"""The KV cache: the allocator's decisions, carried out on llama.cpp's memory and in host memory."""
+"""The KV cache: carries out the allocator's decisions on llama.cpp's memory and on host memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mythicd.telemetry.counters import LlmCounters
 
 
 class KvCache:
-    """One context's KV cache with its books. Belongs to the engine thread."""
+    """One context's KV cache with its allocator. Belongs to the engine thread."""
 
     def __init__(self, context: Context, allocator: KvAllocator, counters: LlmCounters) -> None:
         self.allocator = allocator
@@ -24,61 +24,61 @@ class KvCache:
         self._saved: dict[str, NDArray[np.uint8]] = {}
         counters.cells = allocator.cells
         self._before = counters.parks, counters.restores, counters.evictions
-        """What was counted before this allocator began to count: an engine can be started again."""
+        """Counts of earlier allocators: an engine can be started again."""
         self._count()
 
     def admit(
         self, owner: str, prompt: list[int], growth: int, *, adapter: str | None = None, logits: bool = True
     ) -> Allocation:
-        """Seat a prompt (Ledger.admit). Raises Busy, changing nothing, or else, after which nothing is held."""
-        seat = self.allocator.admit(owner, prompt, growth, adapter=adapter, logits=logits)
+        """Allocate a prompt (`KvAllocator.admit`). Raises Busy, changing nothing; other errors drop the sequence."""
+        allocation = self.allocator.admit(owner, prompt, growth, adapter=adapter, logits=logits)
         try:
             try:
-                self._apply(seat.operations)
+                self._apply(allocation.operations)
             except _NotLoaded:
-                # What was parked cannot be brought back: it is evaluated anew, which takes longer and harms nobody.
+                # The parked tail cannot be restored: evaluating it again is slower but correct.
                 self._counters.out_of_memory += 1
                 self.forget(owner)
-                seat = self.allocator.admit(owner, prompt, growth, adapter=adapter, logits=logits)
-                self._apply(seat.operations)
+                allocation = self.allocator.admit(owner, prompt, growth, adapter=adapter, logits=logits)
+                self._apply(allocation.operations)
         except Exception:
             self.forget(owner)
             raise
         self._count()
-        return seat
+        return allocation
 
     def append(self, owner: str, tokens: Sequence[int]) -> None:
         """Note that these tokens have been evaluated at the end of the owner's sequence."""
         self.allocator.append(owner, tokens)
 
     def release(self, owner: str, stable: int, seed: int, *, prepared: bool = False) -> None:
-        """The owner's work is over (Ledger.release)."""
+        """Make the owner's sequence idle (`KvAllocator.release`)."""
         self.allocator.release(owner, stable, seed, prepared=prepared)
         self._count()
 
     def rollback(self, owner: str) -> None:
-        """Cut an idle owner's sequence back to what is stable."""
+        """Cut an idle owner's sequence back to its stable tokens."""
         self._apply(self.allocator.rollback(owner))
         self._count()
 
     def pin(self, owner: str, end: int) -> None:
-        """Keep the first `end` tokens of the owner's sequence, which all characters of a world share."""
+        """Keep the first `end` tokens of the owner's sequence as a root (`KvAllocator.pin`)."""
         self._apply(self.allocator.pin(owner, end))
 
     def park(self, owner: str) -> None:
-        """Move what an idle owner holds to host memory."""
+        """Move an idle owner's tail to host memory."""
         self._apply(self.allocator.park(owner))
         self._count()
 
     def tidy(self) -> bool:
-        """Park one idle character, if that harms nobody (Ledger.tidy); tell whether there was one."""
+        """Park one idle character without evicting another (`KvAllocator.tidy`); tell whether there was one."""
         operations = self.allocator.tidy()
         self._apply(operations)
         self._count()
         return bool(operations)
 
     def forget(self, owner: str) -> None:
-        """Give back everything the owner has."""
+        """Free everything the owner has."""
         self._apply(self.allocator.forget(owner))
         self._count()
 
@@ -93,7 +93,7 @@ class KvCache:
                 case Save(sequence, owner):
                     try:
                         self._saved[owner] = context.save(sequence)
-                    except (EngineError, MemoryError):  # what leaves is evaluated anew when it comes back
+                    except (EngineError, MemoryError):  # its prompt is evaluated again when it is needed
                         self._counters.out_of_memory += 1
                         self._saved.pop(owner, None)
                         self.allocator.lose(owner)
@@ -114,4 +114,4 @@ class KvCache:
 
 
 class _NotLoaded(Exception):
-    """llama.cpp found no place for a saved state."""
+    """llama.cpp found no room for a saved state."""

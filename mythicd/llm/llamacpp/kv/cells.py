@@ -1,8 +1,7 @@
-"""The cells of a KV cache: which sequence has which, how many have each, and which are free.
+"""The cells of a KV cache: how many sequences use each, and which are free.
 
-llama.cpp keeps, for every token evaluated, one *cell* of keys and values, marked with the *sequences* it belongs to. A
-cell belongs to as many sequences as list it, and is free when none does. They are numbered here only to be counted:
-llama.cpp places them as it likes.
+llama.cpp keeps one *cell* of keys and values for each evaluated token, marked with the *sequences* it belongs to. Cell
+numbers here only serve the count: llama.cpp chooses places by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class SequenceTokens:
-    """What one sequence holds: a cell for each token."""
+    """The tokens of one sequence, with a cell for each."""
 
     sequence: int
     owner: str
@@ -25,11 +24,11 @@ class SequenceTokens:
     seed: int = 0
     """Those of them that are kept longest."""
     prepared: bool = False
-    """Whether what is behind `stable` was read for a turn that is still to come."""
+    """Whether the tokens after `stable` belong to a turn that is still to come."""
     promised: int | None = None
     """Tokens up to which it may grow; None when idle."""
     used: int = 0
-    """When it was last used, on the allocator's own count."""
+    """When it was last used, by the allocator's counter."""
 
     @property
     def owed(self) -> int:
@@ -38,7 +37,7 @@ class SequenceTokens:
 
 
 class CellCount:
-    """Counts the cells of one context."""
+    """The use count of each cell of one context."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -47,11 +46,11 @@ class CellCount:
 
     @property
     def free(self) -> int:
-        """Cells that hold nothing."""
+        """Number of free cells."""
         return len(self._free)
 
     def grow(self, held: SequenceTokens, tokens: Sequence[int]) -> None:
-        """Give a free cell to each of these tokens, at the sequence's end. There must be as many."""
+        """Append these tokens to a sequence, with a free cell for each. There must be enough free cells."""
         for token in tokens:
             cell = self._free.pop()
             self._owners[cell] = 1
@@ -59,7 +58,7 @@ class CellCount:
             held.tokens.append(token)
 
     def cut(self, held: SequenceTokens, start: int) -> bool:
-        """Take all behind the first `start` tokens from a sequence; tell whether there was anything."""
+        """Remove a sequence's tokens from `start` on; tell whether there were any."""
         if len(held.cells) <= start:
             return False
         for cell in held.cells[start:]:
@@ -71,7 +70,7 @@ class CellCount:
         return True
 
     def share(self, source: SequenceTokens, held: SequenceTokens, start: int, end: int) -> None:
-        """Let a sequence that ends at `start` have the source's cells from there to `end`, too."""
+        """Append the source's cells from `start` to `end` to a sequence that ends at `start`."""
         cells = source.cells[start:end]
         held.cells += cells
         held.tokens += source.tokens[start:end]
@@ -79,11 +78,11 @@ class CellCount:
             self._owners[cell] += 1
 
     def has_own(self, held: SequenceTokens) -> bool:
-        """Tell whether cells would be free without this sequence."""
+        """Tell whether removing this sequence would free any cell."""
         return any(self._owners[cell] == 1 for cell in held.cells)
 
     def check(self, everything: Iterable[SequenceTokens]) -> None:
-        """Assert that what is counted is what these sequences list. Costs time in proportion to the cells."""
+        """Assert that the counts agree with these sequences. Takes time in proportion to the cells."""
         counted = [0] * self.count
         for held in everything:
             assert len(held.tokens) == len(held.cells)

@@ -1,7 +1,7 @@
-"""What is parked: the tokens whose keys and values lie in host memory, and how much of it there is.
+"""The host memory: tokens of parked characters, whose keys and values are in RAM.
 
-A tail is parked, not a whole conversation: what a pinned front has already is not copied, and must be found in some
-sequence when the tail comes back.
+A tail is parked, not a whole conversation: the prefix that a root holds is not copied, and must be found in some
+sequence when the tail is restored.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from mythicd.llm.llamacpp.kv.cells import SequenceTokens
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """One character's tokens, of which those from `start` on are in host memory."""
+    """One character's tokens, of which the tail from `start` on is in host memory."""
 
     adapter: str | None
     tokens: list[int]
     start: int
-    """The tokens before it must be found in some sequence when it comes back."""
+    """Length of the prefix that must be found in some sequence when the tail is restored."""
 
     @property
     def size(self) -> int:
-        """Cells' worth of host memory that it takes."""
+        """Host memory of the tail, in cells."""
         return len(self.tokens) - self.start
 
     def goes_on_from(self, held: SequenceTokens) -> bool:
-        """Tell whether that sequence has the tokens before `start`."""
+        """Tell whether that sequence has the prefix."""
         return self.adapter == held.adapter and self.tokens[: self.start] == held.tokens[: self.start]
 
 
 class HostMemory:
-    """Who is parked, those parked longest ago first, in so many cells' worth of host memory."""
+    """The parked tails, those parked longest ago first, in a host memory of so many cells."""
 
     def __init__(self, cells: int) -> None:
         self._cells = cells
@@ -45,27 +45,31 @@ class HostMemory:
         return iter(self._parked)
 
     def items(self) -> Iterator[tuple[str, Parked]]:
-        """Yield who is parked, and what."""
+        """Yield each parked owner and its tail."""
         yield from self._parked.items()
 
+    def tokens(self) -> dict[str, int]:
+        """Return how many tokens each parked owner has, prefix included. May be called by any thread."""
+        return {owner: len(parked.tokens) for owner, parked in self._parked.copy().items()}
+
     def get(self, owner: str) -> Parked | None:
-        """Return what is parked for an owner."""
+        """Return the owner's parked tail, if there is one."""
         return self._parked.get(owner)
 
     def drop(self, owner: str) -> bool:
-        """Take an owner's tail out; tell whether there was one."""
+        """Remove an owner's tail; tell whether there was one."""
         return self._parked.pop(owner, None) is not None
 
     def put(self, owner: str, parked: Parked) -> None:
-        """Take a tail in, behind those that are there. Raises ValueError without room for it: `make_room` first."""
+        """Add a tail. Raises ValueError without room for it: call `make_room` first."""
         if parked.size > self._room:
-            raise ValueError(f"{parked.size} cells do not fit where {self._room} are left")
+            raise ValueError(f"a tail of {parked.size} cells does not fit into {self._room} free ones")
         self._parked[owner] = parked
 
     def make_room(self, size: int, victims: Sequence[str]) -> list[str] | None:
-        """Drop as many of the victims as must go for a tail of so many cells, the first first, and return them.
+        """Drop as many victims as a tail of so many cells needs, in order, and return them.
 
-        None, with nobody dropped, where all of them together would not do.
+        Returns None, dropping none, if all of them together would not be enough.
         """
         if self._room + sum(self._parked[owner].size for owner in victims) < size:
             return None
@@ -82,6 +86,6 @@ class HostMemory:
         return self._cells - sum(parked.size for parked in self._parked.values())
 
     def check(self) -> None:
-        """Assert that all that is parked is something, and fits."""
+        """Assert that no tail is empty, and that all fit."""
         assert all(parked.size > 0 for parked in self._parked.values())
         assert self._room >= 0

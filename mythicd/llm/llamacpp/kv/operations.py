@@ -1,4 +1,4 @@
-"""What the allocator asks of llama.cpp's memory, in the order in which it must be done."""
+"""Operations on llama.cpp's memory that the allocator orders, to be done in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """Remove from a sequence everything at position `start` and behind it."""
+    """Remove a sequence's tokens from position `start` on."""
 
     sequence: int
     start: int
@@ -15,7 +15,7 @@ class Trim:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Let `sequence` have the cells of `source` at positions `start` to `end`; it has none there yet."""
+    """Add the cells of `source` at positions `start` to `end` to `sequence`, which has none there yet."""
 
     source: int
     sequence: int
@@ -25,7 +25,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Copy what a sequence holds to host memory, under the owner's name, in place of what was there."""
+    """Copy a sequence to host memory, replacing the owner's saved copy."""
 
     sequence: int
     owner: str
@@ -33,7 +33,7 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Copy what was saved for the owner into a sequence, which is empty; the saved copy is not needed any more."""
+    """Move the owner's saved copy into a sequence, which is empty."""
 
     owner: str
     sequence: int
@@ -41,7 +41,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Throw away what was saved for the owner."""
+    """Delete the owner's saved copy."""
 
     owner: str
 

@@ -1,7 +1,7 @@
-"""What one context's KV cache holds, and what could be done with it. Questions only: allocator.py makes the changes.
+"""The state of one context's KV cache, and queries on it; allocator.py makes the changes.
 
-Each character owns at most one sequence of llama.cpp's, of which the exact tokens are known here. A beginning that
-several characters share, such as the world's rules, may be held by a sequence of its own, a *root*.
+Each character owns at most one sequence of llama.cpp's, whose exact tokens are recorded here. A prefix that several
+characters share, such as the world's rules, may be held by a sequence of its own, a *root*.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from mythicd.llm.llamacpp.kv.cells import CellCount, SequenceTokens
 from mythicd.llm.llamacpp.kv.host_memory import HostMemory, Parked
 
 ROOTS = 4
-"""Sequences kept for roots, beside those of the characters."""
+"""Sequences for roots, in addition to those of the characters."""
 
 
 class SeatingPlan(NamedTuple):
-    """How a prompt is to be seated."""
+    """The allocation of a prompt, before anything is changed."""
 
     size: int
-    """Tokens it may have in the end."""
+    """Most tokens the sequence may grow to."""
     most: int
-    """Tokens of it that need not be evaluated, at most."""
+    """Most tokens of the prompt that need not be evaluated."""
     own: SequenceTokens | None
     donor: SequenceTokens | None
-    """Whose front is shared; None where the owner has it itself, or nobody."""
+    """The sequence whose prefix is shared; None if the owner has that prefix, or no sequence has."""
     shared: int
-    """Length of that front."""
+    """Length of that prefix."""
     parked: Parked | None
-    """What is brought back behind it."""
+    """The tail that is restored after it."""
 
 
 class KvState:
-    """Who holds which tokens, in the KV cache and in host memory."""
+    """The tokens of each owner, in the KV cache and in host memory."""
 
     def __init__(self, cells: int, sequences: int, *, unified: bool, trims: bool, park_cells: int) -> None:
-        """`sequences` are the characters' own; `park_cells` is how many cells' worth of host memory there is."""
+        """`sequences` is the number for characters, without roots; `park_cells` is the host memory, in cells."""
         self.longest = cells if unified else cells // sequences
         """Most tokens that one sequence can hold."""
         self.unified = unified
         self.trims = trims
-        """Whether the end of what a sequence holds can be taken back, and a beginning be shared."""
+        """Whether the end of a sequence can be removed, and its prefix be shared."""
         self.sequence_count = sequences
         self.cells = CellCount(cells)
         self.held: dict[str, SequenceTokens] = {}
@@ -52,17 +52,16 @@ class KvState:
         """Characters out of view."""
 
     def tokens(self, owner: str) -> tuple[int, ...]:
-        """Return the tokens that are there for this owner: in its sequence, or parked."""
+        """Return the owner's tokens, in its sequence or parked."""
         has = self.held.get(owner) or self.parked.get(owner)
         return () if has is None else tuple(has.tokens)
 
     def sequences(self) -> dict[str, tuple[int, int]]:
-        """Return for each owner, and each root, its sequence and how many tokens are in it."""
+        """Return the sequence of each owner and root, with the number of its tokens. May be called by any thread."""
         return {held.owner: (held.sequence, len(held.tokens)) for held in (*self.held.values(), *self.roots)}
 
     def holds(self, owner: str, tokens: list[int], adapter: str | None = None, *, parked: bool = False) -> bool:
-        """Tell whether the owner's sequence begins with all of these tokens; or, if what is `parked` counts, will when
-        it has been brought back."""
+        """Tell whether the owner's sequence begins with all of these tokens; with `parked`, also once restored."""
         has = self.held.get(owner) or (self.parked.get(owner) if parked else None)
         if has is None:
             return not tokens
@@ -71,13 +70,13 @@ class KvState:
         return isinstance(has, SequenceTokens) or self._has_front(has)
 
     def is_busy(self, owner: str) -> bool:
-        """Tell whether a prompt of this owner has been admitted and not been released."""
+        """Tell whether a prompt of this owner has been admitted and not released."""
         return owner in self.held and self.held[owner].promised is not None
 
     def plan(
         self, owner: str, prompt: list[int], growth: int, adapter: str | None, logits: bool, ended: Collection[str]
     ) -> SeatingPlan:
-        """Return how a prompt would be seated. Raises Busy when it cannot be."""
+        """Return how a prompt would be allocated. Raises Busy when it cannot be."""
         size = len(prompt) + growth
         if not prompt or growth < 0 or size > self.longest:
             raise ValueError(f"{len(prompt)} + {growth} tokens do not fit a sequence of {self.longest}")
@@ -93,7 +92,7 @@ class KvState:
             front = donor if parked.start else None
             try:
                 self._require_room(busy, own, front, parked.start, max(size, len(parked.tokens)))
-            except BusyError:  # what is parked is longer than the prompt: there may be room without it
+            except BusyError:  # the parked tail is longer than the prompt: there may be room without it
                 pass
             else:
                 return SeatingPlan(size, most, own, front, parked.start, parked)
@@ -101,21 +100,21 @@ class KvState:
         return SeatingPlan(size, most, own, donor, shared, None)
 
     def usable(self, tokens: list[int], prompt: list[int], most: int) -> int:
-        """Return how many tokens of a sequence's front can stay, of the prompt's first `most`."""
+        """Return how many tokens at a sequence's beginning can stay, of the prompt's first `most`."""
         common = min(common_prefix(tokens, prompt), most)
         return common if self.trims or common == len(tokens) else 0
 
     def _donor(
         self, owner: str, prompt: list[int], most: int, adapter: str | None, kept: int
     ) -> tuple[SequenceTokens | None, int]:
-        """Return the other sequence that shares the longest front with the prompt, and that front's length.
+        """Return the other sequence with the longest common prefix with the prompt, and that prefix's length.
 
-        One that shares no more than the `kept` tokens is none: the owner has those.
+        Only prefixes longer than the `kept` tokens count: the owner has those itself.
         """
         best: tuple[SequenceTokens | None, int] = (None, kept)
         if not (self.unified and self.trims) or kept >= most:
             return best
-        for held in (*self.roots, *self.held.values()):  # among equals the root: it stays
+        for held in (*self.roots, *self.held.values()):  # roots first: they stay longest
             at = best[1]
             if held.owner != owner and held.adapter == adapter and held.tokens[at : at + 1] == prompt[at : at + 1]:
                 common = min(common_prefix(held.tokens, prompt), most)
@@ -124,7 +123,7 @@ class KvState:
         return best
 
     def _restorable(self, owner: str, prompt: list[int], most: int, adapter: str | None, shared: int) -> Parked | None:
-        """Return what is parked for the owner, if it brings more than the `shared` tokens that are there without it."""
+        """Return the owner's parked tail, if restoring it gives more than the `shared` tokens."""
         parked = self.parked.get(owner)
         if parked is None or parked.adapter != adapter or parked.start > shared or len(parked.tokens) > self.longest:
             return None
@@ -140,7 +139,10 @@ class KvState:
     ) -> None:
         """Raise Busy unless the busy sequences leave a sequence and enough cells."""
         if own is None and len(busy) == self.sequence_count:
-            raise BusyError("Every sequence of the language model is speaking.", remedy="Try again when one has ended.")
+            raise BusyError(
+                f"All {self.sequence_count} sequences of the language model are busy.",
+                remedy="Try again when a reply has ended, or raise gpu.sequences.",
+            )
         if not self.unified:
             return
         source = donor or own
@@ -151,32 +153,33 @@ class KvState:
         if left < size - kept:
             raise BusyError(
                 f"The language model's context has room for {left} more tokens, and {size - kept} are needed.",
-                remedy="Try again when another reply has ended, or raise n_ctx.",
+                remedy="Try again when a reply has ended, or raise gpu.ctx_tokens.",
             )
 
     def idle(self) -> list[SequenceTokens]:
+        """Return the characters' sequences without work."""
         return [held for held in self.held.values() if held.promised is None]
 
     def worth(self, held: SequenceTokens) -> tuple[bool, int]:
-        """Return by what the least valuable sequence is found: out of view before in view, long unused before new."""
+        """Return the eviction key, least valuable first: out of view before in view, then least recently used."""
         return held.owner not in self.away, held.used
 
     def parked_by_worth(self) -> list[str]:
-        """Return who is parked: out of view before in view, and those parked longest ago first."""
+        """Return the parked owners: out of view before in view, and those parked longest ago first."""
         return sorted(self.parked, key=lambda owner: owner not in self.away)
 
     def shared_front(self, held: SequenceTokens) -> int:
-        """Return how much of the sequence's front is some root's, too."""
+        """Return the length of the longest prefix of the sequence that a root holds too."""
         fronts = (common_prefix(root.tokens, held.tokens) for root in self.roots if root.adapter == held.adapter)
         return max(fronts, default=0)
 
     def _has_front(self, parked: Parked) -> bool:
-        """Tell whether some sequence has what a parked tail goes on from."""
+        """Tell whether some sequence has the prefix of a parked tail."""
         return not parked.start or any(map(parked.goes_on_from, (*self.roots, *self.held.values())))
 
     def claim(self, root: SequenceTokens) -> int:
-        """Return how much a root is needed: 2 where a character's sequence begins with all of it, 1 where somebody in
-        view will when it is brought back, else 0."""
+        """Return how much a root is needed: 2 if a character's sequence begins with it, 1 if the tail of a parked
+        character in view needs it, otherwise 0."""
         end = len(root.cells)
         if any(held.cells[end - 1 : end] == root.cells[-1:] for held in self.held.values()):
             return 2
@@ -185,12 +188,12 @@ class KvState:
 
 
 def spare_sequences(unified: bool, trims: bool) -> int:
-    """Return how many sequences a context must have beside those of the characters."""
+    """Return how many sequences a context must have in addition to those of the characters."""
     return ROOTS + 1 if unified and trims else 0
 
 
 def common_prefix(one: list[int], other: list[int]) -> int:
-    """Return the length of the longest common prefix; compares in blocks, so that equal fronts cost little."""
+    """Return the length of the longest common prefix; compares in blocks, which is fast for long prefixes."""
     most = min(len(one), len(other))
     place, block = 0, 64
     while place < most:
