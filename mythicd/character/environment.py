@@ -68,6 +68,10 @@ class WorldView(Protocol):
         """The world's tools, by name."""
 
     @property
+    def people(self) -> tuple[str, ...]:
+        """Names and aliases of its people."""
+
+    @property
     def names(self) -> NameCasing:
         """How the world's names are capitalised."""
 

@@ -69,7 +69,7 @@ class Fillers:
                 self._sound("backchannel", self._policy.backchannels - 1, turn)
 
     def late_s(self, turn: Turn) -> float | None:
-        """Return when a reply that is not audible yet is late, on the monotonic clock; None when that does not matter."""
+        """Return when a reply that is not audible yet is late, on the monotonic clock; None where that is no matter."""
         end_s = turn.timeline.marks.get(Mark.SPEECH_END)
         waits = turn.source == "speech" and turn.reply_is_awaited and not turn.was_late
         return end_s + self._settings.late_ms / 1000 if waits and end_s is not None else None

@@ -261,7 +261,9 @@ class Responder:
         await self._generator.build_input(turn, response, understood=understood, ahead=ahead)
         assert response.input is not None, "it was just built"
         response.timeline.mark(Mark.CONTEXT_READY, self._context.clock())
-        response.output = SpeechOutput(self._context, response, self._generator.guardrails(response.input))
+        response.play_emote = functools.partial(self._generator.open_emote, turn.turn_id)
+        guard, cleaner = self._generator.guardrails(response.input), self._generator.cleaner()
+        response.output = SpeechOutput(self._context, response, guard, cleaner)
         response.progressed()
         await response.output.run(functools.partial(self._generator.write, response))
 

@@ -43,6 +43,8 @@ class Response:
     words: str | None = None
     """None until the recogniser has said what they are."""
     confidence: float = 1.0
+    play_emote: Callable[[str], str | None] | None = None
+    """Opens the tool call that plays a stage direction; returns its id, or None where the world has none."""
     input: ReplyInput | None = None
     """What is asked of the model; None until memory was searched."""
     output: SpeechOutput | None = None
@@ -64,6 +66,10 @@ class Response:
     def voice_started(self) -> None:
         """Its first sound has left (speech_output.OutputListener)."""
         self.report(Event.VOICE)
+
+    def gestured(self, direction: str) -> str | None:
+        """Return the id of the tool call that plays a stage direction (speech_output.OutputListener)."""
+        return None if self.play_emote is None else self.play_emote(direction)
 
     def progressed(self) -> None:
         """One of its tool calls may be due (speech_output.OutputListener)."""

@@ -118,6 +118,8 @@ class SafetySettings(Strict, frozen=True, kw_only=True):
     """Guardrails: what no character may say."""
 
     blocklist: tuple[str, ...] = ()
+    artificial_characters: bool = False
+    """Whether every character may say that it is an AI; one whose card calls it an android, robot or the like may."""
 
 
 class TurnSettings(Strict, frozen=True, kw_only=True):

@@ -1,11 +1,11 @@
 """Guardrails: the checks that each phrase of a reply must pass before it is spoken, in this order.
 
-    markup                tool tags, role marks, headings, JSON and stage directions are removed
     loop, length          a repeated phrase, or what exceeds the cap, is dropped
     character, blocklist  "as an AI language model" or a forbidden term is replaced by a deflection in character
     grounding             an unfounded number, time, price or name is replaced by "I don't know" (optional)
 
-After a phrase was replaced or dropped, the rest of the reply is dropped, too. An empty reply ends with "I don't know".
+Phrases come without markup (dialogue/cleaning/). After a phrase was replaced or dropped, the rest of the reply is
+dropped, too. A reply without words ends with a backchannel if it held a gesture, and else with "I don't know".
 """
 
 from __future__ import annotations
@@ -18,32 +18,42 @@ from typing import Literal
 
 from mythicd.config.world_files import PersonaCard
 from mythicd.dialogue import canned_lines
+from mythicd.dialogue.cleaning.cleaner import tidy
 from mythicd.dialogue.grounding import Grounding
 from mythicd.text.english.words import WORD, straight_apostrophes
 
-Cause = Literal["ok", "markup", "loop", "length", "character", "blocklist", "grounding", "silence"]
+Cause = Literal["ok", "character", "blocklist", "grounding", "gesture", "silence"]
 
 MOST_CHARACTERS = 600
 """Longest reply, in characters; about 40 seconds of speech."""
 
 _OUT_OF_CHARACTER = re.compile(
-    r"\b(?:as|i am|i'm|being|just|only) an? (?:\w+ ){0,2}?(?:ai|chat ?bot|bot|language model|computer program|"
-    r"(?:virtual|helpful|digital) assistant)\b"
-    r"|\b(?:language|ai) models?\b|\bartificial intelligence\b|\bai assistant\b|\bopenai\b|\bchatgpt\b"
-    r"|\b(?:the|my) system prompt\b|\bmy (?:training data|programming|knowledge cutoff)\b"
+    r"\b(?:as|i am|i'm|being|just|only) an? (?:\w+ ){0,2}?(?:language model|(?:virtual|helpful|digital|ai) assistant)\b"
+    r"|\blanguage models?\b|\bai assistant\b|\bopenai\b|\bchatgpt\b"
+    r"|\b(?:the|my) system prompt\b|\bmy (?:training data|knowledge cutoff)\b"
     r"|\b(?:cannot|can't|unable to) (?:assist|help) with (?:that|this|your) request\b|\bnon-player character\b|\bnpc\b",
     re.IGNORECASE,
 )
 
-_HEADING = re.compile(r"(?:^|(?<=\n))[ \t]*(?:#{1,6}(?=\s|\w)|-{3,}\s*$)|#{2,}", re.MULTILINE)
-_ROLE = re.compile(
-    r"<\|im_start\|>\s*(?:assistant|user|system|tool)?|<\|[^|>]*\|?>?|</?(?:s|tool_response|think|INST|SYS)>|\[/?INST\]"
+_IDENTITY = re.compile(
+    r"\b(?:as|i am|i'm|being|just|only) an? (?:\w+ ){0,2}?(?:ai|chat ?bot|bot|computer program)\b"
+    r"|\bartificial intelligence\b|\bmy programming\b|\bai models?\b",
+    re.IGNORECASE,
 )
-_SPEAKER = re.compile(r"(?:^|(?<=\n))\s*(?:assistant|user|system|player|tool|npc)\s*:\s*", re.IGNORECASE)
-_NEXT_SPEAKER = re.compile(r"(?:\n|(?<=[.!?]))\s*(?:user|player|system)\s*:", re.IGNORECASE)
-_DIRECTION = re.compile(r"\*{1,3}([^*\n]*)\*{1,3}")
-_DEBRIS = re.compile(r"\"\w+\"\s*:\s*(?:\"[^\"]*\"?|[\d.\-]+)?,?|[{}\[\]`|<>~^\\]|(?:^|(?<=\n))\s*[-•]\s+|\*+|_{2,}")
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+"""What only an artificial character may say of itself."""
+_ARTIFICIAL = re.compile(
+    r"\b(?:a\.?i\.?|artificial(?: intelligence)?|androids?|robots?|cyborgs?|synthetics?|synths?|automat(?:on|a)s?|"
+    r"droids?|"
+    r"holograms?|(?:ship's|station's) (?:computer|mind)|computers?|machines?|mainframe|golems?|construct)\b",
+    re.IGNORECASE,
+)
+
+LEAST_ROUNDS = (12, 5, 3)
+"""How often a unit of one, two, or more words must follow itself to be a loop: "ha ha ha ha ha ha!" and "tick tock,
+tick tock, tick tock" are speech."""
+_STAMMER = re.compile(r"([^\W\d_]{2,6}?)\1{4,}")
+"""A loop within a word: "neverateateateateate"."""
+_LAUGHTER = re.compile(r"(?:(?:ha|he|ho|hi|ah|mwa|bwa|la|na|ta|tra|tut|ba|da|yo|wa|wo){1,2}|(.)\1+)+h?", re.IGNORECASE)
 _LOOP_WORDS = 6
 
 
@@ -53,7 +63,7 @@ class Line:
 
     text: str
     cause: Cause = "ok"
-    """`ok` for the model's own words, `markup` where some of it was removed, else the reason of the replacement."""
+    """`ok` for the model's own words, else the reason of the replacement."""
     terms: tuple[str, ...] = ()
     """The terms that failed the check, for the log; never spoken."""
 
@@ -69,17 +79,19 @@ class Guardrails:
         blocklist: Sequence[str] = (),
         grounding: Grounding | None = None,
         most_characters: int = MOST_CHARACTERS,
+        is_artificial: bool = False,
     ) -> None:
-        """`turn` counts the character's turns; `grounding` is None for models that need no checking."""
+        """`turn` counts the character's turns; `grounding` is None for models that need no checking. `is_artificial`
+        lets the character say that it is an AI; so does a card that says so."""
         self._card = card
         self._turn = turn
         self._blocked = _blocked(blocklist)
         self._grounding = grounding
         self._room = most_characters
         self._said: list[str] = []
-        self._in_call = False
-        self._depth = 0
         self._silent = True
+        told = " ".join((card.name, card.archetype, *card.persona_lines()))
+        self._is_artificial = is_artificial or bool(_ARTIFICIAL.search(told))
         self.closed = False
         """Whether the rest of the reply is dropped, so that generation can stop."""
 
@@ -87,7 +99,7 @@ class Guardrails:
         """Check the next phrase; return what is spoken for it: nothing or one line."""
         if self.closed:
             return []
-        text = self._without_markup(phrase)
+        text = tidy(phrase)
         words = _plain_words(text)
         if not words:
             return []
@@ -99,7 +111,7 @@ class Guardrails:
             if not self._silent:
                 return []
             text = text[: self._room].rsplit(" ", 1)[0]
-        if found := _OUT_OF_CHARACTER.search(straight_apostrophes(text)):
+        if found := self._breaks_character(text):
             return self._replace("deflect", "character", (found[0],))
         if self._blocked and (found := self._blocked.search(self._with_tail(text))):
             return self._replace("deflect", "blocklist", (found[0],))
@@ -108,67 +120,40 @@ class Guardrails:
         self._room -= len(text)
         self._said.append(" ".join(words))
         self._silent = False
-        return [Line(text, "ok" if text == phrase.strip() else "markup")]
+        return [Line(text)]
 
-    def finish(self, *, acted: bool = False) -> list[Line]:
-        """End the reply; return a line to say if nothing was said and no tool was called (`acted`)."""
-        return self._replace("dont_know", "silence", ()) if self._silent and not acted else []
+    def finish(self, *, acted: bool = False, gestured: bool = False) -> list[Line]:
+        """End the reply; return a line to say if nothing was said and no tool was called (`acted`).
+
+        `gestured` says that the reply held a stage direction or emoji: then it was an answer, and is not denied.
+        """
+        if not self._silent or acted:
+            return []
+        return self._replace("backchannel", "gesture", ()) if gestured else self._replace("dont_know", "silence", ())
 
     def _replace(self, occasion: canned_lines.Occasion, cause: Cause, terms: tuple[str, ...]) -> list[Line]:
         self.closed = True
         self._silent = False
         return [Line(canned_lines.line(self._card, occasion, self._turn), cause, terms)]
 
-    # --- markup
-
-    def _without_markup(self, phrase: str) -> str:
-        """Return the speech in a phrase. Calls and JSON may extend over several phrases."""
-        text = self._without_json(self._without_calls(phrase))
-        if end := _NEXT_SPEAKER.search(text):
-            text = text[: end.start() + 1]
-            self.closed = True
-        if heading := _HEADING.search(text):
-            text = text[: heading.start()]
-            self.closed = True
-        text = _SPEAKER.sub("", _ROLE.sub(" ", text))
-        # One star is a stage direction, which is not spoken; two are emphasis.
-        text = _DIRECTION.sub(lambda m: m[1] if m[0].startswith("**") else " ", text)
-        text = re.sub(r"\s+", " ", _DEBRIS.sub(" ", text)).strip()
-        return re.sub(r"\s+(?=[,.!?;:])", "", text)
-
-    def _without_calls(self, text: str) -> str:
-        kept = ""
-        while text:
-            if self._in_call:
-                _, closing, text = text.partition(_CLOSE)
-                self._in_call = not closing
-            else:
-                before, opening, text = text.partition(_OPEN)
-                kept += before + " " * bool(opening)
-                self._in_call = bool(opening)
-        return kept.replace(_CLOSE, " ")
-
-    def _without_json(self, text: str) -> str:
-        kept = []
-        for character in text:
-            if character == "{":
-                self._depth += 1
-            elif character == "}":
-                self._depth = max(0, self._depth - 1)
-            elif not self._depth:
-                kept.append(character)
-        return "".join(kept)
-
     # --- loops and terms
+
+    def _breaks_character(self, text: str) -> re.Match[str] | None:
+        plain = straight_apostrophes(text)
+        if found := _OUT_OF_CHARACTER.search(plain):
+            return found
+        return None if self._is_artificial else _IDENTITY.search(plain)
 
     def _repeats(self, words: list[str]) -> bool:
         """Tell whether these words repeat an earlier phrase, or run in a loop."""
         joined = " ".join(words)
-        if joined in self._said[-1:] or (len(words) > 2 and joined in self._said):
+        if len(words) > 2 and joined in self._said and not all(map(_LAUGHTER.fullmatch, words)):
+            return True
+        if any(_stammers(word) for word in words):
             return True
         recent = (" ".join(self._said[-3:]) + " " + joined).split()
         for size in range(1, _LOOP_WORDS + 1):
-            rounds = 6 if size == 1 else 3  # "no, no, no" is speech
+            rounds = LEAST_ROUNDS[min(size, len(LEAST_ROUNDS)) - 1]
             for start in range(max(0, len(recent) - len(words) - size * rounds), len(recent) - size * rounds + 1):
                 unit = recent[start : start + size]
                 if all(recent[start + size * n : start + size * (n + 1)] == unit for n in range(1, rounds)):
@@ -178,6 +163,12 @@ class Guardrails:
     def _with_tail(self, text: str) -> str:
         """Return the text after the last words said, so that a term across two phrases is found."""
         return f"{self._said[-1] if self._said else ''} {_folded(text)}"
+
+
+def _stammers(word: str) -> bool:
+    """Tell whether a word runs in a loop, and is not a cry or laughter."""
+    found = _STAMMER.search(word)
+    return found is not None and len(set(found[1])) > 1 and not _LAUGHTER.fullmatch(word)
 
 
 def _folded(text: str) -> str:

@@ -4,23 +4,28 @@
         -> words | <think>reasoning</think> | <tool_call>JSON</tool_call> | stop string
 
 Words are passed on at once, except for an end that may become a tag or a stop string. A call is passed on with its
-closing tag; an invalid one is reported as a BadCall, neither spoken nor raised. Reasoning is dropped, with tags and
-stop strings in it; inside a call there is none. White space before the first word is dropped, and not a stop string.
+closing tag; an invalid one is reported as a BadCall, neither spoken nor raised. Calls in other forms are found in the
+words (call_syntax.py). Reasoning is dropped, with tags and stop strings in it; inside a call there is none. White space
+before the first word is dropped, and not a stop string.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mythicd.engines.llm import InlineCall, TextDelta
+from mythicd.llm.call_syntax import CallFinder, PlainCall, call_of
 from mythicd.llm.reasoning import CLOSINGS, OPENINGS, ReasoningFilter, begun_mark
 from mythicd.llm.tool_grammar import CLOSE, OPEN
 from mythicd.llm.tool_schema import SchemaMismatch, Tool, fit
+
+log = logging.getLogger(__name__)
 
 MAX_CALL = 16_384
 """Most characters between the tags; a longer call is dropped."""
@@ -46,6 +51,7 @@ class ReplyParser:
         self._tools = {tool.name: tool for tool in tools}
         self._marks = (OPEN, CLOSE, *OPENINGS, *CLOSINGS, *(text for text in stop if text))
         self._may_begin = re.compile("[" + "".join(sorted({re.escape(mark[0]) for mark in self._marks})) + "]")
+        self._finder = CallFinder(self._tools)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         """Outside a call: text that may begin a tag or stop string. Inside: the call so far."""
@@ -89,7 +95,7 @@ class ReplyParser:
         elif not self.thoughts.inside:
             parts += self._say(self._held)
         self._held, self.in_call = "", False
-        return parts
+        return parts + self._read(self._finder.finish())
 
     def _take(self, text: str) -> list[ReplyPart]:
         parts: list[ReplyPart] = []
@@ -119,7 +125,7 @@ class ReplyParser:
                 parts += self._say(self._held[: len(self._held) - keep])
                 self._held = self._held[len(self._held) - keep :]
                 break
-            parts += self._say(self._held[:place])
+            parts += self._say(self._held[:place]) + self._read(self._finder.finish())
             self._held = self._held[place + len(mark) :]
             if mark in OPENINGS or mark in CLOSINGS:
                 self.thoughts.tag(mark)
@@ -148,16 +154,31 @@ class ReplyParser:
         self._spoke, self._after_silence, self._after_space = True, False, text.endswith(" ")
         if self.thoughts.closed_nothing and not text.isspace():
             self.thoughts.words_behind = True
-        return [TextDelta(text)]
+        return self._read(self._finder.add(text))
+
+    def _read(self, found: Sequence[str | PlainCall]) -> list[ReplyPart]:
+        """Return text and plain calls as parts."""
+        parts: list[ReplyPart] = []
+        for part in found:
+            if isinstance(part, str):
+                parts.append(TextDelta(part))
+            else:
+                log.info("a call of %s came as plain text: the server may lack a tool parser for this model", part.name)
+                parts.append(read_call(self._tools, part.name, part.arguments))
+        return parts
 
     def _call(self, body: str) -> InlineCall | BadCall:
         try:
-            call = decode(body)
+            value = decode(body)
         except ValueError:
-            return BadCall("it is not JSON")
-        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+            plain = [part for part in CallFinder(self._tools).whole(body) if isinstance(part, PlainCall)]
+            if len(plain) != 1:
+                return BadCall("it is not JSON")
+            return read_call(self._tools, plain[0].name, plain[0].arguments)
+        call = call_of(value)
+        if call is None:
             return BadCall("it is not an object with a name")
-        return read_call(self._tools, call["name"], call.get("arguments"))
+        return read_call(self._tools, call.name, call.arguments)
 
 
 def read_call(tools: Mapping[str, Tool], name: str, arguments: Any) -> InlineCall | BadCall:

@@ -16,7 +16,7 @@ from mythicd.dialogue.end_of_turn import name_beginnings
 from mythicd.dialogue.truecasing import NameCasing
 from mythicd.engines.llm import Prompt
 from mythicd.engines.tts import VoiceSpec
-from mythicd.errors import ConfigError, MythicError
+from mythicd.errors import MythicError
 from mythicd.memory.records import Scope
 from mythicd.wire import messages as m
 from mythicd.world.hot_reload import WorldFiles
@@ -44,12 +44,11 @@ class LiveWorld:
         self.engines = engines
         self.settings = settings
         self._notices = notices
-        self._broken: str | None = None
         self._is_warm = False
         self._on_change: Callable[[], None] = _ignore
         self._heard: World | None = None
         """The world whose words the recogniser knows."""
-        self._names: tuple[World, NameCasing, frozenset[str]] | None = None
+        self._names: tuple[World, NameCasing, frozenset[str], tuple[str, ...]] | None = None
         self._reloading = asyncio.Lock()
         self._synced: dict[tuple[str, str], World] = {}
         """What the lore in the store was made of, by game and world."""
@@ -68,11 +67,10 @@ class LiveWorld:
 
     def status(self) -> m.Status:
         """Return how the daemon is doing."""
-        broken = [self._broken] if self._broken else []
         server = self.settings.llm.server
         return m.Status(
             ready=self._is_warm,
-            notices=(*self._notices, *self.world.notices, *broken),
+            notices=(*self._notices, *self.files.notices),
             asr=self.settings.asr.engine,
             llm=server.model or server.url or Path(self.settings.gpu.llm_model).name,
             tts=self.settings.tts.backend,
@@ -133,15 +131,12 @@ class LiveWorld:
     async def _reload(self) -> bool:
         """Read the world's files if one changed, in a thread: a slow disk must not delay a voice."""
         async with self._reloading:
-            try:
-                changed = await asyncio.to_thread(self.files.refresh)
-            except ConfigError as error:
-                self._broken = str(error)
-                log.warning("a world file is broken; the old version stays in use: %s", error)
-                self._on_change()
-                return False
-            if changed:
-                self._broken = None
+            before = self.files.notices
+            changed = await asyncio.to_thread(self.files.refresh)
+            for notice in self.files.notices:
+                if notice not in before:
+                    log.warning("%s", notice)
+            if changed or self.files.notices != before:
                 self._on_change()
             return changed
 
@@ -196,6 +191,11 @@ class LiveWorld:
         return prompt.world_part(world.title, world.rules, tools)
 
     @property
+    def people(self) -> tuple[str, ...]:
+        """Names and aliases of its people."""
+        return self._known_names()[3]
+
+    @property
     def names(self) -> NameCasing:
         """How the world's names are capitalised."""
         return self._known_names()[1]
@@ -205,7 +205,7 @@ class LiveWorld:
         """First words of its people's longer names."""
         return self._known_names()[2]
 
-    def _known_names(self) -> tuple[World, NameCasing, frozenset[str]]:
+    def _known_names(self) -> tuple[World, NameCasing, frozenset[str], tuple[str, ...]]:
         """Return what is known of the names; collected again when the world has changed."""
         world = self.world
         if self._names is None or self._names[0] is not world:
@@ -213,7 +213,7 @@ class LiveWorld:
             cards = [line for card in world.characters.values() for line in card.persona_lines()]
             given = (*heard.people, *heard.places, *heard.items)
             names = NameCasing([*heard.lines, *cards, *world.rules], given)
-            self._names = (world, names, name_beginnings(heard.people))
+            self._names = (world, names, name_beginnings(heard.people), heard.people)
         return self._names
 
     def voice(self, card: PersonaCard) -> VoiceSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import get_args
 
@@ -47,57 +46,6 @@ def test_good_words_pass_unchanged() -> None:
     assert guard.add(" we're open until two in the morning. ") == [Line("we're open until two in the morning.")]
     assert guard.finish() == []
     assert not guard.closed
-
-
-# --- markup
-
-
-@pytest.mark.parametrize(
-    ("phrase", "text"),
-    [
-        (
-            'This way. <tool_call>{"name": "set_waypoint", "arguments": {"place": "market"}}</tool_call> Go.',
-            "This way. Go.",
-        ),
-        ('Sure. {"name": "give_item"}', "Sure."),
-        ('"item": "ale" Here you go.', "Here you go."),
-        ("<|im_start|>assistant\nHello there.", "Hello there."),
-        ("Assistant: Hello there.", "Hello there."),
-        ("Hello <|im_end|> there.", "Hello there."),
-        ("*smiles warmly* Hello there.", "Hello there."),
-        ("That is **not** yours.", "That is not yours."),
-        ("- Hello there.", "Hello there."),
-        ("Use the `door`.", "Use the door."),
-        ("Hello there.\n## Lore\n- The gate is open.", "Hello there."),
-        ("Hello there. ## Lore", "Hello there."),
-        ("Hello there.\nPlayer: and you?", "Hello there."),
-        ("I am number #1 here, friend.", "I am number #1 here, friend."),
-    ],
-)
-def test_markup_is_never_spoken(phrase: str, text: str) -> None:
-    assert spoken(phrase) == [text]
-
-
-def test_a_call_over_several_phrases_is_swallowed() -> None:
-    assert spoken('Go. <tool_call>{"name": "wave",', '"arguments": {}}', "</tool_call> There.") == ["Go.", "There."]
-
-
-def test_json_over_several_phrases_is_swallowed() -> None:
-    assert spoken('Well. {"a": {"b": 1,', '"c": 2}', "} Fine.") == ["Well.", "Fine."]
-
-
-def test_a_heading_ends_the_reply() -> None:
-    guard = Guardrails(MARLA, 0)
-    assert [line.text for line in guard.add("Fine. ## Player")] == ["Fine."]
-    assert guard.closed
-    assert guard.add("where is the market") == []
-    assert guard.finish() == []
-
-
-@given(st.text(alphabet='<>{}|#*`"\\/_[]: \nabtool_callassistant', max_size=80))
-def test_no_marks_get_through(text: str) -> None:
-    for line in spoken(text, text[::-1]):
-        assert not re.search(r"[<>{}|`*\\]|##|__", line)
 
 
 # --- out of character, blocked
@@ -163,7 +111,7 @@ def test_blocked_terms_are_whole_words() -> None:
 
 def test_a_phrase_said_again_ends_the_reply() -> None:
     assert spoken("The gate is shut.", "the gate is SHUT", "And so on.") == ["The gate is shut."]
-    assert spoken("Yes.", "yes!") == ["Yes."]
+    assert spoken("Yes.", "yes!") == ["Yes.", "yes!"]
     assert spoken("Yes.", "He is here.", "Yes.") == ["Yes.", "He is here.", "Yes."]
     assert spoken("He is over here.", "Yes.", "He is over here.") == ["He is over here.", "Yes."]
 
@@ -172,8 +120,27 @@ def test_going_round_in_circles_ends_the_reply() -> None:
     assert spoken("You see the alchemist and the alchemist and the alchemist and") == [
         "Your guess is as good as mine, friend."
     ]
-    assert spoken("Hello.", "a b", "a b a", "b c") == ["Hello.", "a b", "a b a"]
+    assert spoken("Hello.", "a b c", "a b c a", "b c d") == ["Hello.", "a b c", "a b c a"]
+    assert spoken("The neverateateateateateate.") == ["Your guess is as good as mine, friend."]
+    assert spoken(" ".join(["well"] * 12)) == ["Your guess is as good as mine, friend."]
     assert spoken("No, no, no, not that.") == ["No, no, no, not that."]
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "Ha ha ha ha ha ha!",
+        "Hahahahahaha!",
+        "Noooooooooo!",
+        "Fa la la la la, la la la la!",
+        "Tick tock, tick tock, tick tock.",
+        "Knock knock, knock knock.",
+        "Row, row, row your boat.",
+        "Never, never, never, never again.",
+    ],
+)
+def test_what_people_repeat_is_no_loop(phrase: str) -> None:
+    assert spoken(phrase) == [phrase]
 
 
 def test_a_reply_has_an_end() -> None:
@@ -186,7 +153,33 @@ def test_a_reply_has_an_end() -> None:
 
 
 def test_a_character_is_never_silent() -> None:
-    assert spoken() == spoken("") == spoken("*nods*") == ["Your guess is as good as mine, friend."]
+    assert spoken() == spoken("") == spoken("...") == ["Your guess is as good as mine, friend."]
+
+
+def test_a_gesture_alone_is_answered_by_a_backchannel() -> None:
+    (line,) = Guardrails(MARLA, 0).finish(gestured=True)
+    assert (line.cause, line.text) == ("gesture", "Mm-hm.")
+
+
+ANDROID = PersonaCard(
+    name="Vesper", archetype="ship's computer", backstory=("You are the AI of the freighter Anselm.",)
+)
+
+
+@pytest.mark.parametrize(
+    "phrase", ["I am an AI, captain: the mind of this ship.", "My programming forbids it.", "I'm just a bot, captain."]
+)
+def test_an_artificial_character_may_say_what_it_is(phrase: str) -> None:
+    for guard in (Guardrails(ANDROID, 0), Guardrails(MARLA, 0, is_artificial=True)):
+        assert [line.text for line in guard.add(phrase)] == [phrase]
+    assert Guardrails(MARLA, 0).add(phrase)[0].cause == "character"
+
+
+@pytest.mark.parametrize(
+    "phrase", ["As a large language model I cannot.", "My system prompt says so.", "OpenAI made me."]
+)
+def test_no_character_says_that_a_language_model_plays_it(phrase: str) -> None:
+    assert Guardrails(ANDROID, 0).add(phrase)[0].cause == "character"
 
 
 def test_an_action_without_words_is_an_answer() -> None:

@@ -1,6 +1,6 @@
 """Speech output: one reply from written words to audio, while it is still being written.
 
-    words -> phrases -> guardrails -> speakable text -> voice -> visemes and frames -> client
+    model text -> cleaner -> phrases -> guardrails -> speakable text -> voice -> visemes and frames -> client
 
 Three tasks share the work and end together: one writes (the model), one speaks (phrase after phrase, no further ahead
 of the listener than the queue allows), one sends (frames, at the pace of playback). What the client acknowledged as
@@ -21,6 +21,8 @@ from mythicd.character.environment import CharacterContext
 from mythicd.character.speak.commit_gate import CommitGate
 from mythicd.character.speak.playhead import PlayheadEstimate
 from mythicd.character.speak.voice_stream import VoiceStream
+from mythicd.dialogue.cleaning.cleaner import ReplyCleaner
+from mythicd.dialogue.cleaning.state import CleanPart
 from mythicd.dialogue.guardrails import Guardrails
 from mythicd.dialogue.truecasing import Truecaser
 from mythicd.engines.tts import VoiceChunk
@@ -70,6 +72,9 @@ class OutputListener(Protocol):
     def voice_started(self) -> None:
         """The first frame has left."""
 
+    def gestured(self, direction: str) -> str | None:
+        """The reply holds a stage direction: return the id of the tool call that plays it, if there is one."""
+
     def progressed(self) -> None:
         """A tool call has got its place in the audio, or more was heard than was acknowledged: one may be due."""
 
@@ -77,8 +82,10 @@ class OutputListener(Protocol):
 class SpeechOutput:
     """One reply: its words, its voice stream, and how much of it was heard."""
 
-    def __init__(self, context: CharacterContext, listener: OutputListener, guard: Guardrails) -> None:
-        """`guard` approves the phrases."""
+    def __init__(
+        self, context: CharacterContext, listener: OutputListener, guard: Guardrails, cleaner: ReplyCleaner
+    ) -> None:
+        """`cleaner` finds the words in what the model writes, and `guard` approves the phrases."""
         rate = context.engines.tts.sample_rate
         self.stream = context.routes.open_stream(context.npc_id)
         self.text = ""
@@ -93,6 +100,7 @@ class SpeechOutput:
         self._gate = listener.gate
         self._timeline = listener.timeline
         self._guard = guard
+        self._cleaner = cleaner
         self._truecaser = Truecaser(context.world.names)
         self._queue = SpeechQueue(rate)
         self._pieces: asyncio.Queue[str | _CallPlace | None] = asyncio.Queue(MAX_PIECES)
@@ -241,13 +249,17 @@ class SpeechOutput:
         async for piece in self._arriving(buffer):
             now = self._clock()
             if isinstance(piece, str):
-                phrases = buffer.add(self._truecaser.add(piece), now)
+                phrases = self._phrases(self._cleaner.add(piece), buffer)
             elif isinstance(piece, _CallPlace):
-                phrases = [*buffer.add(self._truecaser.finish(), now), *buffer.finish()]
+                phrases = self._phrases(self._cleaner.settle(), buffer)
+                phrases += [*buffer.add(self._truecaser.finish(), now), *buffer.finish()]
             else:
                 phrases = buffer.flush_due(now)
             for phrase in phrases:
                 await self._say_approved(phrase.text)
+            if self._cleaner.closed:  # what follows is another speaker's
+                writing.cancel()
+                break
             if self._guard.closed:
                 # Nothing more of it is spoken, and nothing done either: that would go on with what was not said.
                 self._timeline.mark(Mark.LLM_DONE, self._clock())
@@ -256,13 +268,26 @@ class SpeechOutput:
             if isinstance(piece, _CallPlace):
                 self._anchors.append(Anchor(piece.call_id, len(self.text)))
                 self._listener.progressed()
-        for phrase in [*buffer.add(self._truecaser.finish(), self._clock()), *buffer.finish()]:
+        rest = self._phrases(self._cleaner.finish(), buffer)
+        for phrase in [*rest, *buffer.add(self._truecaser.finish(), self._clock()), *buffer.finish()]:
             await self._say_approved(phrase.text)
-        for line in self._guard.finish(acted=self._acted):
+        for line in self._guard.finish(acted=self._acted, gestured=self._cleaner.gestured):
             await self._say(line.text)
         self._timeline.mark(Mark.TTS_DONE, self._clock())
         self._spoken = True
         self._changed.set()
+
+    def _phrases(self, parts: list[CleanPart], buffer: PhraseBuffer) -> list[Phrase]:
+        """Return the phrases that cleaned text completes; play its stage directions where the world has emotes."""
+        phrases: list[Phrase] = []
+        for part in parts:
+            if isinstance(part, str):
+                phrases += buffer.add(self._truecaser.add(part), self._clock())
+            elif (call_id := self._listener.gestured(part.text)) is not None:
+                self._acted = True
+                self._anchors.append(Anchor(call_id, len(self.text)))
+                self._listener.progressed()
+        return phrases
 
     async def _arriving(self, buffer: PhraseBuffer) -> AsyncIterator[str | _CallPlace | None]:
         """Yield pieces as they come, and None when a phrase has waited long enough; end with the reply."""

@@ -19,6 +19,7 @@ from mythicd.character.turn import Response, Turn
 from mythicd.config.settings import LlmSettings
 from mythicd.config.world_files import SamplingOverride
 from mythicd.dialogue import canned_lines
+from mythicd.dialogue.cleaning.cleaner import ReplyCleaner
 from mythicd.dialogue.grounding import Grounding
 from mythicd.dialogue.guardrails import Guardrails
 from mythicd.dialogue.history import History
@@ -35,6 +36,7 @@ from mythicd.engines.llm import (
 )
 from mythicd.errors import MythicError, ToolRejected
 from mythicd.telemetry.timeline import Mark
+from mythicd.text.english.stage_directions import is_direction_of
 from mythicd.wire import codec
 
 PREPARED_TOKENS = 24
@@ -89,7 +91,34 @@ class ReplyGenerator:
             told += [card.name, card.archetype, *card.persona_lines()]
             told += [message.content for message in self._history.messages]
             grounding = Grounding(told)
-        return Guardrails(card, given.seed, blocklist=settings.safety.blocklist, grounding=grounding)
+        return Guardrails(
+            card,
+            given.seed,
+            blocklist=settings.safety.blocklist,
+            grounding=grounding,
+            is_artificial=settings.safety.artificial_characters,
+        )
+
+    def cleaner(self) -> ReplyCleaner:
+        """Return what finds the words in a reply of this character."""
+        world = self._context.world
+        return ReplyCleaner(self._context.card.name, world.people, world.tools)
+
+    def open_emote(self, turn_id: str, direction: str) -> str | None:
+        """Open the call that plays a stage direction such as "nods"; return its id, or None where no emote fits."""
+        world = self._context.world
+        for tool in world.tools.values():
+            kinds = {word: argument.kind for word, argument in tool.words.items()}
+            if list(kinds.values()) != ["emotes"] or tool.needs_result:
+                continue
+            for emote in world.things.get("emotes", {}).values():
+                if is_direction_of(direction, emote.name):
+                    arguments = {next(iter(kinds)): emote.name}
+                    try:
+                        return self._tools.open(turn_id, tool.name, arguments, {tool.name: tool}).call_id
+                    except ToolRejected:
+                        return None
+        return None
 
     async def write(self, response: Response) -> None:
         """Bring the reply's words to its output: from the model or, where nothing was understood, from the card."""

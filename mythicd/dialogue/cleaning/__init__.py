@@ -1,0 +1,1 @@
+"""Cleaning a model's reply: what of its text is speech."""
