@@ -87,11 +87,13 @@ PIECES = (
     "<think> </think> <thinking> </Thinking> <|channel|>analysis<|message|> <|end|> <|im_end|> <|im_start|>user\n "
     '<tool_call> </tool_call> ```json\n ``` * ** _ __ [laughs] [ ] ( ) { } " “ ” \n \n\n Marla: Tobin: Traveller: '
     "**Marla:** User: *nods* *smiles <sigh> <color=red> </color> <b> ---\n ## # set_waypoint "
-    'set_waypoint(place="market") [TOOL_CALLS] 🙂 <3 :) a < b < > | ` ~ {{user}} <reasoning </ <| [Press - "item":"ale" '
+    'set_waypoint(place="market") [TOOL_CALLS] 🙂 <3 :) a < b < > | ` ~ {{user}} <reasoning </ <| [Press - '
+    '"item":"ale" '
     "\\ ^ … — -- &amp; <function=show> <|tool|> [/INST] </s> ◁think▷ <custom-tag_9 x=1> <0x0A>"
 ).split(" ")
-WORDS = "Welcome in, friend.|What can I get you?|the harbor|shouldn't|she says|Marla sighs|It costs 3 gold.|I|He left.".split(
-    "|"
+WORDS = (
+    *("Welcome in, friend.", "What can I get you?", "the harbor", "shouldn't", "she says", "Marla sighs"),
+    *("It costs 3 gold.", "I", "He left."),
 )
 SYNTAX = re.compile(
     r"[<>{}\[\]|`*\\^_@=]|im_end|im_start|tool.call|TOOL.CALLS|channel|analysis|thinking|reasoning|arguments|set_|"

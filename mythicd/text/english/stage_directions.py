@@ -28,7 +28,7 @@ _BASES: Final = (
     "walk watch weep "
     "whimper whirl wipe work wrinkle wring zip emote"
 ).split()
-"""Verbs of stage directions. Words that are as often said ("go", "come", "give", "help", "wait", "say") are left out."""
+"""Verbs of stage directions. Words that are as often spoken ("go", "come", "give", "help", "wait") are left out."""
 _IRREGULAR: Final = (
     "sang sung shook shaken drew rose risen sat stood fell held threw thrown took taken wept swung ran bit knelt leapt "
     "leant spun spat swept wrung hung hid ate drank put set"
