@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +16,13 @@ from mythicd.errors import AudioError
 
 CLIP_RATES = range(4_000, 192_001)
 """Sample rates that `read_wav` accepts, in hertz. Any other means a damaged header."""
+HEADER_BYTES = 65_536
+"""Bytes at the beginning of a wav in which its samples must begin."""
+STREAMED_BYTES = 0x7FFF_0000
+"""Declared size from which a wav's size is a placeholder. To a pipe, sox and espeak-ng write 0x7FFFF000, arecord
+0x80000000, and ffmpeg 0xFFFFFFFF."""
+LOST_SHARE = 0.02
+"""Share of the declared samples that may be missing: header sizes are off by some bytes in files of many tools."""
 MAX_CLIP_S = 300.0
 """Longest wav that `read_wav` accepts, in seconds. A player's turn takes seconds; a file of hours is a mistake."""
 
@@ -27,9 +36,8 @@ def read_wav(path: Path, *, max_s: float = MAX_CLIP_S) -> Clip:
 
     try:
         with path.open("rb") as file:
-            _check_riff(file, path)
             try:
-                with soundfile.SoundFile(file) as sound:
+                with soundfile.SoundFile(_opened(file, path, max_s)) as sound:
                     frames, rate = int(sound.frames), int(sound.samplerate)
                     if rate not in CLIP_RATES:
                         raise AudioError(
@@ -37,10 +45,7 @@ def read_wav(path: Path, *, max_s: float = MAX_CLIP_S) -> Clip:
                             remedy=f"Record it at {CLIP_RATES.start} to {CLIP_RATES.stop - 1} Hz.",
                         )
                     if frames > max_s * rate:
-                        raise AudioError(
-                            f"{path} is {frames / rate:.0f} s long; the limit is {max_s:.0f} s.",
-                            remedy="Shorten it to the question.",
-                        )
+                        raise _too_long(path, frames / rate, max_s)
                     if frames == 0:
                         raise AudioError(f"{path} contains no audio.", remedy="Record it again.")
                     # In blocks, because five minutes of many channels as floats would fill the memory.
@@ -53,7 +58,7 @@ def read_wav(path: Path, *, max_s: float = MAX_CLIP_S) -> Clip:
                 ) from error
     except OSError as error:
         raise AudioError(f"Cannot read {path}: {error.strerror or error}.", remedy="Check the path.") from error
-    if len(mono) < frames:
+    if len(mono) < frames * (1 - LOST_SHARE):
         raise AudioError(
             f"{path} is truncated: its header says {frames} samples, {len(mono)} can be read.",
             remedy="Copy or record it again.",
@@ -79,18 +84,76 @@ def write_wav(path: Path, clip: Clip) -> None:
         raise AudioError(f"Cannot write {path}: {error}.", remedy="Choose another file with --out.") from error
 
 
-def _check_riff(file: BinaryIO, path: Path) -> None:
-    """Raise AudioError for what libsndfile accepts: an empty file, and a wav shorter than its header says."""
-    head = file.read(12)
+def _too_long(path: Path, seconds: float, max_s: float) -> AudioError:
+    return AudioError(
+        f"{path} is {seconds:.0f} s long; the limit is {max_s:.0f} s.", remedy="Shorten it to the question."
+    )
+
+
+def _opened(file: BinaryIO, path: Path, max_s: float) -> BinaryIO:
+    """Return the file for libsndfile, with a repaired header where a tool left one that it does not take.
+
+    Raises AudioError for an empty file, a wav that lost a good part of its samples, and one whose header has to be
+    repaired and that is longer than `max_s` seconds.
+    """
     size = file.seek(0, 2)
     file.seek(0)
     if size == 0:
         raise AudioError(f"{path} is empty.", remedy="Record it again.")
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        declared = struct.unpack("<I", head[4:8])[0] + 8
-        # Writers to a pipe leave 0xFFFFFFFF or 0 there: the length is unknown.
-        if declared not in (8, 8 + 0xFFFFFFFF) and declared > size:
-            raise AudioError(
-                f"{path} is truncated: its header says {declared} bytes, the file has {size}.",
-                remedy="Copy or record it again.",
-            )
+    head = file.read(HEADER_BYTES)
+    file.seek(0)
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return file
+    chunks = _chunks(head, size)
+    data = chunks.get(b"data")
+    if data is None or b"fmt " not in chunks:
+        return file
+    there = size - data.start
+    if 0 < data.declared < STREAMED_BYTES and there < data.declared * (1 - LOST_SHARE):
+        raise AudioError(
+            f"{path} is truncated: its header says {data.declared} bytes of samples, {there} are there.",
+            remedy="Copy or record it again.",
+        )
+    if 0 < data.declared <= there and data.is_regular:
+        return file
+    # Tools that write to a pipe leave 0 or a placeholder as the size; some leave out the pad byte of an odd chunk.
+    layout = chunks[b"fmt "]
+    description = head[layout.start : layout.start + layout.declared]
+    length = min(data.declared, there) if 0 < data.declared < STREAMED_BYTES else there
+    bytes_per_s = int.from_bytes(description[8:12], "little")
+    if length > max_s * bytes_per_s > 0:
+        raise _too_long(path, length / bytes_per_s, max_s)
+    file.seek(data.start)
+    samples = file.read(length)
+    body = b"WAVEfmt " + struct.pack("<I", len(description)) + description + b"data" + struct.pack("<I", len(samples))
+    return BytesIO(b"RIFF" + struct.pack("<I", len(body) + len(samples)) + body + samples)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A chunk of a RIFF file."""
+
+    start: int
+    """Index of its first byte of content."""
+    declared: int
+    """Its size, as its header says."""
+    is_regular: bool
+    """Whether it is where the chunks before it say."""
+
+
+def _chunks(head: bytes, size: int) -> dict[bytes, _Chunk]:
+    """Return the chunks of a RIFF file up to its samples, also where an odd chunk lacks its pad byte."""
+    found: dict[bytes, _Chunk] = {}
+    at, is_regular = 12, True
+    while at + 8 <= len(head):
+        name = head[at : at + 4]
+        if not name.isascii() or not name.decode("ascii").isprintable():
+            name, at, is_regular = head[at - 1 : at + 3], at - 1, False
+        declared = struct.unpack("<I", head[at + 4 : at + 8])[0]
+        found.setdefault(name, _Chunk(at + 8, declared, is_regular))
+        if name == b"data":
+            break
+        at += 8 + declared + declared % 2
+        if declared % 2 and head[at : at + 4] != b"data" and head[at - 1 : at + 3] == b"data":
+            at, is_regular = at - 1, False
+    return found

@@ -122,6 +122,59 @@ class TestGoodFiles:
         assert read_wav(tmp_path / "a.wav") == clip
 
 
+class TestImperfectHeaders:
+    """Wavs as tools write them to a pipe, and with chunks of other tools, give all their samples."""
+
+    SAMPLES = pcm_of(tone(16_000, 1))
+
+    def reads(self, folder: Path, data: bytes, expected: bytes = SAMPLES, rate: int = 16_000) -> None:
+        (folder / "a.wav").write_bytes(data)
+        assert read_wav(folder / "a.wav") == Clip(expected, rate)
+
+    @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+    @pytest.mark.parametrize("size", [0, 0x7FFF_0000, 0x7FFF_F000, 0x8000_0000, 0x8000_0024, 0xFFFF_FFD9, 0xFFFF_FFFF])
+    def test_a_placeholder_for_the_size(self, tmp_path: Path, size: int, rate: int) -> None:
+        data = bytearray(wav(self.SAMPLES, rate=rate))
+        data[40:44] = struct.pack("<I", size)
+        for riff in (0, 0x7FFF_F024, 0xFFFF_FFFF, len(data) - 8):
+            data[4:8] = struct.pack("<I", riff)
+            self.reads(tmp_path, bytes(data), rate=rate)
+
+    @pytest.mark.parametrize("more", [1, 2, 8, 37, 320])
+    def test_a_size_that_is_some_bytes_too_large(self, tmp_path: Path, more: int) -> None:
+        self.reads(tmp_path, wav(self.SAMPLES, data_size=len(self.SAMPLES) + more))
+
+    @pytest.mark.parametrize("more", [1, 2, 8, 4096])
+    def test_a_riff_size_that_is_too_large(self, tmp_path: Path, more: int) -> None:
+        data = bytearray(wav(self.SAMPLES))
+        data[4:8] = struct.pack("<I", len(data) - 8 + more)
+        self.reads(tmp_path, bytes(data))
+
+    @pytest.mark.parametrize("content", [b"", b"INFOISFT\x04\0\0\0Lavf", b"odd", b"INFOICMT\x05\0\0\0hello"])
+    @pytest.mark.parametrize("padded", [True, False], ids=["padded", "not padded"])
+    def test_a_list_chunk_before_the_samples(self, tmp_path: Path, content: bytes, padded: bool) -> None:
+        plain = wav(self.SAMPLES)
+        chunk = b"LIST" + struct.pack("<I", len(content)) + content
+        chunk += b"\0" if padded and len(content) % 2 else b""
+        data = bytearray(plain[:36] + chunk + plain[36:])
+        data[4:8] = struct.pack("<I", len(data) - 8)
+        self.reads(tmp_path, bytes(data))
+
+    @pytest.mark.parametrize("after", [b"LIST\x04\0\0\0INFO", b"id3 \x02\0\0\0ab"])
+    def test_a_chunk_after_the_samples_is_not_heard(self, tmp_path: Path, after: bytes) -> None:
+        data = bytearray(wav(self.SAMPLES) + after)
+        data[4:8] = struct.pack("<I", len(data) - 8)
+        self.reads(tmp_path, bytes(data))
+
+    def test_hours_to_a_pipe_are_refused_unread(self, tmp_path: Path) -> None:
+        file = tmp_path / "film.wav"
+        head = wav(b"", data_size=0xFFFF_0000)
+        file.write_bytes(head)
+        os.truncate(file, len(head) + 16_000 * 2 * 3600 * 3)
+        with pytest.raises(AudioError, match=r"film\.wav is 10800 s long; the limit is 300 s"):
+            read_wav(file)
+
+
 class TestBadFiles:
     """Each error names the file, what is wrong with it, and what to do."""
 
@@ -147,10 +200,15 @@ class TestBadFiles:
         (tmp_path / "a.wav").write_bytes(wav(b""))
         self.refuses(tmp_path / "a.wav", "no audio")
 
-    @pytest.mark.parametrize("length", [12, 13, 20, 36, 43, 44, 45, 46, 1000, 32_043])
+    @pytest.mark.parametrize("length", [45, 46, 1000, 31_000])
     def test_truncated(self, tmp_path: Path, length: int) -> None:
         (tmp_path / "a.wav").write_bytes(wav(pcm_of(tone(16_000, 1)))[:length])
-        self.refuses(tmp_path / "a.wav", rf"truncated: .*\b32044 bytes.*\b{length}\b")
+        self.refuses(tmp_path / "a.wav", rf"truncated: .*\b32000 bytes of samples, {length - 44} are there")
+
+    @pytest.mark.parametrize("length", [12, 13, 20, 36, 43, 44])
+    def test_truncated_in_its_header(self, tmp_path: Path, length: int) -> None:
+        (tmp_path / "a.wav").write_bytes(wav(pcm_of(tone(16_000, 1)))[:length])
+        self.refuses(tmp_path / "a.wav", "truncated|not a readable sound file|no audio")
 
     @pytest.mark.parametrize("length", [1, 4, 11])
     def test_truncated_before_it_is_a_wav(self, tmp_path: Path, length: int) -> None:
