@@ -246,6 +246,7 @@ async def test_key_press_without_words_starts_no_turn() -> None:
         p.let_go(p.press())
         await asyncio.sleep(1.0)
         assert p.states() == ["Listening", "Idle"] * 2
+        assert [(final.text, final.confidence) for final in p.player.all(m.ASRFinal)] == [("", 0.0)] * 2
         assert p.llm.requests == [] and p.player.all(m.TurnTimeline) == []
 
 
@@ -338,7 +339,7 @@ async def test_stuck_key_ends_after_the_longest_utterance() -> None:
         assert p.npc.state is State.IDLE
         p.let_go(mic)
         await asyncio.sleep(0.1)
-        assert len(p.player.all(m.ASRFinal)) == 1
+        assert [bool(final.text) for final in p.player.all(m.ASRFinal)] == [True, False]
 
 
 # --- failures --------------------------------------------------------------------------------------------------------

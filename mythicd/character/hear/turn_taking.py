@@ -206,6 +206,8 @@ class TurnTaking:
             if not self.is_hearing:
                 return
         if not event.voiced and not heard.text:
+            if not turn.before:
+                self._report_final(turn, "", heard.lang, 0.0)  # the key was pressed and released in silence
             self.lost()
             return
         turn.timeline = event.timeline
@@ -214,13 +216,10 @@ class TurnTaking:
         else:  # a cough: the words before it still want a reply
             turn.words = turn.before
         turn.timeline.mark(Mark.ASR_FINAL, self._context.clock())
-        self._context.outlet.send(
-            m.ASRFinal(
-                npc_id=self._context.npc_id,
-                turn_id=turn.turn_id,
-                text=turn.words,
-                lang=heard.lang,
-                confidence=turn.confidence,
-            )
-        )
+        self._report_final(turn, turn.words, heard.lang, turn.confidence)
         self._dialogue.happen(Event.HARD_END)
+
+    def _report_final(self, turn: Turn, words: str, lang: str, confidence: float) -> None:
+        npc_id = self._context.npc_id
+        final = m.ASRFinal(npc_id=npc_id, turn_id=turn.turn_id, text=words, lang=lang, confidence=confidence)
+        self._context.outlet.send(final)
