@@ -90,6 +90,15 @@ class CallLedger:
         self._forget_oldest()
         return call
 
+    def same(self, turn_id: str, resolved: ResolvedCall) -> Call | None:
+        """Return the turn's earlier call of the same tool and arguments that is under way, done, or perhaps done."""
+        asked = resolved.name, resolved.arguments
+        for call in self._calls.values():
+            is_over = call.state in (CallState.FAILED, CallState.CANCELLED)
+            if call.turn_id == turn_id and not is_over and (call.resolved.name, call.resolved.arguments) == asked:
+                return call
+        return None
+
     def sent(self, call_id: str, now: float) -> None:
         """Record that a call was sent, for the first time or again. Raises ToolError when it must not be sent."""
         call = self._calls.get(call_id)

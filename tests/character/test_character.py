@@ -513,12 +513,12 @@ async def test_server_calls_after_one_that_needs_a_result_are_made() -> None:
         p.type("Is it open?")
         assert (await p.done()).played == "Let me ask. It is open."
         made = p.player.all(m.ToolCall)
-        assert [call.name for call in made] == ["ask", "show", "ask"]
+        assert [call.name for call in made] == ["ask", "show"], "the game is not asked twice"
         assistant, *tools = p.llm.requests[1].prompt.turn[1:]
         assert assistant.content.count('<tool_call>{"name":"ask"') == assistant.content.count("</tool_call>") == 2
         assert [message.role for message in tools] == ["tool", "tool"]
         told = [json.loads(message.content)["result"]["of"] for message in tools]
-        assert told == [made[0].call_id, made[2].call_id], "results are not in the order of the calls"
+        assert told == [made[0].call_id] * 2, "the repeated call did not get the result"
         assert len(p.llm.requests) == 2
 
 
@@ -566,10 +566,10 @@ async def test_call_with_an_unknown_argument_is_rejected() -> None:
         p.type("Show me.")
         done = await p.done()
         assert done.played == "One two. Three four. Five. Six."
-        assert len({call.call_id for call in p.player.all(m.ToolCall)}) == 2
+        assert len({call.call_id for call in p.player.all(m.ToolCall)}) == 1, "the second SHOW repeats the first"
         assert p.errors() == ["TOOL_REJECTED"]
         await asyncio.sleep(0.1)
-        assert sorted(record.status for record in p.store.tools) == ["ok", "ok", "sent", "sent"]
+        assert sorted(record.status for record in p.store.tools) == ["ok", "sent"]
 
 
 @pytest.mark.virtual

@@ -51,7 +51,7 @@ def parsed(play: Screenplay, text: str, cut: int) -> list[str | InlineCall]:
 def test_reply_is_shown_spoken_and_remembered(row: dict[str, Any]) -> None:
     async def play(cut: int) -> None:
         async with Screenplay("marla", turn=TurnSettings(murmurs=False)) as p:
-            p.llm.scripts = [parsed(p, row["says"], cut)]
+            p.llm.scripts = [list(parsed(p, row["says"], cut))]
             p.type("Well?")
             done = await p.done()
             await asyncio.sleep(0.1)  # it is written off the turn's path

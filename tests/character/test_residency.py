@@ -146,7 +146,7 @@ async def test_store_failure_does_not_prevent_parking() -> None:
         async def failing(*_: object) -> int:
             raise StoreError("The disk is full.")
 
-        p.store.embed_heard = failing  # type: ignore[method-assign]
+        p.store.embed_heard = failing  # type: ignore[method-assign, assignment]
         attend(p, False)
         await asyncio.sleep(1.0)
         assert p.llm.done_for("marla")[-2:] == ["attend", "park"]

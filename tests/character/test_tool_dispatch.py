@@ -15,10 +15,12 @@ from mythicd.memory.records import ToolRecord
 from mythicd.wire import messages as m
 from tests.screenplay import Screenplay
 
-THINGS = {"places": {"market": Thing(name="the market", values={"x": 1.0})}}
+THINGS = {
+    "places": {"market": Thing(name="the market", values={"x": 1.0}), "gate": Thing(name="the gate", values={"x": 2.0})}
+}
 
 
-def tool(name: str, *, needs_result: bool = False) -> ToolDefinition:
+def tool(name: str, *, needs_result: bool = False, repeatable: bool = False) -> ToolDefinition:
     return ToolDefinition(
         name=name,
         description="show a place",
@@ -26,11 +28,16 @@ def tool(name: str, *, needs_result: bool = False) -> ToolDefinition:
         arguments={"x": "$place.x"},
         schema={"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]},
         needs_result=needs_result,
+        repeatable=repeatable,
         timeout_ms=700,
     )
 
 
-TOOLS = {"show": tool("show"), "ask": tool("ask", needs_result=True)}
+TOOLS = {
+    "show": tool("show"),
+    "ask": tool("ask", needs_result=True),
+    "nod": tool("nod", repeatable=True),
+}
 
 
 class Game:
@@ -51,7 +58,12 @@ class Game:
         return self.player.all(m.ToolCall)
 
     def open(self, name: str = "show", place: str = "market") -> str:
-        return self.actions.open("t-1", name, {"place": place}, TOOLS).call_id
+        call, is_new = self.actions.open("t-1", name, {"place": place}, TOOLS)
+        assert is_new
+        return call.call_id
+
+    def drops(self, name: str = "show", place: str = "market", turn: str = "t-1") -> bool:
+        return not self.actions.open(turn, name, {"place": place}, TOOLS)[1]
 
 
 async def test_call_is_sent_on_request_and_settled_once() -> None:
@@ -95,7 +107,7 @@ async def test_unacknowledged_call_is_repeated_and_then_times_out() -> None:
 
 async def test_reply_can_wait_for_a_result() -> None:
     game = Game()
-    call = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS)
+    call, _ = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS)
     waiting = asyncio.create_task(game.actions.result(call))
     game.actions.send(call.call_id)
     await asyncio.sleep(0)
@@ -112,3 +124,71 @@ def test_routes_are_bounded() -> None:
         routes.open_call(f"c-{number}", "tobin")
     assert routes.speaker(first) is None and routes.caller("c-0") is None
     assert routes.speaker(first + KEPT) == "tobin" and routes.caller(f"c-{KEPT}") == "tobin"
+
+
+# --- the same call twice in one reply --------------------------------------------------------------------------------
+
+
+async def test_the_same_call_twice_is_done_once_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    game = Game()
+    first = game.open()
+    with caplog.at_level("INFO"):
+        assert game.drops()
+        assert game.drops(place="The Market"), "another spelling of the same place"
+    assert "marla called show twice" in caplog.text and "repeatable: true" in caplog.text
+    game.actions.send(first)
+    assert game.drops(), "it is under way"
+    game.actions.acknowledge(m.Ack(call_id=first, status="ok"))
+    assert game.drops(), "it is done"
+    assert len(game.sent) == 1
+
+
+async def test_other_arguments_other_tools_and_other_turns_are_other_calls() -> None:
+    game = Game()
+    game.open()
+    assert not game.drops(place="gate")
+    assert not game.drops("ask")
+    assert not game.drops(turn="t-2")
+
+
+async def test_a_repeatable_tool_is_called_as_often_as_the_model_says() -> None:
+    game = Game()
+    assert len({game.open("nod") for _ in range(3)}) == 3
+
+
+async def test_a_call_that_failed_may_be_tried_again() -> None:
+    game = Game()
+    first = game.open()
+    game.actions.send(first)
+    game.actions.acknowledge(m.Ack(call_id=first, status="error", message="the way is blocked"))
+    assert not game.drops()
+
+
+async def test_a_call_that_may_have_been_done_is_not_tried_again() -> None:
+    game = Game()
+    game.actions.send(game.open())
+    game.now += 1.0
+    game.actions.check_deadlines()
+    assert game.drops()
+
+
+async def test_a_call_whose_words_were_never_heard_may_be_made_again() -> None:
+    game = Game()
+    game.open()
+    game.actions.cancel("t-1")
+    assert not game.drops()
+
+
+async def test_the_repetition_of_a_call_with_a_result_gets_the_same_result() -> None:
+    game = Game()
+    call, _ = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS)
+    again, is_new = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS)
+    assert again is call and not is_new
+    game.actions.send(call.call_id)
+    both = asyncio.gather(game.actions.result(call), game.actions.result(again))
+    await asyncio.sleep(0)
+    game.actions.acknowledge(m.Ack(call_id=call.call_id, status="ok", result={"gold": 3}))
+    assert [done.result for done in await both] == [{"gold": 3}] * 2
+    third, _ = game.actions.open("t-1", "ask", {"place": "market"}, TOOLS)
+    assert (await game.actions.result(third)).result == {"gold": 3}
+    assert len(game.sent) == 1 and game.actions.awaited == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from mythicd.dialogue.tool_calls import Call, CallLedger
 from mythicd.errors import ToolTimeout
 from mythicd.memory.records import ToolRecord
 from mythicd.wire import messages as m
+
+log = logging.getLogger(__name__)
 
 
 class ToolDispatch:
@@ -46,16 +49,29 @@ class ToolDispatch:
         name: str,
         arguments: Mapping[str, Any],
         tools: Mapping[str, ToolDefinition],
-    ) -> Call:
-        """Enter what the model asked for, of the tools that it was offered; it is sent later. Raises ToolRejected."""
+    ) -> tuple[Call, bool]:
+        """Enter what the model asked for, of the tools that it was offered; it is sent later. Raises ToolRejected.
+
+        Returns (the call, whether it is new). Unless the tool is `repeatable`, the repetition of a call of the same
+        turn is that call: models write a call twice, and the player would get two items.
+        """
         player_id = self._context.environment.scope.player
         resolved = resolve(name, arguments, tools, self._context.world.things, player_id)
         tool = tools[resolved.name]
+        earlier = None if tool.repeatable else self._ledger.same(turn_id, resolved)
+        if earlier is not None:
+            log.info(
+                "%s called %s twice with the same arguments in one reply; the second call is dropped "
+                "(`repeatable: true` in tools.yaml lets it through).",
+                self._context.npc_id,
+                resolved.name,
+            )
+            return earlier, False
         call = self._ledger.open(turn_id, resolved, timeout_ms=tool.timeout_ms)
         self._context.routes.open_call(call.call_id, self._context.npc_id)
         if tool.needs_result:
             self._awaited[call.call_id] = asyncio.get_running_loop().create_future()
-        return call
+        return call, True
 
     def send(self, call_id: str) -> None:
         """Send a call whose words have been heard."""
@@ -65,9 +81,15 @@ class ToolDispatch:
             self._log(call, "sent")
 
     async def result(self, call: Call) -> Call:
-        """Wait for the answer to a call whose tool `needs_result`; it may be a failure or a time-out."""
+        """Wait for the answer to a call whose tool `needs_result`; it may be a failure or a time-out.
+
+        A call that was answered before is returned at once.
+        """
+        waiting = self._awaited.get(call.call_id)
+        if waiting is None:
+            return call
         try:
-            return await self._awaited[call.call_id]
+            return await waiting
         finally:
             self._awaited.pop(call.call_id, None)
 

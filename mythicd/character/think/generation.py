@@ -115,7 +115,8 @@ class ReplyGenerator:
                 if is_direction_of(direction, emote.name):
                     arguments = {next(iter(kinds)): emote.name}
                     try:
-                        return self._tools.open(turn_id, tool.name, arguments, {tool.name: tool}).call_id
+                        call, is_new = self._tools.open(turn_id, tool.name, arguments, {tool.name: tool})
+                        return call.call_id if is_new else None
                     except ToolRejected:
                         return None
         return None
@@ -172,9 +173,11 @@ class ReplyGenerator:
                     written += text
                     await output.write(text)
                 case InlineCall(name=name, arguments=arguments):
-                    call = self._open_call(response, given, name, arguments)
-                    if call is not None:
-                        await output.place_call(call.call_id)
+                    opened = self._open_call(response, given, name, arguments)
+                    if opened is not None:
+                        call, is_new = opened
+                        if is_new:
+                            await output.place_call(call.call_id)
                         if given.tools[call.resolved.name].needs_result:
                             said = codec.plain_json({"name": name, "arguments": dict(arguments)})
                             written += f"<tool_call>{said}</tool_call>"
@@ -187,8 +190,11 @@ class ReplyGenerator:
 
     def _open_call(
         self, response: Response, given: ReplyInput, name: str, arguments: Mapping[str, object]
-    ) -> Call | None:
-        """Open a call; one that names nothing that exists is reported to the client and dropped."""
+    ) -> tuple[Call, bool] | None:
+        """Open a call, or find the one that it repeats: (the call, whether it is new).
+
+        One that names nothing that exists is reported to the client and dropped.
+        """
         try:
             return self._tools.open(given.turn_id, name, arguments, given.tools)
         except ToolRejected as error:
