@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("character",), "one character: the only place that knows the order of a turn's stages"),
     (("world",), "many characters"),
     (("provisioning",), "engines are chosen and built"),
+    (("authoring",), "tools for people who write worlds: they read files as the daemon does, and no daemon needs them"),
     (("client", "server"), "sockets, devices and processes"),
     (("cli",), "the command line"),
     (("__main__",), "the program"),

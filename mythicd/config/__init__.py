@@ -1,1 +1,1 @@
-"""What the user wrote: settings and world files, read and checked."""
+"""Configuration: settings and world files, read and checked."""

@@ -20,10 +20,10 @@ from mythicd.errors import MythicError
 from mythicd.memory.records import Scope
 from mythicd.wire import messages as m
 from mythicd.world.hot_reload import WorldFiles
+from mythicd.world.voices import WorldVoices
 
 log = logging.getLogger(__name__)
 
-DEFAULT_VOICE = VoiceSpec("default", "en-us")
 WARM_UP_SCOPE = Scope("mythicd", "house", "", "")
 """Whose lore is embedded when the daemon starts, before any game has said which it is. A key in players' databases:
 its values never change."""
@@ -44,6 +44,7 @@ class LiveWorld:
         self.engines = engines
         self.settings = settings
         self._notices = notices
+        self._voices = WorldVoices(engines.tts)
         self._is_warm = False
         self._on_change: Callable[[], None] = _ignore
         self._heard: World | None = None
@@ -70,7 +71,7 @@ class LiveWorld:
         server = self.settings.llm.server
         return m.Status(
             ready=self._is_warm,
-            notices=(*self._notices, *self.files.notices),
+            notices=(*self._notices, *self.files.notices, *self._voices.notices),
             asr=self.settings.asr.engine,
             llm=server.model or server.url or Path(self.settings.gpu.llm_model).name,
             tts=self.settings.tts.backend,
@@ -85,8 +86,7 @@ class LiveWorld:
             tasks.create_task(engines.asr.learn(self.world.vocabulary()))
             tasks.create_task(engines.store.sync_lore(WARM_UP_SCOPE, self.world, rag, engines.embedder))
         self._heard = self.world
-        for card in self.world.characters.values():
-            await self.engines.tts.prepare(self.voice(card))
+        await self._voices.prepare(self.world)
         # What all prompts begin with stays in the KV cache when this owner is forgotten.
         await engines.llm.attend(RULES_ID, Prompt(self.world_prompt(), ""))
         await engines.llm.forget(RULES_ID)
@@ -148,6 +148,10 @@ class LiveWorld:
                     world = self.world
                     await self.engines.asr.learn(world.vocabulary())
                     self._heard = world
+                    before = self._voices.notices
+                    await self._voices.prepare(world)
+                    if self._voices.notices != before:
+                        self._on_change()
                 else:
                     key, (scope, embedded) = next(iter(self._unembedded.items()))
                     world = self._synced.get(key, self.world)
@@ -218,7 +222,7 @@ class LiveWorld:
 
     def voice(self, card: PersonaCard) -> VoiceSpec:
         """Return the voice of a character."""
-        return self.world.voices.get(card.voice_id, DEFAULT_VOICE)
+        return self._voices.voice(self.world, card)
 
 
 def _ignore() -> None:

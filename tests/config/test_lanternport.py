@@ -1,4 +1,4 @@
-"""The sample world: it loads, it is whole, and everything in it can be said, heard, found and done."""
+"""The sample world: it loads without notices, and its lore, names, voices and tools are consistent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def world() -> World:
     return load_world(LANTERNPORT)
 
 
-def test_it_loads_whole(world: World) -> None:
+def test_it_loads_without_notices(world: World) -> None:
     assert world.title == "Lanternport"
     assert world.notices == ()
     assert world.rules
@@ -52,22 +52,22 @@ def test_characters(world: World) -> None:
         assert len(world.rules) + len(card.persona_lines()) <= 24, npc_id
 
 
-def test_a_line_is_one_sentence_and_holds_no_marks(world: World) -> None:
+def test_each_line_is_one_sentence_without_markup(world: World) -> None:
     lines = [line for card in world.characters.values() for line in card.persona_lines()] + list(world.rules)
     for line in [*lines, *(placed.entry.text for placed in world.lore)]:
         assert not re.search(r'["{}<>|#*\n]|\. \S', line), line
 
 
-def test_marla_keeps_the_tunnel_to_herself(world: World) -> None:
+def test_the_secret_tunnel_is_in_no_lore(world: World) -> None:
     marla = world.characters["barkeep_01"]
     assert "Never reveal the smuggler tunnel outright" in marla.rules
-    assert not any("tunnel" in placed.entry.text for placed in world.lore), "what nobody may tell is in no lore"
+    assert not any("tunnel" in placed.entry.text for placed in world.lore), "a secret must not be in the lore"
 
 
 # --- voices
 
 
-def test_every_character_has_a_voice_of_its_own_that_exists(world: World) -> None:
+def test_every_character_has_its_own_voice(world: World) -> None:
     used = [world.voices[card.voice_id] for card in world.characters.values()]
     assert len({voice.voice_id for voice in used}) == len(used)
     assert len({voice.model for voice in used}) == len(used)
@@ -104,21 +104,21 @@ def test_sentences_are_short_and_stand_alone(world: World) -> None:
         assert all(len(sentence.split()) <= 25 for sentence in sentences), text
         assert text.endswith("."), text
         assert not re.match(r"(It is (?!a )|He|She|They|This|That|Its|His|Her|Their)\b", text), text
-        assert not re.search(r"\d", text), f"in words, to be heard and said: {text}"
+        assert not re.search(r"\d", text), f"numbers must be written in words, for recognition and speech: {text}"
 
 
-def test_the_tavern_hours_are_as_everybody_knows_them(world: World) -> None:
+def test_tavern_hours(world: World) -> None:
     hours = next(placed for placed in world.lore if placed.entry.id == "gull_hours")
     assert hours.entry.text == "The tavern is open from sunset until two in the morning."
     assert hours.zone == world.characters["barkeep_01"].zone
 
 
-def test_no_two_lines_say_the_same(world: World) -> None:
+def test_lore_texts_are_unique(world: World) -> None:
     texts = [normalised(placed.entry.text) for placed in world.lore]
     assert len(set(texts)) == len(texts)
 
 
-def test_lore_speaks_only_of_people_and_places_there_are(world: World) -> None:
+def test_lore_names_only_known_people_and_places(world: World) -> None:
     """Names in lore are names of something: of a character, thing, title, or a name told in another line."""
     names = [name for kind in world.things.values() for thing in kind.values() for name in (thing.name, *thing.aliases)]
     titles = [placed.entry.title for placed in world.lore]
@@ -132,7 +132,7 @@ def test_lore_speaks_only_of_people_and_places_there_are(world: World) -> None:
 # --- things and tools
 
 
-def test_the_six_minimum_tools_as_models_see_them(world: World) -> None:
+def test_the_six_minimum_tools_for_the_model(world: World) -> None:
     seen = {
         name: {argument: word.description for argument, word in tool.words.items()}
         for name, tool in world.tools.items()
@@ -140,7 +140,7 @@ def test_the_six_minimum_tools_as_models_see_them(world: World) -> None:
     assert seen == MINIMUM_TOOLS
 
 
-def test_the_arguments_are_those_of_the_design(world: World) -> None:
+def test_the_arguments_of_tools_for_the_game(world: World) -> None:
     assert set(world.tools["set_waypoint"].arguments) == {"x", "y", "z"}
     assert set(world.tools["give_item"].arguments) == {"player_id", "item_id"}
     assert "target" in world.tools["set_focus"].arguments

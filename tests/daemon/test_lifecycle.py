@@ -113,10 +113,10 @@ def test_an_invalid_language_model_is_explained(tmp_path: Path, content: bytes |
 @pytest.mark.parametrize(
     ("file", "change", "says"),
     [
-        ("npcs/barkeep_01.yaml", lambda text: text.replace("name:", "nmae:"), "Did you mean 'name'"),
-        ("npcs/barkeep_01.yaml", lambda text: text + "\nrules: 7\n", "rules"),
-        ("npcs/barkeep_01.yaml", lambda text: "name:\tMarla\n\tstyle: x\n", "tabs"),
-        ("npcs/barkeep_01.yaml", lambda text: "", "barkeep_01.yaml"),
+        ("world.yaml", lambda text: text.replace("title:", "titel:"), "Did you mean 'title'"),
+        ("world.yaml", lambda text: text + "\ntopics: 7\n", "topics"),
+        ("world.yaml", lambda text: "title:\tT\n\trules: x\n", "tabs"),
+        ("world.yaml", lambda text: "", "world.yaml"),
         ("world.yaml", lambda text: "title: [", "world.yaml"),
     ],
     ids=["misspelt key", "wrong type", "tab", "empty", "not YAML"],
