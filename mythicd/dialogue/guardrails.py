@@ -51,6 +51,8 @@ _ARTIFICIAL = re.compile(
 LEAST_ROUNDS = (12, 5, 3)
 """How often a unit of one, two, or more words must follow itself to be a loop: "ha ha ha ha ha ha!" and "tick tock,
 tick tock, tick tock" are speech."""
+CHANT_WORDS = 4
+"""Most words of a cry that may come several times: "Hip hip hooray!", "Long live the king!"."""
 _STAMMER = re.compile(r"([^\W\d_]{2,6}?)\1{4,}")
 """A loop within a word: "neverateateateateate"."""
 _LAUGHTER = re.compile(r"(?:(?:ha|he|ho|hi|ah|mwa|bwa|la|na|ta|tra|tut|ba|da|yo|wa|wo){1,2}|(.)\1+)+h?", re.IGNORECASE)
@@ -90,6 +92,8 @@ class Guardrails:
         self._room = most_characters
         self._said: list[str] = []
         self._silent = True
+        self._paused = False
+        """Whether there were phrases of punctuation alone, such as "…"."""
         told = " ".join((card.name, card.archetype, *card.persona_lines()))
         self._is_artificial = is_artificial or bool(_ARTIFICIAL.search(told))
         self.closed = False
@@ -102,8 +106,9 @@ class Guardrails:
         text = tidy(phrase)
         words = _plain_words(text)
         if not words:
+            self._paused = self._paused or bool(text)
             return []
-        if self._repeats(words):
+        if self._repeats(words, is_cry=text.endswith("!")):
             self.closed = True
             return []
         if len(text) > self._room:
@@ -129,7 +134,9 @@ class Guardrails:
         """
         if not self._silent or acted:
             return []
-        return self._replace("backchannel", "gesture", ()) if gestured else self._replace("dont_know", "silence", ())
+        if gestured or self._paused:
+            return self._replace("backchannel", "gesture", ())
+        return self._replace("dont_know", "silence", ())
 
     def _replace(self, occasion: canned_lines.Occasion, cause: Cause, terms: tuple[str, ...]) -> list[Line]:
         self.closed = True
@@ -144,16 +151,19 @@ class Guardrails:
             return found
         return None if self._is_artificial else _IDENTITY.search(plain)
 
-    def _repeats(self, words: list[str]) -> bool:
-        """Tell whether these words repeat an earlier phrase, or run in a loop."""
+    def _repeats(self, words: list[str], *, is_cry: bool) -> bool:
+        """Tell whether these words repeat an earlier phrase, or run in a loop; `is_cry` says that they are called."""
         joined = " ".join(words)
-        if len(words) > 2 and joined in self._said and not all(map(_LAUGHTER.fullmatch, words)):
+        is_chant = is_cry and len(words) <= CHANT_WORDS
+        if len(words) > 2 and joined in self._said and not is_chant and not all(map(_LAUGHTER.fullmatch, words)):
             return True
         if any(_stammers(word) for word in words):
             return True
-        recent = (" ".join(self._said[-3:]) + " " + joined).split()
+        recent = (" ".join(self._said[-LEAST_ROUNDS[1] :]) + " " + joined).split()
         for size in range(1, _LOOP_WORDS + 1):
             rounds = LEAST_ROUNDS[min(size, len(LEAST_ROUNDS)) - 1]
+            if is_cry and size <= CHANT_WORDS:
+                rounds = max(rounds, LEAST_ROUNDS[1])
             for start in range(max(0, len(recent) - len(words) - size * rounds), len(recent) - size * rounds + 1):
                 unit = recent[start : start + size]
                 if all(recent[start + size * n : start + size * (n + 1)] == unit for n in range(1, rounds)):

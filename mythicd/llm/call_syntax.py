@@ -25,12 +25,16 @@ MAX_PLAIN_CALL = 4_096
 _JSON_CALL = re.compile(r"\{\s*\"(?:" + "|".join((*NAME_KEYS, *ARGUMENT_KEYS, "type", "id")) + r")\"\s*:")
 _JSON_BEGUN = re.compile(r"\{\s*(?:\"\w{0,16}(?:\"\s*)?)?$")
 _FENCE = re.compile(r"`{3,}[ \t]*(?:json|tool_calls?|tool_code|python|xml)?\s*(?=[{\[<]|\w+\()")
-_FENCE_BEGUN = re.compile(r"`{1,}[ \t]*\w{0,10}\s*$")
+_FENCE_BEGUN = re.compile(r"`{1,}[ \t]*\w{0,10}\s*\w*$")
 _TOOL_CALLS = re.compile(r"\[(?:TOOL_CALLS?|TOOL_REQUEST)\]\s*")
 _FUNCTION_TAG = re.compile(r"<function(?:=|\s+name=)[\"']?([\w.-]+)[\"']?\s*>(.*?)</function\s*>", re.DOTALL)
 _CALL_TAG = re.compile(r"<(function_calls?|tool_calls?|tools?|tool_code)>(.*?)</\1>", re.DOTALL)
 _INVOKE = re.compile(r"<invoke\s+name=[\"']([\w.-]+)[\"']\s*>(.*?)</invoke\s*>", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter(?:=|\s+name=)[\"']?([\w.-]+)[\"']?\s*>\s*(.*?)\s*</parameter\s*>", re.DOTALL)
+_ARGUMENT_PAIRS = re.compile(
+    r"\s*([\w.-]+)\s*((?:<arg_key>[^<]*</arg_key>\s*<arg_value>.*?</arg_value>\s*)+)$", re.DOTALL
+)
+_ARGUMENT_PAIR = re.compile(r"<arg_key>\s*([^<]*?)\s*</arg_key>\s*<arg_value>\s*(.*?)\s*</arg_value>", re.DOTALL)
 _XML_BEGUN = re.compile(r"<(?:function|invoke|tool_call|tools?\b|tool_code)[^>]*>?")
 
 
@@ -64,9 +68,11 @@ class CallFinder:
         """No more text comes, or something else stands here: return what was held back."""
         return self._run(final=True)
 
-    def whole(self, text: str) -> list[str | PlainCall]:
-        """Return the text and calls of a whole text."""
-        return [*self.add(text), *self.finish()]
+    def within_tags(self, text: str) -> list[PlainCall]:
+        """Return the calls of a text between tags that say that it is a call."""
+        if calls := self._read_body(text.strip())[1]:
+            return calls
+        return [part for part in (*self.add(text), *self.finish()) if isinstance(part, PlainCall)]
 
     def _run(self, *, final: bool) -> list[str | PlainCall]:
         parts: list[str | PlainCall] = []
@@ -113,7 +119,7 @@ class CallFinder:
                     break
         word = re.search(r"\[?\s*[\w.]+\s*$|\[\s*$", text)
         if word is not None:
-            name = word[0].strip(" [").removeprefix("functions.").removeprefix("function.")
+            name = word[0].strip(" \n\t[").removeprefix("functions.").removeprefix("function.")
             if any(tool.startswith(name) for tool in self._tools) or "functions.".startswith(name):
                 longest = max(longest, len(word[0]))
         return longest
@@ -142,7 +148,9 @@ class CallFinder:
         return self._read_body(text)
 
     def _read_body(self, text: str) -> tuple[int | None, list[PlainCall]]:
-        """Read JSON, a list of JSON, or Python calls."""
+        """Read JSON, a list of JSON, Python calls, or a name with pairs of tags."""
+        if match := _ARGUMENT_PAIRS.match(text):
+            return len(text), self._known([PlainCall(match[1], dict(_ARGUMENT_PAIR.findall(match[2])))])
         if self._function is not None and (match := self._function.match(text)):
             if match[0].lstrip().startswith("["):
                 close = closing(text)

@@ -171,7 +171,7 @@ class ReplyParser:
         try:
             value = decode(body)
         except ValueError:
-            plain = [part for part in CallFinder(self._tools).whole(body) if isinstance(part, PlainCall)]
+            plain = CallFinder(self._tools).within_tags(body)
             if len(plain) != 1:
                 return BadCall("it is not JSON")
             return read_call(self._tools, plain[0].name, plain[0].arguments)

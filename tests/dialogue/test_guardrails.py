@@ -153,7 +153,18 @@ def test_a_reply_has_an_end() -> None:
 
 
 def test_a_character_is_never_silent() -> None:
-    assert spoken() == spoken("") == spoken("...") == ["Your guess is as good as mine, friend."]
+    assert spoken() == spoken("") == ["Your guess is as good as mine, friend."]
+
+
+@pytest.mark.parametrize("pause", ["...", "…", "—", "?!"])
+def test_a_pause_alone_is_answered_by_a_backchannel(pause: str) -> None:
+    assert spoken(pause) == ["Mm-hm."]
+
+
+@pytest.mark.parametrize("chant", ["Hip hip hooray!", "Long live the king!", "Heave, ho!", "We want ale!"])
+def test_a_cry_may_come_three_times(chant: str) -> None:
+    assert spoken(chant, chant, chant) == [chant] * 3
+    assert len(spoken(*[chant] * 20)) <= 5, "a loop of cries goes on"
 
 
 def test_a_gesture_alone_is_answered_by_a_backchannel() -> None:

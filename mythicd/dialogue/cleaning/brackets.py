@@ -19,10 +19,13 @@ def bracket(state: CleanerState, final: bool) -> bool:
         return True
     end = markup.balanced(text)
     if end is None:
-        if final:
-            state.held = ""
-            return True
-        return False
+        if not final:
+            return False
+        # A direction or machine syntax that was never closed; anything else is a stray bracket among the words.
+        is_machine = re.search(r"[({=_\"|:]|^\[(?:/|[A-Z]{2})", text)
+        is_speech = not is_machine and not is_stage_direction(beginning(text[1:]), state.own)
+        state.held = text[1:] if is_speech else ""
+        return True
     inside, rest = text[1 : end - 1], text[end:]
     if not rest and not final:
         return False

@@ -12,13 +12,17 @@ LabelKind = Literal["self", "other", "aside", ""]
 MAX_LABEL: Final = 60
 """Longest label, in characters."""
 
-_SELF: Final = "assistant npc character ai bot char me response answer reply model".split()
+_SELF: Final = "assistant npc character ai bot char me response answer reply model".split() + ["final answer"]
 _OTHERS: Final = (
     "user player human traveller traveler adventurer stranger customer visitor guest hero you system "
     "tool question input "
     "person protagonist mc"
 ).split()
-_ASIDES: Final = "narrator narration ooc note scene setting action thought thoughts".split()
+_ASIDES: Final = "narrator narration ooc note scene setting action thought thoughts observation".split() + [
+    "action input",
+    "tool call",
+    "function call",
+]
 _WEAK: Final = frozenset(
     "you me question input person response answer reply character guest hero stranger customer".split()
 )

@@ -38,7 +38,7 @@ PICTURE = re.compile(
 EMOTICON = re.compile(r"(?<!\S)(?:[:;=][-']?[)(DPpOo/|\\]+|\^_?\^|[oO]_[oO]|xD|XD)(?=$|[\s.,!?])")
 TAG = re.compile(r"<(/\s*|)([^\W\d_][\w.:-]*)([^<>]*?)(/?)\s*>", re.DOTALL)
 CONTROL_TOKEN = re.compile(r"<(/?[|｜]/?|/?)([\w▁ .:/-]{0,48}?)([|｜]?)>|\[[|｜]([^\[\]|｜\n]{1,48})[|｜]\]")
-TAG_BEGUN = re.compile(r"<(?:/\s*)?[|｜]?[^\W\d_<>][^<>]*$|<[|｜/!?]?$|</\s*$", re.DOTALL)
+TAG_BEGUN = re.compile(r"<(?:/\s*)?[|｜]?/?[^\W\d_<>][^<>]*$|<(?:[|｜]/?|[/!?])?$|</\s*$", re.DOTALL)
 SECTION_HEADING = re.compile(
     r"#{1,6}\s*(?:persona|lore|recent memory|last scene|scene|player|user|system|instructions?|rules)\b", re.I
 )

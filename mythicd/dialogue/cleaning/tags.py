@@ -37,6 +37,8 @@ def tag(state: CleanerState, final: bool) -> bool:
         return state.say(" ")
     closing, name, ends = bool(tag[1]), re.sub(r"[\W_]", "", tag[2]).lower(), bool(tag[4])
     state.held = text[tag.end() :]
+    if not closing and markup.KEY.fullmatch(tag[2]) and markup.KEY_CUE.search(state.tail):
+        return state.say(tag[2])
     kind = markup.tag_kind(name)
     if kind != "format" or name in ("br", "p", "div", "hr", "li"):
         state.say(" ")
