@@ -72,7 +72,7 @@ def main() -> None:
         print(line(name, sum(counted[verdict] for counted in answerable), asked))
     if calls.total():
         print(line("tool calls that are valid JSON", calls[True], calls.total()))
-        print(line("tool calls with speech behind them", followed[True], followed.total()))
+        print(line("tool calls followed by speech", followed[True], followed.total()))
 
 
 if __name__ == "__main__":

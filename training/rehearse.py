@@ -172,7 +172,7 @@ async def rehearse(model: Path, persona: int | None, verbose: bool, ahead: bool)
             right = part.judge(reply)
             counted.setdefault(part.group, Counter())[right] += 1
             if "<tool_call>" in reply:
-                counted.setdefault("calls behind which the reply goes on", Counter())[goes_on(reply)] += 1
+                counted.setdefault("calls followed by speech", Counter())[goes_on(reply)] += 1
             if verbose or not right:
                 print(f"[{part.group}: {'right' if right else 'wrong'}] {part.npc}: {part.words}\n    {reply}")
         await stage.close()

@@ -167,7 +167,7 @@ async def _say(client: DaemonClient, room: Room, text: str, clip: Clip, onset_s:
             case m.TurnTimeline() if message.turn_id == start.turn_id:
                 break
     else:
-        raise DaemonUnreachable("The daemon closed the connection during a case.", remedy="See its log.")
+        raise DaemonUnreachable("The daemon closed the connection during a case.", remedy="See the daemon's log.")
     await saying
     await _settle(client)
     after = 0 if cut is None else len(voice.frames) - frames

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from mythicd.text.english.sentences import sentences as sentences
+from mythicd.text.english.sentences import sentences
 
 
 def estimated_tokens(text: str) -> int:

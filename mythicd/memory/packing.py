@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mythicd.config.settings import BudgetSettings
-from mythicd.memory.chunking import sentences
 from mythicd.memory.query import content_words
 from mythicd.memory.ranking import ScoredLine
+from mythicd.text.english.sentences import sentences
 
 Count = Callable[[str], int]
 """Returns the number of tokens of a text."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythicd.memory.chunking import chunks, estimated_tokens, sentences
+from mythicd.memory.chunking import chunks, estimated_tokens
+from mythicd.text.english.sentences import sentences
 
 
 @pytest.mark.parametrize(
