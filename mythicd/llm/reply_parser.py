@@ -21,7 +21,7 @@ from typing import Any
 
 from mythicd.engines.llm import InlineCall, TextDelta
 from mythicd.llm.call_syntax import CallFinder, PlainCall, call_of
-from mythicd.llm.reasoning import CLOSINGS, OPENINGS, ReasoningFilter, begun_mark
+from mythicd.llm.reasoning import TAG_STARTS, ReasoningFilter, begun_mark, begun_tag, find_tag
 from mythicd.llm.tool_grammar import CLOSE, OPEN
 from mythicd.llm.tool_schema import SchemaMismatch, Tool, fit
 
@@ -49,8 +49,9 @@ class ReplyParser:
         """With `thinking` the reply begins inside reasoning."""
         self.thoughts = ReasoningFilter(thinking)
         self._tools = {tool.name: tool for tool in tools}
-        self._marks = (OPEN, CLOSE, *OPENINGS, *CLOSINGS, *(text for text in stop if text))
-        self._may_begin = re.compile("[" + "".join(sorted({re.escape(mark[0]) for mark in self._marks})) + "]")
+        self._marks = (OPEN, CLOSE, *(text for text in stop if text))
+        starts = {*TAG_STARTS, *(mark[0] for mark in self._marks)}
+        self._may_begin = re.compile("[" + "".join(sorted(map(re.escape, starts))) + "]")
         self._finder = CallFinder(self._tools)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
@@ -121,18 +122,18 @@ class ReplyParser:
                 break
             place, mark = self._first_mark()
             if mark is None:
-                keep = begun_mark(self._held, self._marks)
+                keep = max(begun_mark(self._held, self._marks), begun_tag(self._held))
                 parts += self._say(self._held[: len(self._held) - keep])
                 self._held = self._held[len(self._held) - keep :]
                 break
             parts += self._say(self._held[:place]) + self._read(self._finder.finish())
             self._held = self._held[place + len(mark) :]
-            if mark in OPENINGS or mark in CLOSINGS:
-                self.thoughts.tag(mark)
-            elif mark == OPEN:
+            if mark == OPEN:
                 self.in_call = True
-            elif mark != CLOSE:  # an unmatched closing tag is dropped
+            elif mark in self._marks[2:]:
                 self._held, self.stopped = "", True
+            elif mark != CLOSE:  # an unmatched closing tag is dropped
+                self.thoughts.tag(mark)
         return parts
 
     def _first_mark(self) -> tuple[int, str | None]:
@@ -142,6 +143,8 @@ class ReplyParser:
             for mark in self._marks
             if (place := self._held.find(mark, blank if mark.isspace() else 0)) >= 0
         ]
+        if (tag := find_tag(self._held)) is not None:
+            found.append((tag.start, self._held[tag.start : tag.end]))
         return min(found, key=lambda each: (each[0], -len(each[1])), default=(0, None))
 
     def _say(self, text: str) -> list[ReplyPart]:

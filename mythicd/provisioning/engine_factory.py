@@ -2,7 +2,8 @@
 
 Every engine runs in its own thread of the daemon (`WorkerThread`); the one of pocketsphinx waits for a child process.
 A missing optional engine does not stop the daemon: its `EngineUnavailable` becomes a notice with the command that fixes
-it. A missing required engine raises.
+it. A missing required engine raises. What an engine has to say after its start is in its attribute `notices`, if it has
+one.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class EngineHost:
                 raise result
         if isinstance(self.vad, GatedSileroVad) and self.vad.degraded:
             self.notices.append(self.vad.degraded)
+        for engine in (self.vad, self.asr, self.llm, self.tts):
+            self.notices += getattr(engine, "notices", ())
 
     async def _start_embedder(self) -> None:
         if self.embedder is None:

@@ -75,12 +75,16 @@ class OpenAiLlm:
         self._thinks_aloud = False
         """Whether reasoning comes among the words: a stop string in it would end the reply at the server."""
         self._told_of_thoughts = False
+        self.notices: tuple[str, ...] = ()
+        """What seems wrong since the last start, for the user."""
 
     async def start(self) -> None:
-        """Check that the server answers and has the model.
+        """Check that the server answers, and find the model.
 
-        Raises EngineUnavailable when it cannot be reached or is not ready; ConfigError when it lacks the model, rejects
-        the key, or is not OpenAI-compatible; EngineError when the connection breaks, or `stop` is called meanwhile.
+        Raises EngineUnavailable when it cannot be reached; EngineError when `stop` is called meanwhile. If no model is
+        set, it also raises EngineUnavailable when the server is not ready; ConfigError when it has not exactly one
+        model, rejects the key, or lists no models; EngineError when the connection breaks. If one is set, `notices`
+        tells of these.
         """
         stops = self._stops
         async with self._starting:
@@ -114,6 +118,7 @@ class OpenAiLlm:
             reply = ResponseParser(tools, request.sampling.stop, thinking=self._thinks_first)
             try:
                 async with self._stream(request, asked) as stream:
+                    reply.content_type = stream.content_type
                     answering = False
                     silence = _Silence(reply, asked + request.patience_s)
                     while not reply.done and (chunk := await _read(stream, reply, silence)):
@@ -178,6 +183,7 @@ class OpenAiLlm:
             self._opening = None
         self._slots = Slots(self._options.max_speakers, self._importance, self.counters)
         self._connection = connection
+        self.notices = (self._model.notice,) if self._model.notice else ()
         self._dialect = DIALECTS.get(self._model.server, Dialect())
         penalty = self._dialect.penalty
         how = f"sent as {penalty}" if penalty else "not sent: no equivalent is known for this server"

@@ -15,9 +15,9 @@ from typing import Any
 
 import aiohttp
 
-from mythicd.errors import BusyError, ConfigError, EngineError, EngineUnavailable
-from mythicd.llm.openai_api.http_errors import refusal, retry_after
-from mythicd.llm.openai_api.models import ServedModel, choose_model
+from mythicd.errors import BusyError, ConfigError, EngineError, EngineUnavailable, MythicError
+from mythicd.llm.openai_api.http_errors import message_of, refusal, retry_after
+from mythicd.llm.openai_api.models import ServedModel, choose_model, unchecked
 from mythicd.llm.openai_api.options import OpenAiOptions
 
 CONNECT_S = 5.0
@@ -53,24 +53,31 @@ class HttpConnection:
         return cls(options, session)
 
     async def find_model(self) -> ServedModel:
-        """Return the configured model. Raises EngineUnavailable, ConfigError or EngineError."""
+        """Return the configured model, or the only one.
+
+        If `model` is set and the server answers anything, this does not fail: the first request tells whether it works.
+        Otherwise raises EngineUnavailable, ConfigError or EngineError.
+        """
+        wanted = self._options.model
         try:
             async with asyncio.timeout(START_S):
-                with self.talking():
-                    address = self._options.endpoint("models")
-                    async with self._session.get(address, allow_redirects=False) as response:
-                        status, answer = response.status, await _whole(response)
+                status, answer = await self._list_models()
+            if status == 200 and len(answer) <= MAX_ANSWER:
+                return choose_model(answer, wanted)
+            why, error = _not_listed(status, answer)
+            if isinstance(error, BusyError):
+                error = self._not_ready(error.what)
         except TimeoutError:
-            raise self._not_ready(f"It did not list its models within {START_S:.0f} s.") from None
-        if status == 200 and len(answer) > MAX_ANSWER:
-            raise ConfigError(
-                f"The model list of the server at llm.server.url is larger than {MAX_ANSWER >> 20} MiB.",
-                remedy="Correct llm.server.url, which usually ends with /v1, or use a server that lists fewer models.",
-            )
-        if status == 200:
-            return choose_model(answer, self._options.model)
-        error = refusal(status, answer)
-        raise self._not_ready(error.what) if isinstance(error, BusyError) else error
+            why = f"no answer within {START_S:.0f} s"
+            error = self._not_ready(f"It did not list its models within {START_S:.0f} s.")
+        except EngineUnavailable:  # it cannot be reached
+            raise
+        except EngineError as broke:
+            why, error = "the connection broke", broke
+        if wanted:
+            return unchecked(wanted, why)
+        error.remedy = f"{error.remedy} If llm.server.model is set, Mythic starts without a list of models."
+        raise error
 
     async def begin(self, body: Mapping[str, Any], deadline: float) -> HttpStream:
         """Request a reply and return its stream, which the caller closes.
@@ -84,11 +91,6 @@ class HttpConnection:
             response, answer = await self._post(body, deadline)
             if answer is None:
                 return HttpStream(self, response)
-            if response.status == 200:
-                raise EngineError(
-                    f"The language model's server answered with {response.content_type}, not with a stream.",
-                    remedy="Check that llm.server.url is an OpenAI-compatible server that can stream.",
-                )
             error = refusal(response.status, answer)
             wait = retry_after(response.headers) if isinstance(error, BusyError) else None
             if wait is None or now() + wait >= deadline:
@@ -99,15 +101,22 @@ class HttpConnection:
         """Close all connections; their readers get an EngineError."""
         await self._session.close()
 
+    async def _list_models(self) -> tuple[int, bytes]:
+        """Return the status and body of the list of models."""
+        with self.talking():
+            address = self._options.endpoint("models")
+            async with self._session.get(address, allow_redirects=False) as response:
+                return response.status, await _whole(response)
+
     async def _post(self, body: Mapping[str, Any], deadline: float) -> tuple[aiohttp.ClientResponse, bytes | None]:
-        """Return the response of a stream with None, or another response with its body."""
+        """Return the response of a reply with None, or a refusal with its body."""
         if self._session.closed:
             raise stopped()
         async with asyncio.timeout_at(deadline):
             with self.talking():
                 address = self._options.endpoint("chat/completions")
                 response = await self._session.post(address, json=body, allow_redirects=False)
-                if response.status == 200 and response.content_type == "text/event-stream":
+                if response.status == 200:  # a reply of any type: body.py
                     return response, None
                 try:
                     return response, await _whole(response)
@@ -154,6 +163,7 @@ class HttpStream:
     def __init__(self, connection: HttpConnection, response: aiohttp.ClientResponse) -> None:
         self._connection = connection
         self._response = response
+        self.content_type = response.content_type
 
     async def read(self, deadline: float) -> bytes:
         """Return the next data, b"" at the end. Raises TimeoutError, and EngineError when the connection breaks."""
@@ -169,6 +179,24 @@ class HttpStream:
 def stopped() -> EngineError:
     """Return the error of a call on an engine that is not running."""
     return EngineError("The language model is not running.", remedy="Start it first.")
+
+
+def _not_listed(status: int, answer: bytes) -> tuple[str, MythicError]:
+    """Return why the models are not listed, in short and as an error."""
+    if status == 200:
+        return f"an answer of more than {MAX_ANSWER >> 20} MiB", ConfigError(
+            f"The model list of the server at llm.server.url is larger than {MAX_ANSWER >> 20} MiB.",
+            remedy="Correct llm.server.url, which usually ends with /v1, or use a server that lists fewer models.",
+        )
+    error = refusal(status, answer)
+    said = message_of(answer)
+    why = f"{status}: {said}" if said else f"{status}"
+    if status == 501 or (isinstance(error, ConfigError) and status not in (401, 402, 403)):
+        error = ConfigError(
+            f"llm.server.model is not set, and the server does not list its models ({why}).",
+            remedy="Set llm.server.model, or correct llm.server.url, which usually ends with /v1.",
+        )
+    return why, error
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

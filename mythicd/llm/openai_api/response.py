@@ -1,6 +1,6 @@
 """The response of an OpenAI-compatible server, parsed while it comes: words, then tool calls.
 
-    bytes -> events -> chunks (sse.py) -> words | reasoning | pieces of calls | finish reason | usage
+    bytes -> events (body.py) -> chunks (chunks.py) -> words | reasoning | pieces of calls | finish reason | usage
 
 Words are passed on at once, reasoning is dropped, calls are passed on after the words; an invalid call is reported and
 dropped. A reply is complete when the server has sent its finish reason: errors after that are ignored, and a stream
@@ -9,65 +9,19 @@ that ends before it was cut. How servers differ in calls and reasoning: docs/ser
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Literal
 
 from mythicd.engines.llm import InlineCall, PrefillDone, TextDelta
 from mythicd.errors import EngineError, MythicError
-from mythicd.llm.openai_api.http_errors import broken_off
-from mythicd.llm.openai_api.sse import CallDelta, Delta, EventStreamParser, Usage, read_chunk
-from mythicd.llm.reply_parser import MAX_CALL, BadCall, ReplyParser, decode, read_call
+from mythicd.llm.openai_api.body import BodyParser
+from mythicd.llm.openai_api.call_pieces import MAX_CALLS, CallPieces
+from mythicd.llm.openai_api.chunks import Delta, OtherEvent, StreamChoice, Usage, read_chunk
+from mythicd.llm.openai_api.http_errors import broken_off, not_a_reply
+from mythicd.llm.reply_parser import BadCall, ReplyParser
 from mythicd.llm.tool_schema import Tool
 
-MAX_CALLS = 16
-"""Calls in one reply; more are dropped."""
-
-
-class _Draft:
-    """An unfinished call."""
-
-    def __init__(self, piece: CallDelta) -> None:
-        self.index = piece.index
-        self.call_id = piece.id
-        self.name = ""
-        self.arguments = ""
-
-    def goes_on_with(self, piece: CallDelta) -> bool:
-        """Tell whether a piece with the same index belongs to this call."""
-        if piece.id and self.call_id:
-            return piece.id == self.call_id
-        name = piece.function.name if piece.function else None
-        if not (name and self.name):
-            return True
-        # Some servers repeat the name with each piece, so that a name alone does not begin a call.
-        return name == self.name and not (_text(piece).strip() and self._is_whole())
-
-    def _is_whole(self) -> bool:
-        try:
-            decode(self.arguments)
-        except ValueError:
-            return False
-        return True
-
-    def add(self, piece: CallDelta) -> None:
-        """Append a piece."""
-        if piece.function is None:
-            return
-        self.name = self.name or piece.function.name or ""
-        if len(self.arguments) <= MAX_CALL:  # a longer one is dropped in the end
-            self.arguments += _text(piece)
-
-
-def _text(piece: CallDelta) -> str:
-    """Return a piece of arguments as JSON text."""
-    arguments = piece.function.arguments if piece.function else None
-    if arguments is None or isinstance(arguments, str):
-        return arguments or ""
-    try:
-        return json.dumps(arguments)
-    except RecursionError:
-        return "[["  # invalid JSON, so that the call is dropped
+EVENT_STREAM = "text/event-stream"
 
 
 class ResponseParser:
@@ -78,12 +32,13 @@ class ResponseParser:
 
         With `thinking` the reply is assumed to begin inside reasoning; if that never ends, it counts as words.
         """
-        self._tools = {tool.name: tool for tool in tools}
-        self._events = EventStreamParser()
+        self.content_type = EVENT_STREAM
+        """The type that the server has declared, for an error message."""
+        self._body = BodyParser()
         self._parser = ReplyParser(tools, stop, thinking=thinking)
         self._behind: list[InlineCall | BadCall] = []
         """Calls among the words."""
-        self._drafts: list[_Draft] = []
+        self._pieces = CallPieces(tools)
         self.chunks = 0
         """Events so far, without keep-alive comments."""
         self._deltas = 0
@@ -91,6 +46,12 @@ class ResponseParser:
         self._told_prefill = False
         self._reasoned = False
         self._spoke = False
+        self._streams = False
+        """Whether words or calls have come in pieces."""
+        self._whole = False
+        """Whether the whole message has come at once."""
+        self._other: OtherEvent | None = None
+        """What the server has said that is no part of a reply."""
         self.reason: Literal["stop", "length"] | None = None
         """Finish reason; once it is known, only usage figures are to come."""
         self.done = False
@@ -101,7 +62,7 @@ class ResponseParser:
     @property
     def answering(self) -> bool:
         """Whether words or calls have come."""
-        return self._spoke or bool(self._drafts or self._behind)
+        return self._spoke or bool(self._pieces or self._behind)
 
     @property
     def reasoned(self) -> bool:
@@ -138,7 +99,7 @@ class ResponseParser:
         """
         parts: list[PrefillDone | TextDelta] = []
         try:
-            for event in self._events.add(chunk):
+            for event in self._body.add(chunk):
                 parts += self._take(event)
         except MythicError:
             if self.reason is None:
@@ -147,12 +108,15 @@ class ResponseParser:
         return parts
 
     def end(self) -> list[PrefillDone | TextDelta]:
-        """End the reply; return the words that were held back. Raises EngineError when the stream was cut."""
+        """End the reply; return the words that were held back. Raises EngineError when the stream was cut.
+
+        Where there was no reply, it raises the error that the server told instead.
+        """
         parts = self._last_event()
+        if self.reason is None and self._whole:
+            self.reason = "stop"
         if self.reason is None:
-            raise EngineError(
-                "The language model's server broke off the reply.", remedy="Try again, and see the server's log."
-            )
+            raise self._cut()
         parts += self._prefilled(0)
         if self.reason == "stop":
             parts += self._disown_thought()
@@ -167,13 +131,22 @@ class ResponseParser:
 
     def calls(self) -> list[InlineCall | BadCall]:
         """Return the calls, after the end of the reply."""
-        calls = [*self._behind, *map(self._call, self._drafts)]
+        calls = [*self._behind, *self._pieces.calls()]
         return calls if len(calls) <= MAX_CALLS else [*calls[:MAX_CALLS], BadCall(f"there are more than {MAX_CALLS}")]
+
+    def _cut(self) -> MythicError:
+        if self._other is not None and not self._deltas:
+            return broken_off(self._other.told, answering=False)
+        if not self._deltas and self.content_type != EVENT_STREAM:
+            return not_a_reply(self.content_type, self._body.head)
+        return EngineError(
+            "The language model's server broke off the reply.", remedy="Try again, and see the server's log."
+        )
 
     def _last_event(self) -> list[PrefillDone | TextDelta]:
         """Parse an event that was not closed, if there is one."""
         try:
-            return [part for event in self._events.finish() for part in self._take(event)]
+            return [part for event in self._body.finish() for part in self._take(event)]
         except MythicError:
             if self.reason is None:
                 raise
@@ -186,32 +159,49 @@ class ResponseParser:
         self.chunks += 1
         if chunk is None:
             self.done = True
-            self.reason = self.reason or "stop"
+            if self._deltas or self._other is None:
+                self.reason = self.reason or "stop"
             return []
-        if chunk.error is not None:
-            raise broken_off(chunk.error, answering=self.answering)
+        if isinstance(chunk, OtherEvent):
+            if chunk.is_error:
+                raise broken_off(chunk.told, answering=self.answering)
+            self._other = chunk
+            return []
         self._usage = chunk.usage or self._usage
         parts: list[PrefillDone | TextDelta] = []
         progress = chunk.prompt_progress
         if progress is not None and progress.processed >= progress.total:
             parts += self._prefilled(progress.total - progress.cache)
         for choice in (chunk.choices or ())[:1]:
-            if choice.delta is not None and self.reason is None:
-                parts += self._delta(choice.delta)
-            if choice.finish_reason and self.reason is None:
-                self.reason = "length" if choice.finish_reason == "length" else "stop"
+            if self.reason is None:
+                parts += self._choose(choice)
+        return parts
+
+    def _choose(self, choice: StreamChoice) -> list[PrefillDone | TextDelta]:
+        if choice.error or choice.finish_reason == "error":
+            raise broken_off(choice.error or "finish_reason: error", answering=self.answering)
+        parts: list[PrefillDone | TextDelta] = []
+        if choice.delta is not None:
+            self._streams = self._streams or bool(choice.delta.words or choice.delta.tool_calls)
+            parts += self._delta(choice.delta)
+        if choice.message is not None and not self._streams:
+            self._whole = True
+            parts += self._delta(choice.message)
+        if choice.finish_reason and self.reason is None:
+            self.reason = "length" if choice.finish_reason in ("length", "max_tokens") else "stop"
         return parts
 
     def _delta(self, delta: Delta) -> list[PrefillDone | TextDelta]:
-        if not (delta.thinks or delta.words or delta.tool_calls):
+        calls = delta.calls
+        if not (delta.thinks or delta.words or calls):
             return []
         parts: list[PrefillDone | TextDelta] = self._prefilled(0)
         self._deltas += 1
         if delta.thinks and not self._reasoned:
             self._reasoned = True
             parts += self._disown_thought()  # the server separates reasoning, so its words are words
-        for piece in delta.tool_calls or ():
-            self._draft(piece)
+        for piece in calls:
+            self._pieces.add(piece, whole=self._whole)
         if delta.words:
             parts += self._words(delta.words)
         if self._parser.stopped:
@@ -232,22 +222,3 @@ class ResponseParser:
         words = [part for part in parts if isinstance(part, TextDelta)]
         self._spoke = self._spoke or bool(words)
         return words
-
-    def _draft(self, piece: CallDelta) -> None:
-        """Append a piece to its call, or begin a new one."""
-        known = [draft for draft in self._drafts if draft.index == piece.index]
-        draft = known[-1] if known else None
-        if draft is None or not draft.goes_on_with(piece):
-            draft = _Draft(piece)
-            if len(self._drafts) <= MAX_CALLS:
-                self._drafts.append(draft)
-        draft.add(piece)
-
-    def _call(self, draft: _Draft) -> InlineCall | BadCall:
-        if len(draft.arguments) > MAX_CALL:
-            return BadCall(f"it is longer than {MAX_CALL} characters")
-        try:
-            arguments = decode(draft.arguments.strip() or "{}")
-        except ValueError:
-            return BadCall("its arguments are not JSON")
-        return read_call(self._tools, draft.name, arguments)

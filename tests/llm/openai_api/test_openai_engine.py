@@ -585,11 +585,15 @@ async def test_which_model_is_meant(server: ScriptedServer, answer: Answer, want
     [
         (models(), "", ConfigError, "llm.server.model: "),
         (models(ENTRY, {"id": "b"}), "", ConfigError, "qwen, b"),
-        (models(ENTRY), "qwem", ConfigError, "'qwem'"),
-        (models(*({"id": f"m{n}"} for n in range(99))), "x", ConfigError, "m6, m7, …"),
+        (models(*({"id": f"m{n}"} for n in range(99))), "", ConfigError, "m6, m7, …"),
         (plain("<html>Welcome</html>"), "", ConfigError, "llm.server.url"),
-        (plain({"models": []}), "", ConfigError, "llm.server.url"),
+        (plain({"error": {"message": "no such page"}}), "", ConfigError, "no such page"),
+        (plain({"models": []}), "", ConfigError, "llm.server.model: "),
+        (plain({"data": None}), "", ConfigError, "llm.server.model: "),
+        (plain(["a", "b"]), "", ConfigError, "a, b"),
         (plain({}, 404), "", ConfigError, "(404"),
+        (plain({}, 405), "", ConfigError, "(405"),
+        (plain({}, 501), "", ConfigError, "(501"),
         (plain({}, 401), "", ConfigError, "(401"),
         (plain({"error": {"message": "Loading model"}}, 503), "", EngineUnavailable, "Loading model"),
         (plain({}, 500), "", EngineError, "(500"),
@@ -602,7 +606,8 @@ async def test_what_start_finds(
     llm = OpenAiLlm(OpenAiOptions(server.url, wanted), {})
     with pytest.raises(kind) as caught:
         await llm.start()
-    assert type(caught.value) is kind and what in caught.value.what and caught.value.remedy
+    assert type(caught.value) is kind and what in caught.value.what
+    assert "llm.server.model" in str(caught.value) and caught.value.remedy
     with pytest.raises(EngineError, match="not running"):
         await read(llm)
 
@@ -643,7 +648,10 @@ async def test_long_model_list_read_and_endless_one_refused(server: ScriptedServ
     await llm.stop()
     server.models = models(ENTRY, {"id": "b", "about": "x" * MAX_ANSWER})
     with pytest.raises(ConfigError, match=r"llm\.server\.url .*8 MiB"):
-        await llm.start()
+        await OpenAiLlm(OpenAiOptions(server.url), {}).start()
+    await llm.start()
+    assert "8 MiB" in llm.notices[0]
+    await llm.stop()
 
 
 @pytest.fixture

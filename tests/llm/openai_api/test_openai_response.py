@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mythicd.engines.llm import InlineCall, PrefillDone, TextDelta, ToolSpec
 from mythicd.errors import BusyError, ConfigError, EngineError, MythicError
-from mythicd.llm.openai_api.response import MAX_CALLS, ResponseParser
+from mythicd.llm.openai_api.call_pieces import MAX_CALLS
+from mythicd.llm.openai_api.response import ResponseParser
 from mythicd.llm.openai_api.sse import MAX_EVENT, EventStreamParser
 from mythicd.llm.reply_parser import MAX_CALL, BadCall
 from mythicd.llm.tool_schema import read_tool
@@ -203,6 +204,11 @@ def test_odd_figures_beside_the_words_cost_no_word(usage: object) -> None:
     }
     assert TextDelta("Aye.") in reply.add(b"data: " + json.dumps(event).encode() + b"\n\n")
     assert reply.usage.prompt_tokens == 0
+
+
+def test_letter_cut_in_two_escapes_costs_only_itself() -> None:
+    said, _ = whole(chunk("Aye\ud83c"), chunk("\udf7a."), chunk(" So \U0001f37a."), chunk(end="stop"))
+    assert said.replace("\ufffd", "") == "Aye. So \U0001f37a."
 
 
 def test_a_stop_string_ends_it_even_where_the_server_does_not_know_it() -> None:
@@ -397,7 +403,7 @@ def test_a_server_may_give_up_in_its_stream(error: Any, kind: type[MythicError],
 def test_a_server_that_gives_up_in_the_middle_is_not_busy_but_broken() -> None:
     reply = ResponseParser()
     reply.add(chunk("Aye"))
-    with pytest.raises(EngineError, match="500: too many"):
+    with pytest.raises(EngineError, match="429: too many"):
         reply.add(b'data: {"error": {"message": "too many", "code": 429}}\n\n')
 
 
