@@ -1,4 +1,4 @@
-"""The command line: `mythicd run` and `mythicd talk`."""
+"""The command line: `mythicd run`, `mythicd talk`, and the commands of mythicd/authoring/commands.py."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from pathlib import Path
 from rich.console import Console
 
 from mythicd import __version__
-from mythicd.errors import MythicError
+from mythicd.authoring.commands import add_commands
+from mythicd.client.terminal import argument_text, tolerate_encodings
+from mythicd.errors import BadMessage, MythicError
 from mythicd.paths import data_dir
+from mythicd.wire import codec
 from mythicd.wire.messages import Hello
+
+# What a command needs is imported when it runs: `mythicd --help` must not wait for it.
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,85 +36,113 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[shared], help="run the daemon until it gets SIGINT or SIGTERM")
     run.add_argument("--headless", action="store_true", help="run without a display and audio device")
-    run.add_argument("--port", type=int, help="port on 127.0.0.1 (0: any)")
+    run.add_argument("--port", type=int, help="listen on this port of 127.0.0.1 and no other (0: any)")
     run.add_argument("--log", default="info", choices=("debug", "info", "warning", "error"), help="log level")
+    run.set_defaults(handler=_run)
 
-    talk = commands.add_parser("talk", parents=[shared], help="talk to a character from the terminal")
+    talk = commands.add_parser(
+        "talk", parents=[shared], help="talk to a character from the terminal: type line by line, or ask once"
+    )
     talk.add_argument("npc", help="id of the character, such as barkeep_01")
-    asks = talk.add_mutually_exclusive_group(required=True)
+    asks = talk.add_mutually_exclusive_group()
     asks.add_argument("--text", action="append", metavar="WORDS", help="type to the character (repeatable)")
     asks.add_argument("--say", action="append", metavar="WORDS", help="speak in a synthetic voice (repeatable)")
     asks.add_argument("--wav", action="append", type=Path, metavar="FILE", help="play a recording (repeatable)")
     asks.add_argument("--mic", action="store_true", help="speak into the microphone")
+    talk.add_argument(
+        "--sound", action=argparse.BooleanOptionalAction, help="play the voice (default: where a sound device works)"
+    )
     talk.add_argument("--out", type=Path, metavar="FILE", help="write the character's voice to this wav file")
     talk.add_argument("--timeline", action="store_true", help="print each turn's latency waterfall")
     talk.add_argument("--svg", type=Path, metavar="FILE", help="save the output as an SVG picture")
     talk.add_argument("--player", default="player", help="id of the player, for the character's memory")
     talk.add_argument("--playthrough", default="talk", help="id of the playthrough, for the character's memory")
+    talk.set_defaults(handler=_talk)
+
+    add_commands(commands)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 success, 1 a MythicError, 2 wrong usage, 130 Ctrl-C."""
+    tolerate_encodings()
     chosen = parser().parse_args(arguments)
-    console = Console(stderr=True, highlight=False)
-    data: Path = chosen.data or data_dir()
     try:
-        if chosen.command == "run":
-            return _run(chosen, data)
-        return _talk(chosen, data)
+        code: int = chosen.handler(chosen)
+        return code
     except MythicError as error:
-        from mythicd.client.talk import explain
+        from mythicd.client.display import explain
 
-        explain(error, console)
+        explain(error, Console(stderr=True, highlight=False))
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _run(chosen: argparse.Namespace, data: Path) -> int:
+def _run(chosen: argparse.Namespace) -> int:
     from mythicd.server.daemon import run
 
     logging.basicConfig(
         level=chosen.log.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("gguf").setLevel(logging.WARNING)  # it reports the byte order of each file that it writes
     overrides = {key: value for key in ("profile", "world") if (value := getattr(chosen, key)) is not None}
     server = {} if chosen.port is None else {"server": {"port": chosen.port}}
-    return asyncio.run(run(data, {**overrides, **server}))
+    return asyncio.run(run(chosen.data or data_dir(), {**overrides, **server}))
 
 
-def _talk(chosen: argparse.Namespace, data: Path) -> int:
+def _talk(chosen: argparse.Namespace) -> int:
     from mythicd.client import talk
+    from mythicd.client.daemon_process import DaemonStopped
 
+    hello = _hello(chosen.player, chosen.playthrough)
+    questions: list[talk.Question] | None = None
     if chosen.mic:
         questions = [talk.Question(from_microphone=True)]
     elif chosen.wav:
         questions = [talk.question_from_wav(file) for file in chosen.wav]
     elif chosen.say:
-        questions = [talk.Question(text=text, clip=talk.synthesise(text)) for text in chosen.say]
-    else:
-        questions = [talk.Question(text=text) for text in chosen.text]
-    passed_on = [
-        part for key in ("profile", "world") if (value := getattr(chosen, key)) for part in (f"--{key}", str(value))
-    ]
-    hello = Hello(
-        game="talk", world="default", player=chosen.player, playthrough=chosen.playthrough, client=f"talk {__version__}"
-    )
+        said = [argument_text(text) for text in chosen.say]
+        questions = [talk.Question(text=text, clip=talk.synthesise(text)) for text in said]
+    elif chosen.text:
+        questions = [talk.question_from_text(argument_text(text)) for text in chosen.text]
     console = Console(highlight=False, record=chosen.svg is not None)
-    asyncio.run(
-        talk.talk(
-            chosen.npc,
-            questions,
-            data=data,
-            hello=hello,
-            daemon_arguments=[*passed_on, "--log", "warning"],
-            out=chosen.out,
-            timeline=chosen.timeline,
-            console=console,
+    try:
+        succeeded = asyncio.run(
+            talk.talk(
+                chosen.npc,
+                questions,
+                data=chosen.data or data_dir(),
+                hello=hello,
+                wanted={key: value for key in ("profile", "world") if (value := getattr(chosen, key))},
+                daemon_arguments=["--log", "warning"],
+                out=chosen.out,
+                timeline=chosen.timeline,
+                sound=chosen.sound,
+                console=console,
+            )
         )
-    )
+    except DaemonStopped:
+        return 1
     if chosen.svg is not None:
-        picture = console.export_svg(title=f"mythicd talk {chosen.npc}")
-        # The picture must not load fonts from the network: the viewer's monospaced font is used.
-        chosen.svg.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")
-    return 0
+        _save_picture(console.export_svg(title=f"mythicd talk {chosen.npc}"), chosen.svg)
+    return 0 if succeeded else 1
+
+
+def _hello(player: str, playthrough: str) -> Hello:
+    """Return the first message of `mythicd talk`. Raises BadMessage when an id is invalid."""
+    hello = Hello(game="talk", world="default", player=player, playthrough=playthrough, client=f"talk {__version__}")
+    try:
+        codec.decode_client(codec.encode(hello))
+    except BadMessage as error:
+        raise BadMessage(error.what.replace("Hello: `", "`--"), remedy=error.remedy) from None
+    return hello
+
+
+def _save_picture(picture: str, file: Path) -> None:
+    # The picture must not load fonts from the network: the viewer's monospaced font is used.
+    plain = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
+    try:
+        file.write_text(plain, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise MythicError(f"Cannot write {file}: {error.strerror}.", remedy="Choose another place for --svg.") from None

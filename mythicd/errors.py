@@ -47,7 +47,7 @@ class DaemonError(MythicError):
 
 
 class PortTaken(DaemonError):
-    """Another program listens on the configured port."""
+    """Another program listens on the port that was asked for."""
 
     code = "PORT_TAKEN"
 

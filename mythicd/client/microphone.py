@@ -17,18 +17,21 @@ BLOCK = MIC_RATE // 50
 MAX_BLOCKS = 250
 
 
-def _sounddevice() -> types.ModuleType:
-    """Import sounddevice. Raises EngineUnavailable when it or PortAudio is missing."""
+def load_sounddevice(user: str, instead: str) -> types.ModuleType:
+    """Import sounddevice for a `user` ("The microphone"); `instead` says what works without it.
+
+    Raises EngineUnavailable when it or PortAudio is missing.
+    """
     try:
         import sounddevice
     except ImportError:
         raise EngineUnavailable(
-            "The microphone needs the package sounddevice.", remedy="Install it: pip install 'mythicd[audio]'."
+            f"{user} needs the package sounddevice.", remedy="Install it: pip install 'mythicd[audio]'."
         ) from None
     except OSError as error:
         raise EngineUnavailable(
-            f"The microphone needs PortAudio: {error}.",
-            remedy="Install it (on Debian and Ubuntu: apt install libportaudio2), or use --wav or --text.",
+            f"{user} needs PortAudio: {error}.",
+            remedy=f"Install it (on Debian and Ubuntu: apt install libportaudio2), or use {instead}.",
         ) from None
     module: types.ModuleType = sounddevice
     return module
@@ -39,7 +42,7 @@ async def microphone() -> AsyncGenerator[bytes, None]:
 
     Raises EngineUnavailable when PortAudio or a recording device is missing.
     """
-    sounddevice = _sounddevice()
+    sounddevice = load_sounddevice("The microphone", "--wav or --text")
     loop = asyncio.get_running_loop()
     blocks: asyncio.Queue[bytes] = asyncio.Queue(MAX_BLOCKS)
 

@@ -37,7 +37,11 @@ PlaybackEvent = Started | Played | Stopped
 class Playback:
     """One stream's audio and playhead."""
 
-    def __init__(self, rate: int, *, prebuffer_ms: float = 40.0, report_ms: float = 50.0) -> None:
+    def __init__(
+        self, rate: int, *, prebuffer_ms: float = 40.0, report_ms: float = 50.0, latency_ms: float = 0.0
+    ) -> None:
+        """`latency_ms` is how long after it was played a sample is audible: the buffer of a sound device."""
+        self._latency_s = latency_ms / 1000
         self.rate = rate
         """Samples per second."""
         self._prebuffer = samples_of(prebuffer_ms, rate)
@@ -45,7 +49,7 @@ class Playback:
         self._received = 0
         self._ended = False
         self._anchor: tuple[float, int] | None = None
-        """Time and sample at which playback last started or resumed."""
+        """Time and sample at which playback last started or resumed, as it was heard."""
         self._played = 0
         self._reported = 0
         self._started = False
@@ -65,6 +69,11 @@ class Playback:
     def played(self) -> int:
         """Samples heard, as of the last `advance`."""
         return self._played
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether sound comes out: it has started, and has not run out."""
+        return self._anchor is not None
 
     def add(self, pcm: bytes) -> None:
         """Add audio that arrived."""
@@ -95,7 +104,7 @@ class Playback:
         if self._anchor is None:
             waiting = self._received - self._played
             if waiting >= self._prebuffer or (self._ended and waiting > 0):
-                self._anchor = (now_s, self._played)
+                self._anchor = (now_s + self._latency_s, self._played)
                 self.underruns += self._started
                 if not self._started:
                     self._started = True
@@ -103,7 +112,7 @@ class Playback:
         else:
             begun, first = self._anchor
             # 0.06 s − 0.01 s is 0.04999… s: a millionth of a sample makes round times whole samples.
-            heard = first + int((now_s - begun) * self.rate + 1e-6)
+            heard = first + max(0, int((now_s - begun) * self.rate + 1e-6))
             if heard >= self._received:
                 heard = self._received
                 self._anchor = None

@@ -1,6 +1,6 @@
 """The daemon: builds everything, starts it in order, waits, and stops it in reverse order.
 
-lock -> settings -> world files -> engines -> live world -> sessions -> gateway -> warm-up -> discovery file -> ready
+lock -> settings -> world files -> port -> engines -> live world -> sessions -> gateway -> warm-up -> discovery file
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mythicd.errors import MythicError
 from mythicd.paths import find
 from mythicd.provisioning import engine_factory
 from mythicd.server.gateway import Gateway
+from mythicd.server.listener import listen
 from mythicd.wire import discovery
 from mythicd.wire.discovery import Discovery, InstanceLock
 from mythicd.world.hot_reload import WorldFiles
@@ -56,7 +57,11 @@ class Daemon:
         self._undo.callback(lock.release)
 
         self.settings = self._settings()
-        files = WorldFiles(find("worlds", self.settings.world, self.data))
+        world_dir = find("worlds", self.settings.world, self.data)
+        files = WorldFiles(world_dir)
+        # Before the engines, which take long to load: a port that is taken is reported at once.
+        listener = listen(self.settings.server.port, else_any="port" not in self._overrides.get("server", {}))
+        self._undo.callback(listener.close)
         host = engine_factory.build(self.settings, self.data)
         await host.start()
         self._undo.push_async_callback(host.stop)
@@ -66,7 +71,7 @@ class Daemon:
         sessions = Sessions(self.world)
         self._undo.push_async_callback(sessions.close)
         self.gateway = Gateway(sessions, instance_id=str(uuid.uuid4()))
-        await self.gateway.start(self.settings.server.port)
+        await self.gateway.start(listener)
         self._undo.push_async_callback(self.gateway.stop)
 
         await self.world.warm()
@@ -77,6 +82,8 @@ class Daemon:
             version=__version__,
             port=self.gateway.port,
             token=self.gateway.token,
+            profile_file=str(find("profiles", self.settings.profile, self.data).resolve()),
+            world_dir=str(world_dir.resolve()),
         )
         discovery.publish(self.data, where)
         self._undo.callback(discovery.withdraw, self.data, where.instance_id)

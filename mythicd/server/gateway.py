@@ -13,12 +13,14 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from socket import socket as Socket
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from mythicd import __version__
-from mythicd.errors import MythicError, PortTaken, ProtocolError
+from mythicd.errors import MythicError, ProtocolError
 from mythicd.server.connection import GOODBYE_S, Connection
+from mythicd.server.listener import listen
 from mythicd.telemetry.prometheus import CONTENT_TYPE, Metrics
 from mythicd.wire import codec, frames
 from mythicd.wire.messages import Hello
@@ -50,8 +52,9 @@ class Gateway:
             connections=lambda: len(self._sockets),
         )
 
-    async def start(self, port: int) -> None:
-        """Listen on 127.0.0.1:`port` (0: any free port). Raises PortTaken."""
+    async def start(self, port: int | Socket) -> None:
+        """Serve on 127.0.0.1:`port` (0: any free port), or on a socket that listens. Raises PortTaken."""
+        listener = listen(port) if isinstance(port, int) else port
         app = web.Application(middlewares=[self._checks], client_max_size=codec.MAX_TEXT)
         app.router.add_get("/v1/ws", self._websocket)
         app.router.add_get("/healthz", self._healthz)
@@ -59,17 +62,8 @@ class Gateway:
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True)
-        try:
-            await site.start()
-        except OSError as error:
-            await self._runner.cleanup()
-            self._runner = None
-            raise PortTaken(
-                f"Port {port} of 127.0.0.1 is not available: {error.strerror or error}.",
-                remedy="Set server.port to 0 or to a free port, or stop the program that uses it.",
-            ) from error
-        self.port = int(self._runner.addresses[0][1])
+        await web.SockSite(self._runner, listener).start()
+        self.port = int(listener.getsockname()[1])
 
     async def stop(self) -> None:
         """Close every connection (1001, going away) and the port."""

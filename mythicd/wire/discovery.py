@@ -34,6 +34,10 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/v1/ws"
     token: str
     protocol: tuple[int, ...] = (1,)
+    profile_file: str = ""
+    """Path of the profile that the daemon runs."""
+    world_dir: str = ""
+    """Path of the world's folder that it serves."""
 
     @property
     def url(self) -> str:

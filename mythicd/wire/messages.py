@@ -21,10 +21,10 @@ Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63}$")]
 """A name in a game: 1–64 letters, digits and `_ . : -`, beginning with a letter or digit."""
 
 ShortText = Annotated[str, Meta(max_length=256)]
-SpokenText = Annotated[str, Meta(max_length=2000)]
 StreamId = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
 SampleIndex = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Rate = Annotated[int, Meta(ge=8000, le=48000)]
+MAX_TYPED = 2000
+"""Most characters of typed words."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type", omit_defaults=False):
@@ -87,6 +87,8 @@ class Status(Message, frozen=True, kw_only=True):
     llm: str = ""
     tts: str = ""
     embedder: str = ""
+    world_title: str = ""
+    """Title of the world that the daemon serves; `Hello.world` is another thing."""
 
 
 # --- from the game ---------------------------------------------------------------------------------------------------
@@ -123,7 +125,7 @@ class TextInput(Message, frozen=True, kw_only=True):
     """The player's words, typed instead of spoken."""
 
     npc_id: Id
-    text: Annotated[str, Meta(min_length=1, max_length=2000)]
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TYPED)]
 
 
 class Attend(Message, frozen=True, kw_only=True):

@@ -71,6 +71,7 @@ class LiveWorld:
         server = self.settings.llm.server
         return m.Status(
             ready=self._is_warm,
+            world_title=self.world.title,
             notices=(*self._notices, *self.files.notices, *self._voices.notices),
             asr=self.settings.asr.engine,
             llm=server.model or server.url or Path(self.settings.gpu.llm_model).name,

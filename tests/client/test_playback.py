@@ -194,3 +194,15 @@ def test_an_hour_of_playing_does_not_drift(rate: int) -> None:
         playback.advance(float(second))
         assert playback.played == second * rate
     assert playback.underruns == 0
+
+
+def test_latency_of_a_device_delays_what_is_heard() -> None:
+    playback = Playback(RATE, prebuffer_ms=10, report_ms=50, latency_ms=100)
+    playback.add(audio(120))
+    playback.end()
+    assert playback.advance(0.0) == [Started()]
+    assert playback.is_playing
+    assert playback.advance(0.090) == [] and playback.played == 0
+    assert playback.advance(0.150) == [Played(50)]
+    assert playback.advance(0.220) == [Played(120), Stopped(120)]
+    assert not playback.is_playing

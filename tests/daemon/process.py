@@ -44,9 +44,13 @@ class DaemonProcess:
         return time.monotonic() - begun
 
 
-def start(data: Path, world: Path = WORLD, *arguments: str) -> DaemonProcess:
-    """Start a daemon and wait until it is ready. Raises AssertionError with its output when it dies instead."""
-    command = [sys.executable, "-m", "mythicd", "run", "--headless", "--port", "0", "--data", str(data)]
+def start(data: Path, world: Path = WORLD, *arguments: str, port: int | None = 0) -> DaemonProcess:
+    """Start a daemon and wait until it is ready. Raises AssertionError with its output when it dies instead.
+
+    `port=None` leaves the port to its settings.
+    """
+    command = [sys.executable, "-m", "mythicd", "run", "--headless", "--data", str(data)]
+    command += [] if port is None else ["--port", str(port)]
     log = data.parent / f"{data.name}.log"
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -98,6 +98,12 @@ async def test_health_needs_no_token(daemon: DaemonProcess, http: aiohttp.Client
         ('{"type":"MicStop","stream":77}', "UNKNOWN_STREAM", "77"),
         ('{"type":"MicStart","stream":78}', "BAD_MESSAGE", "names no character"),
         ('{"type":"Playhead","stream":99,"played_samples":1}', "UNKNOWN_STREAM", "99"),
+        ('{"type":"TextInput","npc_id":"barkeep_01","text":"\\ud83d"}', "BAD_MESSAGE", "a lone surrogate"),
+        ('{"type":"TextInput","npc_id":"barkeep_01","text":" \\n "}', "BAD_MESSAGE", "blanks"),
+        ('{"type":"TextInput","npc_id":"barkeep_01","text":"' + "x" * 3000 + '"}', "BAD_MESSAGE", "2000"),
+        ('{"type":"MicStart","stream":79,"sample_rate":48000}', "BAD_MESSAGE", "48000"),
+        ('{"type":"Attend","npc_id":"my barkeep"}', "BAD_MESSAGE", "'my barkeep'"),
+        ('{"type":"Attend","npc_id":"barkeep_01","x":' + "[" * 30000 + "]" * 30000 + "}", "BAD_MESSAGE", "nested"),
     ],
 )
 async def test_bad_messages_are_answered_and_survived(

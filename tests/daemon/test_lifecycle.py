@@ -73,13 +73,50 @@ def test_a_killed_daemon_can_be_replaced(tmp_path: Path) -> None:
     again.stop()
 
 
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
+def test_a_demanded_port_that_is_taken_is_told_before_the_engines_are_loaded(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    # A model that is missing would be the error if the port came later.
+    (data / "config.yaml").write_text(f"gpu: {{llm_model: {tmp_path / 'missing.gguf'}}}\n")
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        code, output = run_daemon("--port", str(port), data=tmp_path / "data")
+        code, output = run_daemon("--port", str(port), data=data)
     assert code == 1
-    assert f"Port {port}" in output and "server.port" in output
-    assert not (tmp_path / "data" / "run" / "daemon.json").exists()
+    assert "PortTaken" in output and f"Port {port}" in output and "--port 0" in output
+    assert "missing.gguf" not in output and "Traceback" not in output
+    assert not (data / "run" / "daemon.json").exists()
+
+
+async def test_two_data_dirs_with_one_preferred_port_run_side_by_side(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    running = []
+    for name in ("one", "two"):
+        data = tmp_path / name
+        data.mkdir()
+        (data / "config.yaml").write_text(f"server: {{port: {port}}}\n")
+        running.append(process.start(data, port=None))
+    first, second = running
+    assert first.where.port == port != second.where.port
+    log = (tmp_path / "two.log").read_text()
+    assert f"port {port} " in log and f"port {second.where.port}" in log
+    for daemon in running:
+        async with await DaemonClient.connect(daemon.data, process.hello("side-by-side")) as client:
+            assert client.welcome.instance_id == daemon.where.instance_id
+        daemon.stop()
+
+
+def test_the_discovery_file_says_what_is_served(tmp_path: Path, world: Path) -> None:
+    daemon = process.start(tmp_path / "data", world)
+    assert Path(daemon.where.world_dir) == world.resolve()
+    assert Path(daemon.where.profile_file).name == "starter.yaml"
+    daemon.stop()
+
+
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_an_impossible_port_is_explained(tmp_path: Path, port: str) -> None:
+    code, output = run_daemon(f"--port={port}", data=tmp_path / "data")
+    assert code == 1 and "server.port" in output and "Traceback" not in output
 
 
 def test_a_data_dir_that_cannot_be_written(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ class TestFile:
             "path": "/v1/ws",
             "token": "t" * 43,
             "protocol": [1],
+            "profile_file": "",
+            "world_dir": "",
         }
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows guards a profile's folders by access lists")

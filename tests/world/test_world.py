@@ -240,9 +240,10 @@ async def test_prompt_does_not_ask_for_calls_if_the_model_cannot_place_them(stre
     assert "<tool_call>" not in street.world.world_prompt() and "set_waypoint" not in street.world.world_prompt()
 
 
-async def test_status_names_the_llm_server() -> None:
+async def test_status_names_the_llm_server_and_the_world() -> None:
     named = LlmServerSettings(url="http://127.0.0.1:8080/v1", model="qwen")
     engines: Any = Engines(FakeVad(), FakeAsr(), FakeLlm(), FakeTts(), LoreStore(), None, None)  # type: ignore[arg-type]
     for server, expected in ((named, "qwen"), (LlmServerSettings(url=named.url), named.url)):
         world = LiveWorld(WorldFiles(WORLD), engines, Settings(llm=LlmSettings(server=server)), notices=[])
-        assert world.status().llm == expected
+        status = world.status()
+        assert (status.llm, status.world_title) == (expected, "Lanternport")
