@@ -16,6 +16,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mythicd.text.bracket_matching import closing_bracket
+
 ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "params", "kwargs")
 """Names under which models write a call's arguments."""
 NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "action")
@@ -136,7 +138,7 @@ class CallFinder:
             rest = text[marker.end() :]
             named = re.match(r"([\w.-]+)(?:\[ARGS\])?\s*(?=\{)", rest)
             if named is not None:
-                end = closing(rest[named.end() :])
+                end = closing_bracket(rest[named.end() :], single_quotes=True)
                 if end is None:
                     return None, []
                 body = rest[named.end() : named.end() + end]
@@ -153,15 +155,15 @@ class CallFinder:
             return len(text), self._known([PlainCall(match[1], dict(_ARGUMENT_PAIR.findall(match[2])))])
         if self._function is not None and (match := self._function.match(text)):
             if match[0].lstrip().startswith("["):
-                close = closing(text)
+                close = closing_bracket(text, single_quotes=True)
                 return (None, []) if close is None else (close, self._python(text[:close]))
-            close = closing(text[match.end() - 1 :])
+            close = closing_bracket(text[match.end() - 1 :], single_quotes=True)
             if close is None:
                 return None, []
             end = match.end() - 1 + close
             return end, self._python(text[:end])
         if text[:1] in ("{", "["):
-            close = closing(text)
+            close = closing_bracket(text, single_quotes=True)
             if close is None:
                 return None, []
             value = _json(text[:close])
@@ -216,30 +218,6 @@ def call_of(value: Any) -> PlainCall | None:
         return None
     arguments = next((value[key] for key in ARGUMENT_KEYS if key in value), None)
     return PlainCall(name.removeprefix("functions."), arguments)
-
-
-def closing(text: str) -> int | None:
-    """Return the index after the bracket that closes the one `text` begins with; None while it is open."""
-    pairs = {"[": "]", "{": "}", "(": ")"}
-    stack: list[str] = []
-    quote, escaped = "", False
-    for index, character in enumerate(text):
-        if quote:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == quote:
-                quote = ""
-        elif character in ('"', "'") and (character == '"' or text[index - 1 : index] in "=([,:{ "):
-            quote = character
-        elif character in pairs:
-            stack.append(pairs[character])
-        elif stack and character == stack[-1]:
-            stack.pop()
-            if not stack:
-                return index + 1
-    return None
 
 
 def _json(text: str) -> Any:

@@ -6,6 +6,7 @@ import re
 
 from mythicd.dialogue.cleaning import markup, tags
 from mythicd.dialogue.cleaning.state import MAX_HELD, MAX_TAG, CleanerState, beginning, is_enough
+from mythicd.text.bracket_matching import closing_bracket
 from mythicd.text.english.stage_directions import is_stage_direction
 
 
@@ -17,7 +18,7 @@ def bracket(state: CleanerState, final: bool) -> bool:
     if bbcode := markup.BBCODE.match(text):
         state.held = text[bbcode.end() :]
         return True
-    end = markup.balanced(text)
+    end = closing_bracket(text)
     if end is None:
         if not final:
             return False
@@ -30,7 +31,7 @@ def bracket(state: CleanerState, final: bool) -> bool:
     if not rest and not final:
         return False
     if rest.startswith("("):
-        link = markup.balanced(rest)
+        link = closing_bracket(rest)
         if link is None and not final and len(rest) < MAX_TAG:
             return False
         if re.match(r"\((?:\w+:|/|#|[\w.-]+\.\w{2,})", rest):
@@ -41,7 +42,7 @@ def bracket(state: CleanerState, final: bool) -> bool:
         if not inside.startswith("/"):
             state.drop_until(r"\[/think\]")
     elif re.fullmatch(r"[A-Z]+(?:_[A-Z]+)+", inside) and rest[:1] in ("[", "{"):
-        json_end = markup.balanced(rest)
+        json_end = closing_bracket(rest)
         if json_end is None and not final:
             state.held = text
             return False
@@ -87,7 +88,7 @@ def brace(state: CleanerState, final: bool) -> bool:
     if not final and (text in ("{", "{{") or re.fullmatch(r"\{\{?[^{}\n]{0,60}\}?", text)):
         return False
     if markup.JSON_BEGINS.match(text):
-        end = markup.balanced(text)
+        end = closing_bracket(text)
         if end is None and not final and len(text) <= MAX_HELD:
             return False
         state.held = text[end:] if end is not None else ""
@@ -127,7 +128,7 @@ def tool_call(state: CleanerState, call: re.Match[str], final: bool) -> bool:
         return False
     lead = len(rest) - len(rest.lstrip(" :="))
     if rest[lead : lead + 1] in ("(", "{", "["):
-        end = markup.balanced(rest[lead:])
+        end = closing_bracket(rest[lead:])
         if end is None and not final and len(rest) <= MAX_HELD:
             return False
         state.held = rest[lead + end :] if end is not None else ""

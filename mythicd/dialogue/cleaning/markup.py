@@ -71,29 +71,3 @@ def tool_pattern(tools: Collection[str]) -> re.Pattern[str] | None:
         return None
     names = "|".join(re.escape(tool) for tool in sorted(tools, key=len, reverse=True))
     return re.compile(rf"(?<![\w]){'(?:'}{names})(?![\w])")
-
-
-def balanced(text: str) -> int | None:
-    """Return the index after the bracket that closes the one `text` begins with, heeding nested ones and strings; None
-    while it is open."""
-    pairs = {"[": "]", "{": "}", "(": ")"}
-    stack: list[str] = []
-    quote = ""
-    escaped = False
-    for index, character in enumerate(text):
-        if quote:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == quote:
-                quote = ""
-        elif character == '"' and stack and ("{" in text[:index] or len(stack) > 0):
-            quote = '"'
-        elif character in pairs:
-            stack.append(pairs[character])
-        elif stack and character == stack[-1]:
-            stack.pop()
-            if not stack:
-                return index + 1
-    return None
