@@ -6,6 +6,7 @@
 
 The first phrase ends at the first `, . ! ? ; : —` after at least two words, or after 250 ms between any three words.
 Later ones end with a sentence, which waits up to 300 ms for a second. Joined, the phrases are the text, unchanged.
+Where a script has no blanks (Chinese, Japanese, Thai), letters are counted instead of words.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mythicd.text.english.abbreviations import TITLES
+from mythicd.text.english.abbreviations import BEFORE_NUMBER, TITLES
 from mythicd.text.english.sentences import Rest
+from mythicd.text.scripts import BLANKLESS_LETTER
 from mythicd.tts.sentence_boundaries import Boundary, asides, boundaries, count_words
 
 _LEANING = frozenset(
     "a an the this that these those my your his her its our their of to in on at by for from with and or but nor so "
     "as than if when no not very is are was were be been am will would can could shall should may might must do does "
-    "did has have had i you he she we they who which what whose".split()
-) | frozenset(TITLES)
+    "did has have had i you he she we they who which what whose "
+    "january february april june july august september october november december".split()
+) | frozenset((*TITLES, *BEFORE_NUMBER))
 """Words that belong to the next one: no cut after them without punctuation."""
 
 _BLANKS = re.compile(r"\s+")
+_BELONGS_BEFORE = re.compile(r"\s+(?:[IVXLC]+\b|[-+*/=×÷&%°<>]|[AaPp]\.?[Mm]\b)")
+"""What is read together with the word before it: the numeral of a name, an operator, "p.m."."""
+_BLANKLESS_RUN = re.compile(rf"(?:{BLANKLESS_LETTER.pattern})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,10 @@ class PhraseTiming:
 
     late_words: int = 3
     """Words that the first phrase has at least, when no mark ends it."""
+
+    late_letters: int = 12
+    """Letters that the first phrase has at least in a script without blanks, when neither a mark nor a blank ends it:
+    longer than most clauses, because a cut within a word is audible."""
 
     coalesce_ms: float = 300
     """How long a later sentence waits for another, from its first character."""
@@ -164,8 +174,19 @@ class PhraseBuffer:
             if not words or any(start <= at < end for start, end in hidden):
                 continue
             last = words[-1].strip("\"'“”‘’*_.").lower()
-            leans = last in _LEANING or last.isdigit()
+            leans = last in _LEANING or last[-1:].isdigit() or not any(char.isalnum() for char in last)
+            leans = leans or _BELONGS_BEFORE.match(text, at) is not None
             if not leans and count_words(text[:at]) >= self._timing.late_words:
+                return at
+        return self._late_cut_without_blanks(text, hidden)
+
+    def _late_cut_without_blanks(self, text: str, hidden: list[tuple[int, int]]) -> int | None:
+        """Return where the first phrase may end between two letters of a script without blanks."""
+        for run in reversed(list(_BLANKLESS_RUN.finditer(text))):
+            at = run.end() - 1  # the last letter may belong to a mark that comes next
+            if any(start <= at < end for start, end in hidden):
+                continue
+            if at > run.start() and count_words(text[:at]) >= self._timing.late_letters:
                 return at
         return None
 
@@ -191,7 +212,8 @@ class PhraseBuffer:
     def _in_quotes(self, at: int) -> bool:
         """Tell whether a closing quotation mark may still come at `at`, the end of the text."""
         head = self._text[:at]
-        return at == len(self._text) and (head.count('"') % 2 == 1 or head.count("“") > head.count("”"))
+        is_open = head.count('"') % 2 == 1 or any(head.count(a) > head.count(b) for a, b in ("“”", "「」", "『』"))
+        return at == len(self._text) and is_open
 
     def _cut(self, at: int, now: float) -> Phrase:
         phrase = Phrase(self._text[:at], self._start)

@@ -61,6 +61,22 @@ def test_words_that_lean_on_the_next_do_not_end_a_phrase() -> None:
     assert buffer.deadline is None, "nothing more is due"
 
 
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("I think that makes 2 + 2 = 4", "I think that makes"),
+        ("The old king was Louis XVI of Gull", "The old king was Louis XVI"),
+        ("The old king was Louis XVI", "The old king"),
+        ("The inn opens at noon, 5 p.m.", "The inn opens at noon,"),
+        ("The ferry leaves tonight at 5 pm sh", "The ferry leaves tonight at 5 pm"),
+        ("She was born here on Jan. 5 o", "She was born here"),
+    ],
+)
+def test_what_is_read_together_is_not_cut_late(text: str, phrase: str) -> None:
+    buffer = PhraseBuffer()
+    assert [due.text for due in [*buffer.add(text, 0.0), *buffer.flush_due(0.25)]] == [phrase]
+
+
 def test_too_few_words_are_not_due() -> None:
     buffer = PhraseBuffer()
     buffer.add("Good evening", 0.0)
@@ -122,6 +138,9 @@ def test_hurry_gives_the_clauses_that_are_there() -> None:
         "It is No. 5 on the list",
         "Open at the file notes.txt today",
         "Salt, pepper etc. are dear"[6:],
+        "Hale Jr. lives on Mill Rd. near St. Brigid",
+        "He comes on Jan. 5 or Mon. 7 May",
+        "A ship of 50 lbs. or 10 ft. in all",
     ],
 )
 def test_what_only_looks_like_an_end(whole: str) -> None:
@@ -157,6 +176,43 @@ def test_stage_directions_are_never_cut_nor_counted(aside: str) -> None:
         assert phrases[0].startswith(aside)
         assert count_words(phrases[0]) >= 1
         assert sum(phrase.count(aside) for phrase in phrases) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [
+        ("你好，旅行者。今天的麦酒很便宜！你想喝一杯吗？", ["你好，", "旅行者。今天的麦酒很便宜！", "你想喝一杯吗？"]),
+        ("「いらっしゃい。」と言った。エールが、安いですよ。はい。",
+         ["「いらっしゃい。」", "と言った。エールが、安いですよ。", "はい。"]),
+        ("नमस्ते यात्री। आज शराब सस्ती है, आओ। क्या लोगे?", ["नमस्ते यात्री।", " आज शराब सस्ती है, आओ। क्या लोगे?"]),
+        ("أهلا بك، أيها المسافر؟ عندنا طعام؛ وشراب؟ نعم؟",
+         ["أهلا بك،", " أيها المسافر؟ عندنا طعام؛ وشراب؟", " نعم؟"]),
+        ("好!你来了?请坐……喝吧。", ["好!你来了?", "请坐……喝吧。"]),
+        ("一共3.5公里、1,000个人。走吧。", ["一共3.5公里、", "1,000个人。走吧。"]),
+    ],
+)  # fmt: skip
+def test_marks_of_other_scripts_end_phrases_without_blanks(text: str, phrases: list[str]) -> None:
+    assert cut(text) == phrases
+
+
+def test_first_clause_of_a_script_without_blanks_leaves_at_its_mark() -> None:
+    buffer = PhraseBuffer()
+    assert buffer.add("嗯，你好", 0.0) == [], "one letter is too little"
+    assert buffer.add("，旅行", 0.1) == [Phrase("嗯，你好，", 0)]
+
+
+def test_script_without_blanks_is_cut_late_between_letters() -> None:
+    buffer = PhraseBuffer()
+    buffer.add("欢迎来到灯笼酒馆我们这", 0.0)
+    assert buffer.deadline is None, "too few letters"
+    buffer.add("里有全城", 0.1)
+    assert buffer.deadline == pytest.approx(0.25)
+    assert buffer.flush_due(0.25) == [Phrase("欢迎来到灯笼酒馆我们这里有全", 0)]
+
+
+def test_words_are_counted_by_letters_where_a_script_has_no_blanks() -> None:
+    counts = {"你好世界": 4, "Marla 你好": 3, "สวัสดี ครับ": 7, "안녕 친구": 2, "नमस्ते यात्री": 2, "*微笑* 好": 1}
+    assert {text: count_words(text) for text in counts} == counts
 
 
 def test_a_sentence_without_end_is_cut_somewhere() -> None:

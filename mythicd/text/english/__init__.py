@@ -1,3 +1,3 @@
-"""English: its numbers, plurals, abbreviations, sentences and words, each in one module. Another language would be
-another folder with the same modules.
+"""English: its numbers, plurals, abbreviations, sentences and words, and text normalisation (`normalization/`). Another
+language would be another folder with the same modules.
 """

@@ -47,8 +47,13 @@ TITLE_WORDS: Final = (
 NEVER_LAST: Final = frozenset("vs cf ca approx est viz vol pp e.g i.e eg ie".split())
 """Abbreviations before an example, an amount or a comparison. Their full stop ends no sentence."""
 
-BEFORE_NUMBER: Final = frozenset("no nos pg ch fig jan feb mar apr jun jul aug sep sept oct nov dec".split())
+BEFORE_NUMBER: Final = frozenset(
+    "no nos pg ch fig lv lvl jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs "
+    "fri".split()
+)
 """Abbreviations, or words, whose full stop ends a sentence unless a number follows: "No. 7", but "She said no."."""
 
-LAST_BEFORE_CAPITAL: Final = frozenset("etc inc ltd co dept ed al sr jr a.m p.m".split())
+LAST_BEFORE_CAPITAL: Final = frozenset(
+    "etc inc ltd co corp bros dept ed al sr jr esq a.m p.m rd ave blvd ln sq ct hwy lb lbs oz hr hrs".split()
+)
 """Abbreviations whose full stop ends a sentence only if the next word has a capital letter."""
