@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -22,6 +24,12 @@ class VoiceSpec:
 
     pitch: int = 50
     """0–99, where the engine supports it."""
+
+    @property
+    def language(self) -> str:
+        """The language code with which the engine's name begins (`en` of `en-gb+m3`); English where there is none."""
+        code = re.match(r"[a-z]{2,3}(?=$|[-_+])", Path(self.model).name)
+        return "en" if code is None else code[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -342,6 +342,29 @@ async def test_stuck_key_ends_after_the_longest_utterance() -> None:
         assert [bool(final.text) for final in p.player.all(m.ASRFinal)] == [True, False]
 
 
+@pytest.mark.virtual
+@pytest.mark.parametrize(
+    ("reply", "script", "spoken"),
+    [
+        ("مرحبا بك يا صديقي. Come in, friend.", "Arabic", "Come in, friend."),
+        ("欢迎光临，朋友！ Come in, friend.", "Han", "Come in, friend."),
+        ("Come in. Добро пожаловать, друг.", "Cyrillic", "Come in."),
+        ("नमस्ते, मित्र। Come in, friend.", "Devanagari", "Come in, friend."),
+    ],
+)
+async def test_a_script_that_the_voice_cannot_read_is_shown_and_reported(reply: str, script: str, spoken: str) -> None:
+    async with Screenplay() as p:
+        p.llm.scripts = [[reply]]
+        p.type("Hello.")
+        await p.done()
+        (error,) = p.player.all(m.Error)
+        assert f"cannot read {script} script" in error.message and "voice of that language" in error.remedy
+        heard = "".join(text for _, text in p.tts.begun)
+        assert " ".join(heard.split()).lstrip(",!. ") == spoken
+        shown = "".join(caption.delta for caption in p.player.all(m.LLMStreamDelta))
+        assert " ".join(shown.split()) == reply
+
+
 # --- failures --------------------------------------------------------------------------------------------------------
 
 

@@ -139,3 +139,19 @@ async def test_without_the_library_the_remedy_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(EspeakNg, "_loaded", None)
     with pytest.raises(EngineUnavailable, match="espeakng-loader"):
         await EspeakTts().start()
+
+
+@pytest.mark.parametrize(
+    ("model", "language"),
+    [
+        ("en-gb+m3", "en"),
+        ("en", "en"),
+        ("de", "de"),
+        ("ru+f2", "ru"),
+        ("cmn-latn-pinyin", "cmn"),
+        ("voices/de_DE-thorsten.onnx", "de"),
+        ("narrator.onnx", "en"),
+    ],
+)
+def test_a_voice_has_the_language_of_its_name(model: str, language: str) -> None:
+    assert VoiceSpec("x", model).language == language

@@ -26,10 +26,13 @@ from mythicd.dialogue.cleaning.state import CleanPart
 from mythicd.dialogue.guardrails import Guardrails
 from mythicd.dialogue.truecasing import Truecaser
 from mythicd.engines.tts import VoiceChunk
+from mythicd.errors import ModelError
 from mythicd.telemetry.timeline import Mark, Timeline
+from mythicd.text.scripts import script_of
 from mythicd.tts.phrase_buffer import Phrase, PhraseBuffer
-from mythicd.tts.speakable_text import spoken
+from mythicd.tts.speakable_text import spoken, unspeakable
 from mythicd.tts.speech_queue import SpeechQueue
+from mythicd.wire import codec
 from mythicd.wire import messages as m
 
 MAX_PIECES = 8
@@ -108,6 +111,7 @@ class SpeechOutput:
         self._anchors: list[Anchor] = []
         self._acted = False
         self._spoken = False
+        self._told_unspeakable = False
         self._changed = asyncio.Event()
         self._silent = asyncio.Event()
         self._out = VoiceStream(
@@ -179,7 +183,7 @@ class SpeechOutput:
         """
         if self.text or self._queue.first_murmur is not None or self._spoken or self._is_cut:
             return False
-        self._queue.begin(Phrase("", 0), spoken(said))
+        self._queue.begin(Phrase("", 0), spoken(said, (self._voice.language,)))
         for chunk in sound:
             self._queue.add(replace(chunk, words=()))
         self._queue.end()
@@ -320,7 +324,8 @@ class SpeechOutput:
             await self._gate.until_committed()
         while not self._queue.hungry(self._played_by_now()):
             await self._change(SEND_TICK_S)
-        said = spoken(phrase.text)
+        said = spoken(phrase.text, (self._voice.language,))
+        self._report_unspeakable(phrase.text)
         self._queue.begin(phrase, said, self._played_by_now())
         if said.text:
             async with contextlib.aclosing(self._tts.speak(said.text, self._voice)) as chunks:
@@ -331,6 +336,19 @@ class SpeechOutput:
                     self._changed.set()
         self._queue.end()
         self._changed.set()
+
+    def _report_unspeakable(self, text: str) -> None:
+        """Tell the client, once a reply, that the voice cannot read a script: its words are only shown."""
+        left_out = unspeakable(text, (self._voice.language,))
+        if not left_out or self._told_unspeakable:
+            return
+        self._told_unspeakable = True
+        script = script_of(next(letter for letter in left_out[0] if letter.isalpha()))
+        error = ModelError(
+            f"The voice {self._voice.model!r} cannot read {script} script: those words are shown, and not spoken.",
+            remedy=f"Give {self._npc_id} a voice of that language, or tell it in its rules which language to speak.",
+        )
+        self._gate.send(codec.describe(error, npc_id=self._npc_id, turn_id=self._turn_id))
 
     async def _send(self) -> None:
         await self._gate.until_committed()
