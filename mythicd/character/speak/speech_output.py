@@ -28,7 +28,7 @@ from mythicd.dialogue.truecasing import Truecaser
 from mythicd.engines.tts import VoiceChunk
 from mythicd.errors import ModelError
 from mythicd.telemetry.timeline import Mark, Timeline
-from mythicd.text.scripts import script_of
+from mythicd.text.scripts import BLANKLESS_LETTER, script_of
 from mythicd.tts.phrase_buffer import Phrase, PhraseBuffer
 from mythicd.tts.speakable_text import spoken, unspeakable
 from mythicd.tts.speech_queue import SpeechQueue
@@ -315,7 +315,8 @@ class SpeechOutput:
     async def _say(self, text: str) -> None:
         """Give one approved phrase its voice."""
         self._timeline.mark(Mark.FIRST_PHRASE, self._clock())
-        phrase = Phrase(f" {text}" if self.text else text, len(self.text))
+        is_joined = not self.text or (not self.text[-1].isascii() and BLANKLESS_LETTER.match(text))
+        phrase = Phrase(text if is_joined else f" {text}", len(self.text))
         self.text += phrase.text
         self._captions.append(m.LLMStreamDelta(npc_id=self._npc_id, turn_id=self._turn_id, delta=phrase.text))
         if self._out.sent:
