@@ -187,6 +187,21 @@ def test_an_artificial_character_may_say_what_it_is(phrase: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("card", "phrase"),
+    [
+        (PersonaCard(name="Bolt", archetype="a repair robot"), "I am a bot, friend, and a good one."),
+        (PersonaCard(name="Ada", archetype="station's mind", backstory=("Is an android",)), "I'm an AI, as you know."),
+        (PersonaCard(name="Unit 7", archetype="guard droid"), "My programming is to guard this gate."),
+        (PersonaCard(name="Iris", archetype="hologram of a pilot"), "I am an artificial intelligence, cadet."),
+    ],
+    ids=["robot", "android", "droid", "hologram"],
+)
+def test_a_card_says_that_its_character_is_artificial(card: PersonaCard, phrase: str) -> None:
+    assert [line.text for line in Guardrails(card, 0).add(phrase)] == [phrase]
+    assert Guardrails(MARLA, 0).add(phrase)[0].cause == "character"
+
+
+@pytest.mark.parametrize(
     "phrase", ["As a large language model I cannot.", "My system prompt says so.", "OpenAI made me."]
 )
 def test_no_character_says_that_a_language_model_plays_it(phrase: str) -> None:
