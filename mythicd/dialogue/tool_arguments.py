@@ -20,7 +20,7 @@ from typing import Any
 import jsonschema
 
 from mythicd.config.world_files import Thing, ToolDefinition
-from mythicd.errors import ConfigError, ToolRejected
+from mythicd.errors import ToolRejected
 from mythicd.text.english.plurals import singular
 from mythicd.text.english.words import BARE_WORD, straight_apostrophes
 
@@ -88,37 +88,6 @@ def resolve(
     return ResolvedCall(
         tool.name, built, _purpose(tool, {argument: thing.name for argument, (_, thing) in named.items()})
     )
-
-
-def check(tools: Mapping[str, ToolDefinition], things: Mapping[str, Mapping[str, Thing]]) -> None:
-    """Check that every tool accepts every thing of the kinds it takes.
-
-    Raises ConfigError for the first JSON Schema that is invalid, value that is missing, or value that does not fit.
-    """
-    for tool in tools.values():
-        try:
-            jsonschema.Draft202012Validator.check_schema(tool.schema)
-        except jsonschema.SchemaError as error:
-            raise ConfigError(
-                f"tools.yaml: {tool.name}.schema: {error.message}.", remedy="Write a valid JSON Schema (draft 2020-12)."
-            ) from None
-        firsts = {a: next(iter(things.get(word.kind, {}).items()), None) for a, word in tool.words.items()}
-        usable = {argument: first for argument, first in firsts.items() if first is not None}
-        if len(usable) < len(firsts):
-            continue  # a kind without things: there is nothing to check
-        for argument, word in tool.words.items():
-            for item in things[word.kind].items():
-                try:
-                    complaint = _first_complaint(
-                        tool, _fill(tool.arguments, {**usable, argument: item}, "player", tool.name)
-                    )
-                except ToolRejected as error:
-                    complaint = error.what
-                if complaint:
-                    raise ConfigError(
-                        f"things.yaml: {word.kind}.{item[0]}: {complaint}",
-                        remedy=f"Add the values that {tool.name} needs.",
-                    )
 
 
 def find(said: str, things: Mapping[str, Thing], *, kind: str = "things") -> str:

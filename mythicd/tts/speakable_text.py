@@ -15,13 +15,6 @@ from mythicd.text.english.stage_directions import is_stage_direction
 from mythicd.text.scripts import unreadable
 from mythicd.tts.text_normalization import replacements, speaks_english
 
-_STAGE_VERBS = frozenset(
-    "beams blinks blushes bows chuckles clears coughs cries crosses eyes frowns gasps gestures giggles glances glares "
-    "grabs grimaces grins growls grumbles grunts hesitates hums laughs leans lifts looks lowers mutters nods pauses "
-    "points pours pulls raises rolls scoffs scowls scratches shakes shrugs sighs sings smiles smirks sniffs snorts "
-    "stares steps sweeps taps tilts turns waves whispers whistles winces winks wipes yawns yells".split()
-)
-
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*\)")
 _BLOCK_MARK = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*+•][ \t]+)")
 _BOLD = re.compile(r"\*{2,3}|_{2,3}|~~|`+")
@@ -199,7 +192,7 @@ def _starred(match: re.Match[str]) -> str:
     before = match.string[: match.start()].rstrip(" \t")
     after = match.string[match.end() :]
     words = inside.split()
-    if words[0].lower().strip(".,") in _STAGE_VERBS:
+    if is_stage_direction(inside):
         return " "
     opens = not before or before[-1] in '.!?…\n"“”'
     goes_on = bool(re.match(r"[\s,]*[a-z]", after)) or bool(re.match(r"[.!?,;:]", after))

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.config.world_files import Thing, ToolDefinition, World, load_world
-from mythicd.dialogue.tool_arguments import MOST_CHARACTERS, ResolvedCall, check, clean, find, normalised, resolve
+from mythicd.dialogue.tool_arguments import MOST_CHARACTERS, ResolvedCall, clean, find, normalised, resolve
 from mythicd.dialogue.tool_calls import REMEMBERED, RESENDS, CallLedger, CallState
-from mythicd.errors import ConfigError, ToolError, ToolRejected
+from mythicd.errors import ToolError, ToolRejected
 
 LANTERNPORT = Path(__file__).parents[2] / "worlds" / "lanternport"
 
@@ -194,32 +194,6 @@ def test_clean(text: str) -> None:
     assert len(cleaned) <= MOST_CHARACTERS
     assert cleaned.isprintable()
     assert cleaned == cleaned.strip()
-
-
-# --- the world is checked before the first turn
-
-
-def test_check_passes_lanternport(world: World) -> None:
-    check(world.tools, world.things)
-
-
-def test_check_names_the_thing_that_lacks_a_value(world: World) -> None:
-    broken = {**world.things, "places": {**world.things["places"], "mill": Thing(name="the mill", values={"x": 1})}}
-    with pytest.raises(ConfigError, match=r"things.yaml: places.mill: set_waypoint needs '\$place.y'"):
-        check(world.tools, broken)
-
-
-def test_check_names_the_value_that_does_not_fit(world: World) -> None:
-    values = {"x": 1, "y": 2, "z": "up"}
-    broken = {**world.things, "places": {"mill": Thing(name="the mill", values=values)}}
-    with pytest.raises(ConfigError, match="places.mill: set_waypoint: z: 'up' is not of type 'number'"):
-        check(world.tools, broken)
-
-
-def test_check_names_the_schema_that_is_none(world: World) -> None:
-    broken = {"wave": msgspec.structs.replace(world.tools["play_emote"], name="wave", schema={"type": "objekt"})}
-    with pytest.raises(ConfigError, match="tools.yaml: wave.schema"):
-        check(broken, world.things)
 
 
 # --- the ledger
