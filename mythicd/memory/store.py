@@ -3,7 +3,7 @@
 All methods are async and hand their SQL to that thread in the order of the calls, so the event loop never waits for a
 disk. At most MAX_PENDING calls are pending; others wait. Embedding takes a hundred times longer than a search, so a
 turn's caller brings the vector (`QueryVectors`); only `sync_lore` and `embed_heard`, in idle time, call an embedder, a
-few lines at a time, so that a turn's question does not wait behind a whole world.
+few lines at a time, so that a turn's question does not wait for a whole world.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class SpeechInput:
             return await asyncio.shield(self._finishing)
         if self._stream is None:
             return Recognition("", 0.0)
-        if self._withheld:  # the pause so far: a short sound alone is understood with some silence behind it
+        if self._withheld:  # the pause so far: a short sound alone is understood with some silence after it
             silence, self._withheld = b"".join(self._withheld), []
             await self._stream.push(silence)
         return await self._stream.guess() if self._stream is not None else Recognition("", 0.0)

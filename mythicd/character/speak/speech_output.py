@@ -136,12 +136,12 @@ class SpeechOutput:
         return self._queue.first_audible is not None
 
     async def write(self, text: str) -> None:
-        """Add words, as the model writes them. Waits while the voice is far behind."""
+        """Add words, as the model writes them. Waits while the voice lags far."""
         self._move()
         await self._pieces.put(text)
 
     async def place_call(self, call_id: str) -> None:
-        """Put a tool call behind the words written so far."""
+        """Put a tool call after the words written so far."""
         self._acted = True
         self._move()
         await self._pieces.put(_CallPlace(call_id))
@@ -211,7 +211,7 @@ class SpeechOutput:
         """The client has played this much."""
         self._playhead.acknowledge(samples, self._out.sent, now_s)
         audible = self._queue.first_audible
-        if audible is not None and samples > audible:  # behind a hesitation, when the sound got there
+        if audible is not None and samples > audible:  # after a hesitation, when the sound got there
             self._timeline.mark(Mark.FIRST_AUDIBLE, now_s - (samples - audible) / self._tts.sample_rate)
         self._move()
         self._changed.set()

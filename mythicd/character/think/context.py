@@ -27,7 +27,7 @@ from mythicd.text.token_estimate import estimate_tokens
 T = TypeVar("T")
 
 SPARE_TOKENS = 48
-"""Tokens of lines, in each section, that may stay when others are to be read behind them, though the words do not call
+"""Tokens of lines, in each section, that may stay when others are to be read after them, though the words do not call
 for them any more: three or four sentences. Of these a language model must find the right one."""
 
 
@@ -51,7 +51,7 @@ class TurnContext:
         return bool(self.sections.lore or self.sections.recent)
 
     def joined(self, later: TurnContext, spare: int = SPARE_TOKENS) -> TurnContext:
-        """Return what later words call for, behind what of this has been read, which then need not be read again.
+        """Return what later words call for, after what of this has been read, which then need not be read again.
 
         What was not read yet, and is not called for any more, goes. Where later words call for nothing, nothing stays:
         a line that does not answer would be taken for an answer. Where more is to be read, at most `spare` tokens of
@@ -126,7 +126,7 @@ class ContextBuilder:
 
 
 def _joined(lines: tuple[str, ...], asked: tuple[str, ...], read: tuple[str, ...], spare: int) -> tuple[str, ...]:
-    """Return the lines that are asked for, behind those of `lines` that have been read and may stay."""
+    """Return the lines that are asked for, after those of `lines` that have been read and may stay."""
     if not asked:
         return ()
     front = tuple(takewhile(lines.__contains__, read))  # what is no longer here was given up for a reason
@@ -136,7 +136,7 @@ def _joined(lines: tuple[str, ...], asked: tuple[str, ...], read: tuple[str, ...
     for line in front:
         spare -= 0 if line in asked else estimate_tokens(line)
         if spare < 0:
-            break  # what stands behind it would have to be read again
+            break  # what stands after it would have to be read again
         kept.append(line)
     rest = [line for line in lines if line in asked and line not in kept]
     return (*kept, *rest, *(line for line in asked if line not in kept and line not in rest))

@@ -227,4 +227,4 @@ PER: Final = {
     "pint": "a pint",
     "each": "each",
 }
-"""What may stand after a slash behind an amount: "$5/night"."""
+"""What may stand after an amount and a slash: "$5/night"."""
