@@ -14,7 +14,7 @@ from rich.console import Console
 
 from mythicd import __version__
 from mythicd.authoring.commands import add_commands
-from mythicd.client.terminal import argument_text, tolerate_encodings
+from mythicd.client.terminal import argument_text, run_until_interrupted, tolerate_encodings
 from mythicd.errors import BadMessage, MythicError
 from mythicd.paths import data_dir
 from mythicd.wire import codec
@@ -108,7 +108,7 @@ def _talk(chosen: argparse.Namespace) -> int:
         questions = [talk.question_from_text(argument_text(text)) for text in chosen.text]
     console = Console(highlight=False, record=chosen.svg is not None)
     try:
-        succeeded = asyncio.run(
+        succeeded = run_until_interrupted(
             talk.talk(
                 chosen.npc,
                 questions,

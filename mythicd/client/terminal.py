@@ -1,4 +1,4 @@
-"""The terminal: text in any encoding, and lines typed while other tasks go on."""
+"""The terminal: text in any encoding, lines typed while other tasks go on, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,15 +6,35 @@ import asyncio
 import codecs
 import contextlib
 import io
+import signal
 import sys
 import threading
 import unicodedata
-from typing import BinaryIO, TextIO, cast
+from collections.abc import Coroutine
+from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
 REPLACE = "mythicd.replace"
 """Name of the error handler of encodings that replaces what cannot be encoded."""
 _SUBSTITUTES = {"…": "...", "—": "-", "–": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "−": "-", "━": "=", "▶": ">"}
 _READ_BYTES = 4096
+T = TypeVar("T")
+
+
+def run_until_interrupted(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop of its own. Raises KeyboardInterrupt after Ctrl-C, when it has been cancelled."""
+
+    async def run() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        # The handler of asyncio.run does not wake a loop that is just about to wait: the signal would be lost.
+        with contextlib.suppress(NotImplementedError):  # Windows, where each signal wakes the loop
+            loop.add_signal_handler(signal.SIGINT, task.cancel)
+        return await coroutine
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def tolerate_encodings() -> None:
