@@ -327,9 +327,14 @@ class FakeTts:
 
     async def stop(self) -> None: ...
 
+    def language(self, voice: VoiceSpec) -> str:
+        return "en"
+
     async def prepare(self, voice: VoiceSpec) -> None: ...
 
-    async def speak(self, text: str, voice: VoiceSpec) -> AsyncGenerator[VoiceChunk, None]:
+    async def speak(
+        self, text: str, voice: VoiceSpec, lead_s: Callable[[], float] | None = None
+    ) -> AsyncGenerator[VoiceChunk, None]:
         self.begun.append((now(), text))
         samples = int(WORD_S * VOICE_RATE)
         try:

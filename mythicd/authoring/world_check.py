@@ -111,14 +111,14 @@ def _voices(reading: WorldReading, world: World) -> Iterator[FileProblem]:
         )
         return
     for voice_id, voice in world.voices.items():
-        if engine.has_voice(voice.model):
+        if engine.has_voice(voice.espeak):
             continue
-        language, plus, variant = voice.model.partition("+")
+        language, plus, variant = voice.espeak.partition("+")
         if plus and engine.has_voice(language):
             complaint = f"espeak-ng has no variant {variant!r}"
             remedy = did_you_mean(variant, engine.variants()) or "Use m1 to m8 or f1 to f5."
         else:
-            complaint = f"espeak-ng has no voice {voice.model!r}"
+            complaint = f"espeak-ng has no voice {voice.espeak!r}"
             remedy = did_you_mean(language, engine.voices()) or "Use a language such as en-us or en-gb, or en-us+f2."
         yield _found(reading, file, (voice_id, "espeak"), complaint, remedy, is_notice=False)
 

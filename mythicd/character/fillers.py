@@ -111,7 +111,7 @@ class Fillers:
     def _sound(self, kind: FillerKind, number: int, turn: Turn) -> None:
         said = self._line(kind, number)
         queue = SpeechQueue(self._tts.sample_rate)
-        queue.begin(Phrase("", 0), spoken(said, (self._context.voice.language,)))
+        queue.begin(Phrase("", 0), spoken(said, (self._tts.language(self._context.voice),)))
         for chunk in self._sounds[self._context.voice, said]:
             queue.add(chunk)
         queue.end()

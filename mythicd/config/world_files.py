@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from mythicd.config.checked_files import CheckedFiles
+from mythicd.config.voice_files import VoiceEntry
 from mythicd.config.world_folder import WorldFolder, world_folder
 from mythicd.config.yaml_reader import Document, FileProblem, Key, Strict, did_you_mean, mistakes
 from mythicd.engines.asr import Vocabulary
@@ -150,13 +151,6 @@ class ToolDefinition(Strict, frozen=True, kw_only=True):
         )
 
 
-class _Voice(Strict, frozen=True, kw_only=True):
-    espeak: str
-    rate: Annotated[int, Meta(ge=80, le=450)] = 165
-    pitch: Annotated[int, Meta(ge=0, le=99)] = 50
-    piper: str = ""
-
-
 class _WorldFile(Strict, frozen=True, kw_only=True):
     title: Annotated[str, Meta(min_length=1)]
     rules: tuple[str, ...] = ()
@@ -282,8 +276,8 @@ class _Reader:
         things = self._value("things.yaml", dict[str, dict[str, Thing]], {}) or {}
         tools = self._tools(things)
         voices = {
-            voice_id: VoiceSpec(voice_id, voice.espeak, voice.rate, voice.pitch)
-            for voice_id, voice in (self._value("voices.yaml", dict[str, _Voice], {}) or {}).items()
+            voice_id: voice.spec(voice_id, path)
+            for voice_id, voice in (self._value("voices.yaml", dict[str, VoiceEntry], {}) or {}).items()
         }
         self._check_voices(cards, voices)
         lore, zones = self._lore()

@@ -7,13 +7,13 @@ One thread serves all characters, phrase by phrase.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 
 from mythicd.audio.pcm import Resampler
 from mythicd.concurrency.worker_thread import WorkerThread
-from mythicd.engines.tts import VoiceChunk, VoiceSpec
+from mythicd.engines.tts import VoiceChunk, VoiceSpec, language_code
 from mythicd.errors import ConfigError, EngineError, ModelError
 from mythicd.native.espeakng import EspeakNg
 
@@ -24,7 +24,7 @@ PITCHES = range(100)
 
 
 class EspeakTts:
-    """The starter profile's voice. A voice's `model` is an espeak-ng language with variant, such as `en-us+m3`."""
+    """The starter profile's voice. A voice's `espeak` is an espeak-ng language with variant, such as `en-us+m3`."""
 
     sample_rate: int
     """Hertz: the rate in the settings, else espeak-ng's own 22050."""
@@ -45,6 +45,10 @@ class EspeakTts:
         self._worker = worker
         self.sample_rate = self._asked_rate or self._espeak.sample_rate
 
+    def language(self, voice: VoiceSpec) -> str:
+        """Return the language of the espeak-ng voice."""
+        return language_code(voice.espeak)
+
     async def prepare(self, voice: VoiceSpec) -> None:
         """Check that the voice exists, and synthesise a syllable with it.
 
@@ -57,12 +61,17 @@ class EspeakTts:
                     f"Voice {voice.voice_id!r}: {name} {value} is outside {allowed[0]}–{allowed[-1]}.",
                     remedy=f"Set {name} to a value in that range.",
                 )
-        if not await worker.call(espeak.has_voice, voice.model):
+        if not await worker.call(espeak.has_voice, voice.espeak):
             raise _no_such_voice(espeak, voice)
         await worker.call(_drain, self._say("hm", voice))
 
-    async def speak(self, text: str, voice: VoiceSpec) -> AsyncGenerator[VoiceChunk, None]:
-        """Say one phrase, in chunks of about 60 ms. Closing the generator stops the voice within one chunk."""
+    async def speak(
+        self, text: str, voice: VoiceSpec, lead_s: Callable[[], float] | None = None
+    ) -> AsyncGenerator[VoiceChunk, None]:
+        """Speak one phrase, in chunks of about 60 ms. Closing the generator stops the voice within one chunk.
+
+        Phrases are served in order: each takes milliseconds.
+        """
         _, worker = self._started()
         async with aclosing(worker.stream(self._say, text, voice)) as chunks:
             async for chunk in chunks:
@@ -84,7 +93,7 @@ class EspeakTts:
         espeak, _ = self._started()
         resampler = Resampler(espeak.sample_rate, self.sample_rate)
         ratio = self.sample_rate / espeak.sample_rate
-        with closing(espeak.synthesize(text, voice.model, voice.rate, voice.pitch)) as chunks:
+        with closing(espeak.synthesize(text, voice.espeak, voice.rate, voice.pitch)) as chunks:
             for chunk in chunks:
                 yield VoiceChunk(
                     resampler.add(chunk.pcm),
@@ -101,12 +110,12 @@ def _drain(chunks: Iterable[VoiceChunk]) -> None:
 
 
 def _no_such_voice(espeak: EspeakNg, voice: VoiceSpec) -> ModelError:
-    language, _, variant = voice.model.partition("+")
+    language, _, variant = voice.espeak.partition("+")
     near = [
         *difflib.get_close_matches(language.lower(), espeak.voices(), n=3),
         *(f"+{name}" for name in difflib.get_close_matches(variant, espeak.variants(), n=3) if variant),
     ]
     return ModelError(
-        f"Voice {voice.voice_id!r}: espeak-ng has no voice {voice.model!r}.",
+        f"Voice {voice.voice_id!r}: espeak-ng has no voice {voice.espeak!r}.",
         remedy=f"Use one of: {', '.join(near)}." if near else "Use a language and a variant, such as en-us+m3.",
     )

@@ -13,7 +13,7 @@ import importlib
 import json
 import unicodedata
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from mythicd.audio.pcm import Resampler
 from mythicd.concurrency.worker_thread import WorkerThread
-from mythicd.engines.tts import PhonemeOnset, VoiceChunk, VoiceSpec, WordOnset
+from mythicd.engines.tts import PhonemeOnset, VoiceChunk, VoiceSpec, WordOnset, language_code
 from mythicd.errors import EngineError, EngineUnavailable, ModelError
 
 NORMAL_RATE: Final = 165
@@ -69,7 +69,13 @@ class PiperTts:
         """Load the voice and synthesise a syllable with it. Raises ModelError when it is missing or unusable."""
         await self._started().call(lambda: list(self._say("hm", voice)))
 
-    async def speak(self, text: str, voice: VoiceSpec) -> AsyncGenerator[VoiceChunk, None]:
+    def language(self, voice: VoiceSpec) -> str:
+        """Return the language of the voice's model."""
+        return language_code(voice.piper.model if voice.piper is not None else "en")
+
+    async def speak(
+        self, text: str, voice: VoiceSpec, lead_s: Callable[[], float] | None = None
+    ) -> AsyncGenerator[VoiceChunk, None]:
         """Say one phrase, a chunk per sentence. Closing the generator stops it before the next sentence."""
         async with aclosing(self._started().stream(self._say, text, voice)) as chunks:
             async for chunk in chunks:
@@ -113,7 +119,7 @@ class PiperTts:
 
     def _voice(self, voice: VoiceSpec) -> Any:
         """Return the loaded voice; the least recently used one is unloaded where there are too many."""
-        path = self._directory / voice.model
+        path = self._directory / (voice.piper.model if voice.piper is not None else voice.espeak)
         if path not in self._voices:
             if len(self._voices) >= _VOICES:
                 self._voices.popitem(last=False)

@@ -70,16 +70,16 @@ def test_the_secret_tunnel_is_in_no_lore(world: World) -> None:
 def test_every_character_has_its_own_voice(world: World) -> None:
     used = [world.voices[card.voice_id] for card in world.characters.values()]
     assert len({voice.voice_id for voice in used}) == len(used)
-    assert len({voice.model for voice in used}) == len(used)
+    assert len({voice.espeak for voice in used}) == len(used)
     espeak = EspeakNg.load()
     for voice in used:
-        assert espeak.has_voice(voice.model), voice
-        assert voice.model not in PLAYER_VOICES, "the player's voice"
+        assert espeak.has_voice(voice.espeak), voice
+        assert voice.espeak not in PLAYER_VOICES, "the player's voice"
     assert all(espeak.has_voice(name) for name in PLAYER_VOICES)
 
 
 def test_voices_differ_in_more_than_name(world: World) -> None:
-    settings = {(voice.model.split("+")[1], voice.pitch, voice.rate) for voice in world.voices.values()}
+    settings = {(voice.espeak.split("+")[1], voice.pitch, voice.rate) for voice in world.voices.values()}
     assert len(settings) == len(world.voices)
     pitches = sorted(voice.pitch for voice in world.voices.values())
     assert pitches[-1] - pitches[0] >= 40

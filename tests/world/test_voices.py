@@ -72,7 +72,7 @@ async def test_corrected_voice_is_used_again(world: World) -> None:
     await mine.prepare(world)
     right = msgspec.structs.replace(world, voices={**world.voices, "marla_alto": VoiceSpec("marla", "en-gb")})
     await mine.prepare(right)
-    assert mine.notices == () and mine.voice(right, right.characters["barkeep_01"]).model == "en-gb"
+    assert mine.notices == () and mine.voice(right, right.characters["barkeep_01"]).espeak == "en-gb"
 
 
 async def test_no_voice_at_all_is_an_error(world: World) -> None:

@@ -183,7 +183,7 @@ class SpeechOutput:
         """
         if self.text or self._queue.first_murmur is not None or self._spoken or self._is_cut:
             return False
-        self._queue.begin(Phrase("", 0), spoken(said, (self._voice.language,)))
+        self._queue.begin(Phrase("", 0), spoken(said, (self._tts.language(self._voice),)))
         for chunk in sound:
             self._queue.add(replace(chunk, words=()))
         self._queue.end()
@@ -325,7 +325,7 @@ class SpeechOutput:
             await self._gate.until_committed()
         while not self._queue.hungry(self._played_by_now()):
             await self._change(SEND_TICK_S)
-        said = spoken(phrase.text, (self._voice.language,))
+        said = spoken(phrase.text, (self._tts.language(self._voice),))
         self._report_unspeakable(phrase.text)
         self._queue.begin(phrase, said, self._played_by_now())
         if said.text:
@@ -340,13 +340,13 @@ class SpeechOutput:
 
     def _report_unspeakable(self, text: str) -> None:
         """Tell the client, once a reply, that the voice cannot read a script: its words are only shown."""
-        left_out = unspeakable(text, (self._voice.language,))
+        left_out = unspeakable(text, (self._tts.language(self._voice),))
         if not left_out or self._told_unspeakable:
             return
         self._told_unspeakable = True
         script = script_of(next(letter for letter in left_out[0] if letter.isalpha()))
         error = ModelError(
-            f"The voice {self._voice.model!r} cannot read {script} script: those words are shown, and not spoken.",
+            f"The voice {self._voice.voice_id!r} cannot read {script} script: those words are shown, and not spoken.",
             remedy=f"Give {self._npc_id} a voice of that language, or tell it in its rules which language to speak.",
         )
         self._gate.send(codec.describe(error, npc_id=self._npc_id, turn_id=self._turn_id))
