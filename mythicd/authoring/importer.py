@@ -13,7 +13,7 @@ import msgspec
 from mythicd.authoring import mantella
 from mythicd.authoring.cards import is_card, read_card
 from mythicd.authoring.lorebooks import is_lorebook, read_lorebook
-from mythicd.authoring.persona import convert_book, convert_character, slug, unique_id
+from mythicd.authoring.persona import clean_name, convert_book, convert_character, slug, unique_id
 from mythicd.authoring.png_card import SIGNATURE, card_texts
 from mythicd.authoring.sources import LeftOut, SourceBook, SourceCharacter
 from mythicd.authoring.yaml_writer import card_text, checked, lore_text, write_files
@@ -119,6 +119,9 @@ def _add_characters(
     used: set[str] = set()
     own: set[str] = set()
     for source in chosen:
+        if not clean_name(source.name):
+            remedy = "Give the character a name of letters, and import it again."
+            raise FileProblem(request.source, f"{source.name!r} cannot be a character's name", remedy=remedy)
         npc_id = request.npc_id or unique_id(_npc_id(source.name, request.source), used)
         card_file = request.world / "npcs" / f"{npc_id}.yaml"
         lore_file = request.world / "lore" / f"{npc_id}.yaml"

@@ -67,8 +67,8 @@ def convert_character(
     budget: int = BudgetSettings().persona,
 ) -> Converted:
     """Return a source's persona card and lore. Lore ids begin with the npc id; none is in `taken`, which they enter."""
-    name = _clean_name(source.name)
-    called = _clean_name(source.nickname) or name
+    name = clean_name(source.name)
+    called = clean_name(source.nickname) or name
     result = Converted(PersonaCard(name=name[:LONGEST_NAME].strip(), zone=zone), left_out=list(source.left_out))
     if len(name) > LONGEST_NAME:
         result.notes.append(f"The name was cut to {LONGEST_NAME} characters.")
@@ -121,7 +121,7 @@ def convert_book(
         if not pieces:
             left_out.append(LeftOut(source.place, "nothing is left of it without placeholders and markup"))
             continue
-        title = shortened(_clean_name(resolve_placeholders(source.title, character).text), 80)
+        title = shortened(clean_name(resolve_placeholders(source.title, character).text), 80)
         keys = [" ".join(resolve_placeholders(key, character).text.lower().split()) for key in source.keys]
         tags = [key for key in dict.fromkeys(keys) if key and key != title.lower() and len(key) <= 40]
         if len(tags) > MOST_TAGS:
@@ -317,7 +317,8 @@ def _pieces(texts: Iterable[str]) -> Iterator[str]:
         yield held
 
 
-def _clean_name(text: str) -> str:
+def clean_name(text: str) -> str:
+    """Return a name without markup and repeated blanks; empty when there is nothing else in it."""
     return " ".join(re.sub(r"[<>{}|*#\"\[\]]+", " ", text).split())
 
 

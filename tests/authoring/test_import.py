@@ -517,6 +517,13 @@ KEYS = (
 )
 
 
+def test_name_of_markup_alone_is_refused(world: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be a character's name") as caught:
+        take(world, v2(name="{"))
+    assert caught.value.remedy
+
+
+
 @given(
     st.dictionaries(st.sampled_from(KEYS), anything | st.text(max_size=200)),
     st.lists(st.dictionaries(st.sampled_from(["keys", "key", "content", "name", "enabled", "extensions"]), anything)),
