@@ -60,6 +60,7 @@ class Place:
     def __init__(self, npcs: Sequence[str], settings: Settings) -> None:
         self.scope = Scope("game", "world", "ann", "one")
         self.echo: EchoCanceller | None = None
+        self.visemes: m.VisemeSetName = "ovr15"
         self.settings = settings
         self.things = {"places": {"market": Thing(name="the market")}}
         self.tools = {name: _tool(name, needs_result=name == "ask") for name in ("show", "ask")}

@@ -89,6 +89,8 @@ class Environment(Protocol):
     scope: Scope
     echo: EchoCanceller | None
     """Removes the characters' own voices from the player's microphone."""
+    visemes: m.VisemeSetName
+    """The set of mouth shapes that the client asked for."""
 
     def card(self, npc_id: str) -> PersonaCard:
         """Return a character's card, as it is now."""

@@ -110,7 +110,8 @@ class Fillers:
 
     def _sound(self, kind: FillerKind, number: int, turn: Turn) -> None:
         said = self._line(kind, number)
-        queue = SpeechQueue(self._tts.sample_rate)
+        visemes = self._context.environment.visemes
+        queue = SpeechQueue(self._tts.sample_rate, visemes=visemes)
         queue.begin(Phrase("", 0), spoken(said, (self._tts.language(self._context.voice),)))
         for chunk in self._sounds[self._context.voice, said]:
             queue.add(chunk)
@@ -122,6 +123,7 @@ class Fillers:
             turn_id=turn.turn_id,
             sample_rate=self._tts.sample_rate,
             kind="backchannel",
+            visemes=visemes,
         )
         for frame in queue.take(0):
             stream.send(frame)

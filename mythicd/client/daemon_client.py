@@ -19,11 +19,11 @@ import aiohttp
 from mythicd.audio.pcm import MIC_RATE, SAMPLE_BYTES, Clip, Reframer
 from mythicd.client.loudspeaker import Loudspeaker
 from mythicd.client.playback import Playback, PlaybackEvent, Played, Started, Stopped
-from mythicd.errors import BadMessage, DaemonUnreachable, MythicError
+from mythicd.errors import BadFrame, BadMessage, DaemonUnreachable, MythicError
 from mythicd.wire import codec
 from mythicd.wire import messages as m
 from mythicd.wire.discovery import Discovery, discover
-from mythicd.wire.frames import RECEIVE_LIMIT, Frame, FrameType, pack_frame, unpack_frame, unpack_visemes
+from mythicd.wire.frames import RECEIVE_LIMIT, Frame, FrameType, pack_frame, unpack_blends, unpack_frame, unpack_visemes
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,9 @@ class ReceivedVoice:
     frames: list[tuple[int, int]] = field(default_factory=list)
     """(timestamp, samples) of each PCM frame, in order of arrival."""
     visemes: list[m.VisemeEvent] = field(default_factory=list)
+    """Its mouth shapes, in every set but `arkit`."""
+    blends: list[m.BlendEvent] = field(default_factory=list)
+    """Its mouth shapes in the set `arkit`."""
     first_frame_s: float | None = None
     """When its first frame arrived, on the client's monotonic clock."""
     started_s: float | None = None
@@ -376,8 +379,17 @@ class DaemonClient:
                 voice.first_frame_s = time.monotonic()
             voice.frames.append((frame.timestamp, len(frame.payload) // SAMPLE_BYTES))
             voice.playback.add(frame.payload)
-        elif frame.type == FrameType.VISEME:
-            voice.visemes += unpack_visemes(frame.payload, frame.timestamp)
+        else:
+            self._take_mouth(frame, voice)
+
+    def _take_mouth(self, frame: Frame, voice: ReceivedVoice) -> None:
+        try:
+            if frame.type == FrameType.VISEME:
+                voice.visemes += unpack_visemes(frame.payload, frame.timestamp)
+            elif frame.type == FrameType.BLEND:
+                voice.blends += unpack_blends(frame.payload, frame.timestamp)
+        except BadFrame as error:  # a set or a shape of a later version
+            log.info("ignored mouth shapes: %s", error.what)
 
     async def _play(self) -> None:
         with contextlib.suppress(DaemonUnreachable):

@@ -18,11 +18,8 @@ from mythicd.errors import EngineError
 from mythicd.tts.phrase_buffer import Phrase
 from mythicd.tts.silence_trim import PhraseEdges
 from mythicd.tts.speakable_text import SpokenText
-from mythicd.tts.visemes import VisemeTrack
-from mythicd.wire.frames import OVR15
-from mythicd.wire.messages import VisemeEvent
-
-_SIL = OVR15.index("sil")
+from mythicd.tts.visemes.track import VisemeTrack, rest_event
+from mythicd.wire.messages import MouthEvent, VisemeSetName
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class SpeechFrame:
     pcm: bytes
     """s16le mono, 20–80 ms."""
 
-    visemes: tuple[VisemeEvent, ...]
+    visemes: tuple[MouthEvent, ...]
     """The events that begin within it, on the stream's clock; the last may outlast it."""
 
     @property
@@ -89,18 +86,20 @@ class SpeechQueue:
     first_murmur: int | None = None
     """The same for a filler, a phrase without text in the reply."""
 
-    def __init__(self, sample_rate: int, pacing: Pacing | None = None) -> None:
+    def __init__(self, sample_rate: int, pacing: Pacing | None = None, visemes: VisemeSetName = "ovr15") -> None:
+        """`visemes`: the set of mouth shapes that the client asked for."""
         self._pacing = pacing or Pacing()
+        self._set: VisemeSetName = visemes
         self._rate = sample_rate
         self._phrases: list[_Spoken] = []
         self._pcm = bytearray()
         self._sent = 0
-        self._visemes: list[VisemeEvent] = []
+        self._visemes: list[MouthEvent] = []
         self._told = 0  # every viseme that begins before this sample is known
         self._flush = 0  # samples before this one need not wait for a full frame
         # Of the current phrase:
         self._edges: PhraseEdges | None = None
-        self._track = VisemeTrack(sample_rate)
+        self._track = VisemeTrack(sample_rate, visemes)
         self._is_audible = False
         self._pause = 0
         self._early_words: list[WordOnset] = []
@@ -119,7 +118,7 @@ class SpeechQueue:
         self._pause = self._pause_after_last() if played < self._total else 0
         self._phrases.append(_Spoken(phrase, said, self._total))
         self._edges = PhraseEdges(self._rate)
-        self._track = VisemeTrack(self._rate)
+        self._track = VisemeTrack(self._rate, self._set)
         self._is_audible = False
         self._early_words = []
         self._later_onsets = []
@@ -243,7 +242,7 @@ class SpeechQueue:
             return most if there >= most * 1.5 else there // 2 if there > most else there
         return min(most, there) if there * 2 >= most else 0
 
-    def _place(self, events: list[VisemeEvent]) -> None:
+    def _place(self, events: list[MouthEvent]) -> None:
         """Move the phrase's events onto the stream's clock."""
         start = self._phrases[-1].start
         self._visemes += [structs.replace(event, start=start + event.start) for event in events]
@@ -275,7 +274,7 @@ class SpeechQueue:
 
     def _add_silence(self, samples: int) -> None:
         if samples:
-            self._visemes.append(VisemeEvent(self._total, samples, _SIL, 255, 0))
+            self._visemes.append(rest_event(self._set, self._total, samples))
             self._pcm += bytes(samples * SAMPLE_BYTES)
             self._told = self._total
 

@@ -26,8 +26,9 @@ from mythicd.world.visibility import Visibility
 class Playthrough:
     """The characters of one connected player. Implements `Environment`."""
 
-    def __init__(self, world: LiveWorld, scope: Scope, outlet: Outlet) -> None:
+    def __init__(self, world: LiveWorld, scope: Scope, outlet: Outlet, visemes: m.VisemeSetName = "ovr15") -> None:
         self.scope = scope
+        self.visemes: m.VisemeSetName = visemes
         self.echo: EchoCanceller | None = EchoCanceller()
         self.outlet: Outlet = EchoTap(outlet, self.echo.far_end)
         self._world = world

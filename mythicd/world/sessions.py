@@ -37,7 +37,7 @@ class Sessions:
         """Let a client in. One with the same four ids as another replaces it: the game came back."""
         scope = Scope(hello.game, hello.world, hello.player, hello.playthrough)
         before = self._playthroughs.get(scope)
-        playthrough = self._playthroughs[scope] = Playthrough(self.world, scope, outlet)
+        playthrough = self._playthroughs[scope] = Playthrough(self.world, scope, outlet, hello.visemes)
         try:
             if before is not None:
                 self._begin_to_close(before)

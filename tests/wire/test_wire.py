@@ -76,7 +76,7 @@ def test_viseme_payload() -> None:
     assert [[e.start, e.duration, e.code, e.weight, e.flags] for e in events] == VECTORS["visemes"]["events"]
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x0c\x01\x00", b"\x02\x0c\x00\x00", b"\x01\x08\x00\x00"])
+@pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01\x0c\x01\x00", b"\x00\x0c\x00\x00", b"\x01\x08\x00\x00"])
 def test_bad_viseme_payload(payload: bytes) -> None:
     with pytest.raises(BadFrame, match="viseme payload"):
         frames.unpack_visemes(payload, 0)

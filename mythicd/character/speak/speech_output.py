@@ -105,7 +105,8 @@ class SpeechOutput:
         self._guard = guard
         self._cleaner = cleaner
         self._truecaser = Truecaser(context.world.names)
-        self._queue = SpeechQueue(rate)
+        visemes = context.environment.visemes
+        self._queue = SpeechQueue(rate, visemes=visemes)
         self._pieces: asyncio.Queue[str | _CallPlace | None] = asyncio.Queue(MAX_PIECES)
         self._captions: list[m.LLMStreamDelta] = []
         self._anchors: list[Anchor] = []
@@ -115,7 +116,12 @@ class SpeechOutput:
         self._changed = asyncio.Event()
         self._silent = asyncio.Event()
         self._out = VoiceStream(
-            context.outlet, self.stream, npc_id=self._npc_id, turn_id=self._turn_id, sample_rate=rate
+            context.outlet,
+            self.stream,
+            npc_id=self._npc_id,
+            turn_id=self._turn_id,
+            sample_rate=rate,
+            visemes=visemes,
         )
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._is_cut = False
@@ -329,7 +335,7 @@ class SpeechOutput:
         self._report_unspeakable(phrase.text)
         self._queue.begin(phrase, said, self._played_by_now())
         if said.text:
-            async with contextlib.aclosing(self._tts.speak(said.text, self._voice)) as chunks:
+            async with contextlib.aclosing(self._tts.speak(said.text, self._voice, self._lead_s)) as chunks:
                 async for chunk in chunks:
                     self._timeline.mark(Mark.TTS_FIRST_CHUNK, self._clock())
                     self._queue.add(chunk)
@@ -394,6 +400,10 @@ class SpeechOutput:
     def _played_by_now(self) -> int:
         """Return how far playback has probably got; for pacing only."""
         return self._playhead.position(self._out.sent, self._clock())
+
+    def _lead_s(self) -> float:
+        """Return how many seconds of sound the listener still has, for the engine that serves several characters."""
+        return self._queue.left(self._played_by_now()) / self._tts.sample_rate
 
     def _ends_s(self) -> float:
         """Return when all that was sent has probably been played, on the monotonic clock."""

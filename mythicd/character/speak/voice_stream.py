@@ -22,7 +22,9 @@ class VoiceStream:
         turn_id: str,
         sample_rate: int,
         kind: Literal["reply", "backchannel"] = "reply",
+        visemes: m.VisemeSetName = "ovr15",
     ) -> None:
+        """`visemes`: the set of the frames' mouth shapes."""
         self.stream = stream
         self.sent = 0
         """Samples that have left."""
@@ -31,7 +33,8 @@ class VoiceStream:
         self._turn_id = turn_id
         self._rate = sample_rate
         self._kind = kind
-        self._sequence = {frames.FrameType.TTS_PCM: 0, frames.FrameType.VISEME: 0}
+        self._set = frames.VISEME_SETS[visemes]
+        self._sequence = {frames.FrameType.TTS_PCM: 0, self._set.frame_type: 0}
 
     def send(self, frame: SpeechFrame) -> None:
         """Send a frame; the first one opens the stream."""
@@ -42,11 +45,13 @@ class VoiceStream:
                     npc_id=self._npc_id,
                     turn_id=self._turn_id,
                     sample_rate=self._rate,
+                    viseme_set=self._set.label,
                     kind=self._kind,
                 )
             )
         if frame.visemes:
-            self._send(frames.FrameType.VISEME, frame.start, frames.pack_visemes(frame.visemes, frame.start))
+            payload = frames.pack_visemes(frame.visemes, frame.start, self._set.name)
+            self._send(self._set.frame_type, frame.start, payload)
         self._send(frames.FrameType.TTS_PCM, frame.start, frame.pcm)
         self.sent = frame.end
 
