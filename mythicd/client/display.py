@@ -37,6 +37,9 @@ class Display:
     def show(self, message: m.ServerMessage) -> None:
         """Print a message of the daemon, if it is one to see."""
         match message:
+            case m.Status(profile=profile, profile_reason=reason):
+                engines = f"{message.asr}, {message.llm}, {message.tts}"
+                self.line("profile", (profile, "bold"), f" ({engines}) ", (reason, "dim"))
             case m.ASRPartial(text=text) if text != self._partial:
                 self._partial = text
                 self.line("  hears", (text, "dim"))

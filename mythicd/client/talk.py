@@ -107,6 +107,8 @@ async def talk(
             known = f"Choose one of: {', '.join(names)}." if names else "Add a character to its folder npcs/."
             raise UnknownNpc(f"There is no character {npc_id!r} in the world {where.world_dir}.", remedy=known)
         display = Display(console, names[npc_id])
+        if (status := await client.next_event(PATIENCE_S)) is not None:  # the daemon sends it at once
+            display.show(status)
         client.tools = _accept(display)
         client.loudspeaker = _open_loudspeaker(sound, client.welcome.voice_rate, display, console.is_terminal)
         if client.loudspeaker is not None:

@@ -31,7 +31,7 @@ _REQUEST_KEYS = frozenset("model messages stream stream_options n tools max_toke
 """Keys of a request that Mythic sets itself."""
 
 
-def _wrong_server(server: LlmServerSettings, *, off: bool) -> tuple[str, str, str] | None:
+def wrong_llm_server(server: LlmServerSettings, *, off: bool) -> tuple[str, str, str] | None:
     """Return (key, complaint, remedy) of the first invalid setting; None if there is none.
 
     `off`: an empty url was written, which turns off a server that a lower layer names. No value that may be a password
@@ -42,30 +42,37 @@ def _wrong_server(server: LlmServerSettings, *, off: bool) -> tuple[str, str, st
             return None
         lost = next((key for key in ("model", "api_key_env", "extra") if getattr(server, key)), "")
         return (lost, "it has no effect without llm.server.url", "Add the url, or delete this.") if lost else None
+    if wrong := wrong_address(server.url, server.api_key_env, insecure=server.insecure):
+        return wrong
+    if taken := sorted(_REQUEST_KEYS & server.extra.keys()):
+        remedy = (
+            "Delete it. Mythic sends that itself: see llm.max_tokens, llm.temperature, llm.top_p, llm.server.model."
+        )
+        return "extra", f"the key `{taken[0]}` is not allowed", remedy
+    return None
+
+
+def wrong_address(address: str, api_key_env: str, *, insecure: bool) -> tuple[str, str, str] | None:
+    """Return (key, complaint, remedy) when a server's `url` or `api_key_env` is invalid; None if both are fine."""
     example = "Write it like http://127.0.0.1:8080/v1."
     try:
-        url = urlsplit(server.url)
+        url = urlsplit(address)
         host, port = url.hostname, url.port
     except ValueError:
         return "url", "invalid URL", example
-    if url.scheme not in ("http", "https") or not host or port == 0 or any(map(str.isspace, server.url)):
+    if url.scheme not in ("http", "https") or not host or port == 0 or any(map(str.isspace, address)):
         return "url", "invalid URL of a server", example
     if url.username is not None or url.password is not None:
         remedy = "Put the key into an environment variable, and name that in api_key_env."
         return "url", "it contains a user name or password", remedy
     if url.query or url.fragment:
         return "url", "it has a query or a fragment", "End it with the path under which the API begins, such as /v1."
-    if url.scheme == "http" and not (server.insecure or _is_here(host)):
+    if url.scheme == "http" and not (insecure or _is_here(host)):
         remedy = "Use https, or write `insecure: true` if you trust the network."
-        return "url", "the player's words would go unencrypted to another machine", remedy
-    if server.api_key_env and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", server.api_key_env):
+        return "url", "what is said would go unencrypted to another machine", remedy
+    if api_key_env and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", api_key_env):
         remedy = "Put the key into an environment variable, and write that variable's name here."
         return "api_key_env", "invalid name of an environment variable", remedy
-    if taken := sorted(_REQUEST_KEYS & server.extra.keys()):
-        remedy = (
-            "Delete it. Mythic sends that itself: see llm.max_tokens, llm.temperature, llm.top_p, llm.server.model."
-        )
-        return "extra", f"the key `{taken[0]}` is not allowed", remedy
     return None
 
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from mythicd.config.llm_server import LlmServerSettings, _wrong_server, unencodable
+from mythicd.config.llm_server import LlmServerSettings, unencodable, wrong_llm_server
+from mythicd.config.speech_server import SpeechServerSettings, wrong_speech_server
 from mythicd.config.yaml_reader import Strict, as_mapping, convert, merge, read_yaml
 from mythicd.errors import ConfigError
 
@@ -25,12 +26,14 @@ class GpuSettings(Strict, frozen=True, kw_only=True):
     """The language model in this process and its memory; not used where `llm.server` names a server."""
 
     llm_model: str = "starter"
-    """`starter`, or the path of a GGUF file."""
+    """`starter`, a name of the model catalogue, or the path of a GGUF file."""
     ctx_tokens: Annotated[int, Meta(ge=256)] = 8192
     """KV cells that all characters share."""
     kv_precision: Literal["f16", "q8_0"] = "f16"
     sequences: Annotated[int, Meta(ge=1, le=64)] = 16
     """Characters whose conversation stays in the KV cache."""
+    layers: Annotated[int, Meta(ge=-1, le=1000)] = 0
+    """Layers of the model on the GPU; -1 for all. Needs a llama.cpp that was built for the GPU."""
 
 
 class LlmSettings(Strict, frozen=True, kw_only=True):
@@ -77,9 +80,20 @@ class AsrSettings(Strict, frozen=True, kw_only=True):
     """Speech recognition and voice activity detection."""
 
     engine: Literal["pocketsphinx", "faster-whisper"] = "pocketsphinx"
-    model: str = ""
-    """Directory of the model, for engines that need one."""
+    model: str = "whisper-tiny.en"
+    """A name of the model catalogue, or the directory of a CTranslate2 Whisper model; not used by pocketsphinx."""
     lang: str = "en"
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where the model runs; `auto` takes CUDA where it works, and the CPU otherwise."""
+    precision: Literal["int8", "int8_float16", "float16", "float32"] = "int8"
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Threads of each worker."""
+    workers: Annotated[int, Meta(ge=1, le=16)] = 1
+    """Utterances that are transcribed at once."""
+    beam: Annotated[int, Meta(ge=1, le=10)] = 3
+    """Beam size: 1 takes the likeliest word, more is slower."""
+    partial_ms: Annotated[int, Meta(ge=100, le=2000)] = 200
+    """Speech after which the words so far are recognised again."""
     vad: Literal["webrtc", "webrtc+silero"] = "webrtc+silero"
     min_confidence: Ratio = 0.0
     """Below this the character asks to hear it again instead of guessing."""
@@ -88,8 +102,17 @@ class AsrSettings(Strict, frozen=True, kw_only=True):
 class TtsSettings(Strict, frozen=True, kw_only=True):
     """Speech synthesis."""
 
-    backend: Literal["espeak", "piper"] = "espeak"
+    backend: Literal["espeak", "piper", "xtts", "server"] = "espeak"
     sample_rate: Literal[16000, 22050, 24000] = 24000
+    voices: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(max_length=32)] = ()
+    """Voices of the engine for characters whose voice in voices.yaml does not name one: names of the model catalogue
+    or paths for Piper, speakers for XTTS, the server's names for a speech server."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Threads of each worker."""
+    workers: Annotated[int, Meta(ge=1, le=16)] = 2
+    """Phrases that are synthesised at once."""
+    server: SpeechServerSettings = SpeechServerSettings()
 
 
 class BudgetSettings(Strict, frozen=True, kw_only=True):
@@ -104,7 +127,7 @@ class BudgetSettings(Strict, frozen=True, kw_only=True):
 class RagSettings(Strict, frozen=True, kw_only=True):
     """Memory search."""
 
-    embedder: Literal["mini-embed-384", "none"] = "mini-embed-384"
+    embedder: Literal["mini-embed-384", "sentence-transformers", "none"] = "mini-embed-384"
     topk_bm25: Positive = 20
     topk_vec: Positive = 20
     topk_final: Positive = 6
@@ -148,7 +171,8 @@ class Settings(Strict, frozen=True, kw_only=True):
     """All settings of the daemon."""
 
     schema_version: Literal["v1"] = "v1"
-    profile: str = "starter"
+    profile: str = "auto"
+    """A file of profiles/, a path, or `auto`: `cpu` where its packages and models are installed, else `starter`."""
     world: str = "lanternport"
     """Name of a folder under worlds/, or a path."""
     gpu: GpuSettings = GpuSettings()
@@ -161,6 +185,18 @@ class Settings(Strict, frozen=True, kw_only=True):
     safety: SafetySettings = SafetySettings()
     turn: TurnSettings = TurnSettings()
     server: ServerSettings = ServerSettings()
+
+
+def requested_profile(user: Path, overrides: Mapping[str, Any]) -> str:
+    """Return the profile that the command line or the user's file names, else the default.
+
+    Raises ConfigError when the file cannot be read; its other mistakes are found by `load_settings`.
+    """
+    named = overrides.get("profile")
+    if named is None and user.exists():
+        content = read_yaml(user)
+        named = content.get("profile") if isinstance(content, dict) else None
+    return named if isinstance(named, str) else Settings().profile
 
 
 def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -182,6 +218,7 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
         layers.append((Path("the command line"), dict(overrides)))
     settings = convert(merged, Settings, layers[-1][0] if overrides else profile)
     written = [(file, layer.get("llm", {}).get("server", {})) for file, layer in layers]
+    spoken = [(file, layer.get("tts", {}).get("server", {})) for file, layer in layers]
     turn = settings.turn
     if not turn.soft_ms <= turn.wait_ms <= turn.max_wait_ms:
         raise ConfigError(
@@ -189,11 +226,14 @@ def load_settings(profile: Path, user: Path | None = None, overrides: Mapping[st
             f" ({turn.max_wait_ms}) are not in rising order.",
             remedy="Set soft_ms <= wait_ms <= max_wait_ms.",
         )
-    for file, server in written:  # each layer by itself, so that the error names the right file
-        for path, complaint, remedy in unencodable(server.get("extra", {}), "llm.server.extra"):
-            raise ConfigError(f"{file}: {path}: {complaint}.", remedy=remedy)
-    if wrong := _wrong_server(settings.llm.server, off=any("url" in server for _, server in written)):
-        key, complaint, remedy = wrong
-        files = [file for file, server in written if key in server]
-        raise ConfigError(f"{files[-1]}: llm.server.{key}: {complaint}.", remedy=remedy)
+    wrong_llm = wrong_llm_server(settings.llm.server, off=any("url" in server for _, server in written))
+    wrong_tts = wrong_speech_server(settings.tts.server, is_used=settings.tts.backend == "server")
+    for name, servers, wrong in (("llm.server", written, wrong_llm), ("tts.server", spoken, wrong_tts)):
+        for file, server in servers:  # each layer by itself, so that the error names the right file
+            for path, complaint, remedy in unencodable(server.get("extra", {}), f"{name}.extra"):
+                raise ConfigError(f"{file}: {path}: {complaint}.", remedy=remedy)
+        if wrong is not None:
+            key, complaint, remedy = wrong
+            files = [file for file, server in servers if key in server] or [file for file, _ in servers]
+            raise ConfigError(f"{files[-1]}: {name}.{key}: {complaint}.", remedy=remedy)
     return settings

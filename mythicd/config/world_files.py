@@ -477,9 +477,9 @@ class _Reader:
                     tools[tool.name] = tool
                 elif tool.words and files.is_lost(self._things_yaml):
                     continue  # what it refers to may be there: the mistake is that of things.yaml
-            elif name in before and name not in tools:
+            elif isinstance(name, str) and name in before and name not in tools:
                 found = [each.extended("Until then the last good version of this tool is used.") for each in found]
-                tools[str(name)] = before[str(name)]
+                tools[name] = before[name]
             files.problems += found
         files.good[file] = tools
         return tools

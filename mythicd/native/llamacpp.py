@@ -95,6 +95,11 @@ def complaints() -> Iterator[list[str]]:
         said += [text for _, text in sorted(lines, key=lambda line: -line[0])]
 
 
+def supports_gpu() -> bool:
+    """Return whether llama.cpp was built with a GPU backend, and finds a device of it."""
+    return bool(backend().llama_supports_gpu_offload())
+
+
 def system_info() -> str:
     """Return the features that llama.cpp was compiled with, such as "CPU : SSE3 = 1 | AVX2 = 1 | ..."."""
     info: bytes = backend().llama_print_system_info()

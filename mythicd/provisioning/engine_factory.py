@@ -17,6 +17,7 @@ from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr
 from mythicd.character.environment import Engines
 from mythicd.config.settings import Settings
 from mythicd.engines.asr import Asr
+from mythicd.engines.embedder import Embedder
 from mythicd.engines.llm import Llm
 from mythicd.engines.tts import Tts
 from mythicd.engines.vad import Vad
@@ -30,7 +31,9 @@ from mythicd.memory.minilm import MiniLmEmbedder
 from mythicd.memory.query_vectors import QueryVectors
 from mythicd.memory.store import Store
 from mythicd.paths import starter_model
+from mythicd.provisioning.model_store import ModelStore
 from mythicd.tts.espeak import EspeakTts
+from mythicd.tts.language_fallback import LanguageFallback
 from mythicd.vad.gated_silero import GatedSileroVad
 from mythicd.vad.webrtc import WebRtcVad
 
@@ -45,7 +48,7 @@ class EngineHost:
     asr: Asr
     llm: Llm
     tts: Tts
-    embedder: MiniLmEmbedder | None
+    embedder: Embedder | None
     store: Store
     notices: list[str] = field(default_factory=list)
 
@@ -91,33 +94,55 @@ class EngineHost:
         return Engines(self.vad, self.asr, self.llm, self.tts, self.store, self.embedder, vectors)
 
 
-def build(settings: Settings, data: Path) -> EngineHost:
-    """Build the engines of these settings, without loading them. Raises ConfigError for settings that conflict."""
+def build(settings: Settings, data: Path, models: ModelStore) -> EngineHost:
+    """Build the engines of these settings, without loading them; blocks while models are verified.
+
+    Raises ConfigError for settings that conflict, ModelError for a model that is missing or damaged.
+    """
     return EngineHost(
         vad=GatedSileroVad() if settings.asr.vad == "webrtc+silero" else WebRtcVad(),
-        asr=_asr(settings, data),
-        llm=_llm(settings),
-        tts=_tts(settings, data),
-        embedder=MiniLmEmbedder(data / "models" / "embedder") if settings.rag.embedder != "none" else None,
+        asr=_asr(settings, data, models),
+        llm=_llm(settings, models),
+        tts=_tts(settings, data, models),
+        embedder=_embedder(settings, data),
         store=Store(data / "memory.db"),
     )
 
 
-def _asr(settings: Settings, data: Path) -> Asr:
-    if settings.asr.engine == "faster-whisper":
-        from mythicd.asr.whisper import WhisperAsr
+def _embedder(settings: Settings, data: Path) -> Embedder | None:
+    if settings.rag.embedder == "sentence-transformers":
+        from mythicd.memory.sentence_transformer import SentenceTransformerEmbedder
 
-        return WhisperAsr(Path(settings.asr.model), language=settings.asr.lang)
+        return SentenceTransformerEmbedder()
+    return MiniLmEmbedder(data / "models" / "embedder") if settings.rag.embedder != "none" else None
+
+
+def _asr(settings: Settings, data: Path, models: ModelStore) -> Asr:
+    if settings.asr.engine == "faster-whisper":
+        from mythicd.asr.whisper.engine import WhisperAsr
+        from mythicd.asr.whisper.options import WhisperOptions
+
+        asr = settings.asr
+        options = WhisperOptions(
+            language=asr.lang,
+            device=asr.device,
+            precision=asr.precision,
+            threads=asr.threads,
+            workers=asr.workers,
+            beam=asr.beam,
+            partial_ms=asr.partial_ms,
+        )
+        return WhisperAsr(models.find(asr.model, "asr"), options)
     return PocketSphinxAsr(cache_dir=data / "models" / "asr")
 
 
-def _llm(settings: Settings) -> Llm:
+def _llm(settings: Settings, models: ModelStore) -> Llm:
     server = settings.llm.server
     if server.url:
         most = settings.scheduler.max_speakers
         return OpenAiLlm(OpenAiOptions(server.url, server.model, server.api_key_env, server.extra, most))
     gpu = settings.gpu
-    model = starter_model() if gpu.llm_model == "starter" else Path(gpu.llm_model)
+    model = starter_model() if gpu.llm_model == "starter" else models.find(gpu.llm_model, "llm")
     run = settings.scheduler
     limits = Limits(
         streams=run.max_speakers,
@@ -133,6 +158,7 @@ def _llm(settings: Settings) -> Llm:
             n_seq_max=gpu.sequences,
             limits=limits,
             threads=settings.llm.threads,
+            gpu_layers=gpu.layers,
             kv_unified=settings.kv.unified,
             kv_q8=gpu.kv_precision == "q8_0",
             park_bytes=settings.kv.park_mib * 2**20,
@@ -141,9 +167,35 @@ def _llm(settings: Settings) -> Llm:
     )
 
 
-def _tts(settings: Settings, data: Path) -> Tts:
-    if settings.tts.backend == "piper":
-        from mythicd.tts.piper import PiperTts
+def _tts(settings: Settings, data: Path, models: ModelStore) -> Tts:
+    tts = settings.tts
+    if tts.backend == "piper":
+        from mythicd.tts.piper.engine import PiperTts
+        from mythicd.tts.piper.options import PiperOptions
 
-        return PiperTts(data / "models" / "tts", settings.tts.sample_rate)
+        options = PiperOptions(workers=tts.workers, threads=tts.threads, device=tts.device)
+        piper = PiperTts(lambda name: models.find(name, "tts"), tts.voices, options, tts.sample_rate)
+        return LanguageFallback(piper, EspeakTts(sample_rate=tts.sample_rate))
+    if tts.backend == "server":
+        from mythicd.tts.speech_server.engine import SpeechServerTts
+        from mythicd.tts.speech_server.options import SpeechServerOptions
+
+        server = tts.server
+        return SpeechServerTts(
+            SpeechServerOptions(
+                server.url,
+                server.model,
+                tts.voices,
+                server.api_key_env,
+                server.format,
+                extra=server.extra,
+                workers=tts.workers,
+            ),
+            tts.sample_rate,
+        )
+    if tts.backend == "xtts":
+        from mythicd.tts.xtts import XttsOptions, XttsTts
+
+        xtts = XttsOptions(data / "models" / "tts" / "xtts_v2", tts.voices, tts.device, tts.threads)
+        return XttsTts(xtts, tts.sample_rate)
     return EspeakTts(sample_rate=settings.tts.sample_rate)

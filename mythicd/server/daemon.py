@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from mythicd import __version__
-from mythicd.config.settings import Settings, load_settings
+from mythicd.config.settings import Settings
 from mythicd.errors import MythicError
 from mythicd.paths import find
 from mythicd.provisioning import engine_factory
+from mythicd.provisioning.model_store import model_store
+from mythicd.provisioning.profile_choice import choose
 from mythicd.server.gateway import Gateway
 from mythicd.server.listener import listen
 from mythicd.wire import discovery
@@ -56,17 +58,21 @@ class Daemon:
         lock.acquire()
         self._undo.callback(lock.release)
 
-        self.settings = self._settings()
+        models = model_store(self.data)
+        choice = choose(self.data, self._overrides, models)
+        self.settings = choice.settings
         world_dir = find("worlds", self.settings.world, self.data)
         files = WorldFiles(world_dir)
         # Before the engines, which take long to load: a port that is taken is reported at once.
         listener = listen(self.settings.server.port, else_any="port" not in self._overrides.get("server", {}))
         self._undo.callback(listener.close)
-        host = engine_factory.build(self.settings, self.data)
+        host = await asyncio.to_thread(engine_factory.build, self.settings, self.data, models)
+        if choice.is_fallback:
+            host.notices.insert(0, choice.reason)
         await host.start()
         self._undo.push_async_callback(host.stop)
 
-        self.world = LiveWorld(files, host.engines(), self.settings, notices=host.notices)
+        self.world = LiveWorld(files, host.engines(), self.settings, choice.reason, notices=host.notices)
         self._undo.push_async_callback(self.world.close)
         sessions = Sessions(self.world)
         self._undo.push_async_callback(sessions.close)
@@ -88,16 +94,11 @@ class Daemon:
         discovery.publish(self.data, where)
         self._undo.callback(discovery.withdraw, self.data, where.instance_id)
         self.gateway.ready = True
-        log.info("ready on 127.0.0.1:%d, profile %s, world %s", where.port, self.settings.profile, self.settings.world)
+        log.info("ready on 127.0.0.1:%d, world %s", where.port, self.settings.world)
+        log.info("profile %s: %s", self.settings.profile, choice.reason)
         for notice in self.world.status().notices:
             log.warning("%s", notice)
         return where
-
-    def _settings(self) -> Settings:
-        user = self.data / "config.yaml"
-        first = load_settings(find("profiles", "starter", self.data), user, self._overrides)
-        # The user's file or the command line may name another profile.
-        return load_settings(find("profiles", first.profile, self.data), user, self._overrides)
 
     async def stop(self) -> None:
         """Stop everything that was started, in reverse order."""

@@ -25,6 +25,8 @@ StreamId = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
 SampleIndex = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_TYPED = 2000
 """Most characters of typed words."""
+VisemeSetName = Literal["ovr15", "arkit", "vrm", "rhubarb"]
+"""Names of the sets of mouth shapes (frames.VISEME_SETS)."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type", omit_defaults=False):
@@ -51,6 +53,8 @@ class Hello(Message, frozen=True, kw_only=True):
     """Name and version of the client, for the log."""
     debug_audio: bool = False
     """Whether voices come as base64 in `TTSChunk`, and the microphone may go as `AudioChunk`. For debugging only."""
+    visemes: VisemeSetName = "ovr15"
+    """The set of mouth shapes in which voices are described."""
 
 
 class CharacterInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +87,10 @@ class Status(Message, frozen=True, kw_only=True):
     """Whether every engine is loaded and warm."""
     notices: tuple[str, ...] = ()
     """What works less well than it could, and the command that fixes it."""
+    profile: str = ""
+    """Name of the daemon's profile."""
+    profile_reason: str = ""
+    """Why the daemon runs this profile: a sentence for people."""
     asr: str = ""
     llm: str = ""
     tts: str = ""
@@ -240,7 +248,8 @@ class StreamStart(Message, frozen=True, kw_only=True):
     codec: Literal["pcm_s16le"] = "pcm_s16le"
     sample_rate: int
     channels: Literal[1] = 1
-    viseme_set: Literal["OVR15"] = "OVR15"
+    viseme_set: Literal["OVR15", "ARKIT", "VRM", "RHUBARB"] = "OVR15"
+    """The set of `Hello.visemes`, in capitals."""
     kind: Literal["reply", "backchannel"] = "reply"
     """`backchannel`: a sound of listening while the player speaks (mm-hm). It takes no turn and has no caption."""
 
@@ -371,7 +380,7 @@ class VisemeEvent(msgspec.Struct, frozen=True, gc=False):
     duration: int
     """Samples."""
     code: int
-    """Index into the viseme set; OVR15: sil PP FF TH DD kk CH SS nn RR aa E ih oh ou."""
+    """Index into the viseme set; 0 is the mouth at rest in every set."""
     weight: int = 255
     """0–255."""
     flags: int = 0
@@ -381,3 +390,25 @@ class VisemeEvent(msgspec.Struct, frozen=True, gc=False):
     def end(self) -> int:
         """Sample index after its last sample."""
         return self.start + self.duration
+
+
+class BlendEvent(msgspec.Struct, frozen=True, gc=False):
+    """One mouth shape as weights of blend shapes, on the sample clock of its stream."""
+
+    start: int
+    """Sample index of its first sample."""
+    duration: int
+    """Samples."""
+    weights: tuple[tuple[int, int], ...]
+    """(index into the set, weight 1–255), by rising index; the weight of every other blend shape is 0."""
+    flags: int = 0
+    """1 long, 2 primary stress, 4 secondary stress."""
+
+    @property
+    def end(self) -> int:
+        """Sample index after its last sample."""
+        return self.start + self.duration
+
+
+MouthEvent = VisemeEvent | BlendEvent
+"""One mouth shape, as the viseme set of its stream describes it."""

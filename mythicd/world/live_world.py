@@ -38,11 +38,14 @@ MAX_SYNCED = 256
 class LiveWorld:
     """The world that the daemon serves, with its engines. Implements `WorldView`."""
 
-    def __init__(self, files: WorldFiles, engines: Engines, settings: Settings, *, notices: list[str]) -> None:
-        """`notices` tell of engines that are missing."""
+    def __init__(
+        self, files: WorldFiles, engines: Engines, settings: Settings, profile_reason: str = "", *, notices: list[str]
+    ) -> None:
+        """`profile_reason` tells why the settings are those of this profile, `notices` what is missing."""
         self.files = files
         self.engines = engines
         self.settings = settings
+        self._profile_reason = profile_reason
         self._notices = notices
         self._voices = WorldVoices(engines.tts)
         self._is_warm = False
@@ -71,6 +74,8 @@ class LiveWorld:
         server = self.settings.llm.server
         return m.Status(
             ready=self._is_warm,
+            profile=self.settings.profile,
+            profile_reason=self._profile_reason,
             world_title=self.world.title,
             notices=(*self._notices, *self.files.notices, *self._voices.notices),
             asr=self.settings.asr.engine,

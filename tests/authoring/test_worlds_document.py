@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import re
-import types
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import yaml
 
 from mythicd.authoring.commands import add_commands
 from mythicd.config import world_files
+from mythicd.config.voice_files import PiperEntry, ServerEntry, VoiceEntry, XttsEntry
 from mythicd.config.world_files import (
     LoreEntry,
     PersonaCard,
@@ -28,6 +26,7 @@ from mythicd.config.world_files import (
 from mythicd.config.world_folder import FOLDERS, TOP
 from mythicd.dialogue.intent import PRECEDENCE
 from mythicd.world.tool_checks import check_tools
+from tests.document_tables import rows, table
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "worlds.md").read_text(encoding="utf-8")
 
@@ -38,53 +37,26 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "## lore/*.yaml": world_files._LoreFile,
     "Keys of each entry:": LoreEntry,
     "## things.yaml": Thing,
-    "## voices.yaml": world_files._Voice,
+    "## voices.yaml": VoiceEntry,
+    "Keys of `piper`:": PiperEntry,
+    "Keys of `xtts`:": XttsEntry,
+    "Keys of `server`:": ServerEntry,
     "## tools.yaml": ToolDefinition,
     "Keys of each argument in `words`:": WordArgument,
 }
 
 
-def table(after: str) -> list[list[str]]:
-    """Return the cells of the first table after a line, without its head."""
-    assert DOCUMENT.count(f"\n{after}\n") == 1, after
-    lines = itertools.dropwhile(lambda line: not line.startswith("|"), DOCUMENT.split(f"\n{after}\n")[1].splitlines())
-    rows = list(itertools.takewhile(lambda line: line.startswith("|"), lines))
-    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
-
-
-def in_words(kind: Any) -> str:
-    """Say a type as the document must."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        return "id" if arguments[1].pattern else in_words(arguments[0])
-    if origin in (typing.Union, types.UnionType):
-        return in_words(next(each for each in arguments if each is not type(None)))
-    if origin is tuple:
-        return f"list of {in_words(arguments[0])}"
-    if origin is dict or isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return "keys"
-    plain: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
-    return plain[kind]
-
-
 @pytest.mark.parametrize(("after", "struct"), TABLES.items(), ids=lambda each: getattr(each, "__name__", ""))
 def test_every_key_is_described(after: str, struct: type[msgspec.Struct]) -> None:
-    hints = typing.get_type_hints(struct, include_extras=True)
-    expected = []
-    for field in msgspec.structs.fields(struct):
-        default = "required" if field.required else "none"
-        if field.default not in (msgspec.NODEFAULT, None, "", ()) and not isinstance(field.default, msgspec.Struct):
-            default = f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
-        expected.append([f"`{field.name}`", in_words(hints[field.name]), default])
-    described = table(after)
-    assert [row[:3] for row in described] == expected
+    described = table(DOCUMENT, after)
+    assert [row[:3] for row in described] == rows(struct)
     assert all(len(row) == 4 and row[3] for row in described), "a key without its meaning"
 
 
 def test_every_file_and_intent_is_listed() -> None:
     named = DOCUMENT.partition("\n## ")[0]
     assert all(name in named for name in (*TOP, *(f"{folder}/" for folder in FOLDERS)))
-    assert {row[0].strip("`") for row in table("### Intents")} == set(PRECEDENCE)
+    assert {row[0].strip("`") for row in table(DOCUMENT, "### Intents")} == set(PRECEDENCE)
 
 
 def test_every_option_of_import_is_listed() -> None:

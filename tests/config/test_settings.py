@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mythicd.config.settings import Settings, load_settings
@@ -217,7 +217,7 @@ class TestWorld:
         assert (world.title, world.rules, world.notices) == ("Lanternport", ("Be kind.",), ())
         marla = world.characters["marla"]
         assert (marla.name, marla.manner, marla.zone) == ("Marla", "wry, warm", "tavern")
-        assert world.voices["alto"].model == "en-gb+f2"
+        assert world.voices["alto"].espeak == "en-gb+f2"
         assert world.things["places"]["market"].values == {"x": 3}
         assert [(placed.zone, placed.entry.id) for placed in world.lore] == [("", "harbour"), ("tavern", "hours")]
         assert world.tools["set_waypoint"].spec().parameters == {
@@ -386,6 +386,7 @@ yamlish: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@example("tools", [{"name": []}])
 @given(st.sampled_from(["world", "npcs_marla", "voices", "things", "tools", "lore_all"]), yamlish)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_yaml_is_read_or_explained(tmp_path: Path, file: str, content: Any) -> None:

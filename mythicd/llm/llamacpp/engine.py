@@ -19,7 +19,14 @@ from mythicd.llm.llamacpp.kv.state import ROOTS
 from mythicd.llm.llamacpp.options import LlamaOptions
 from mythicd.llm.llamacpp.requests import EngineSnapshot, Forget, Order, Park, Refocus, ReplyQueue, Request, Rollback
 from mythicd.llm.llamacpp.scheduler import Work
+from mythicd.native import llamacpp
 from mythicd.telemetry.counters import LlmCounters
+
+_NO_GPU = (
+    "The language model runs on the CPU although gpu.layers asks for a GPU: this llama.cpp was built without one, or"
+    " finds no device. Build it for your GPU: CMAKE_ARGS=-DGGML_CUDA=ON (NVIDIA) or -DGGML_VULKAN=ON, then"
+    " pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python llama-cpp-python==0.3.36."
+)
 
 
 class LlamaLlm:
@@ -33,6 +40,8 @@ class LlamaLlm:
         self.counters = LlmCounters()
         self.abilities = LlmAbilities(prepares=True, places_calls=True, adapters=True)
         """`prepares` is final after `start`: a model whose memory cannot be trimmed does not prepare."""
+        self.notices: tuple[str, ...] = ()
+        """What works less well than the options ask for; final after `start`."""
         self._path = model
         self._options = LlamaOptions() if options is None else options
         self._thread: EngineThread | None = None
@@ -60,6 +69,8 @@ class LlamaLlm:
             if self._thread is None:
                 self._thread = await self._load()
                 self.abilities = replace(self.abilities, prepares=self._thread.trims)
+                if self._options.gpu_layers and not llamacpp.supports_gpu():
+                    self.notices = (_NO_GPU,)
 
     async def _load(self) -> EngineThread:
         loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from mythicd.llm.openai_api.models import choose_model
 from mythicd.llm.openai_api.options import OpenAiOptions
 from mythicd.paths import find
 from mythicd.provisioning import engine_factory
+from mythicd.provisioning.model_store import model_store
 
 __all__ = ["server"]
 
@@ -202,7 +203,7 @@ async def test_engine_notices_reach_the_host(tmp_path: Path, server: ScriptedSer
     user = tmp_path / "config.yaml"
     user.write_text(msgspec.yaml.encode({"llm": {"server": {"url": server.url, "model": "qwen"}}}).decode())
     settings = load_settings(find("profiles", "starter", tmp_path), user)
-    engines = engine_factory.build(settings, tmp_path)
+    engines = engine_factory.build(settings, tmp_path, model_store(tmp_path))
     await engines.start()
     try:
         assert [notice for notice in engines.notices if "'qwen'" in notice and "404" in notice]

@@ -15,6 +15,7 @@ from mythicd.errors import ConfigError
 from mythicd.llm.openai_api.engine import OpenAiLlm
 from mythicd.llm.openai_api.options import OpenAiOptions
 from mythicd.provisioning import engine_factory
+from mythicd.provisioning.model_store import model_store
 
 URL = "http://127.0.0.1:8080/v1"
 
@@ -36,14 +37,14 @@ def load(profile: Path, **server: Any) -> Settings:
 def test_a_server_is_named_in_the_users_file_and_makes_the_engine(profile: Path, tmp_path: Path) -> None:
     extra = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 40}
     settings = load(profile, url=URL, model="qwen", api_key_env="TAVERN_KEY", extra=extra)
-    engine = engine_factory.build(settings, tmp_path).llm
+    engine = engine_factory.build(settings, tmp_path, model_store(tmp_path)).llm
     assert isinstance(engine, OpenAiLlm)
     assert engine._options == OpenAiOptions(URL, "qwen", "TAVERN_KEY", extra, max_speakers=3)
 
 
 def test_without_a_url_the_model_is_here(profile: Path, tmp_path: Path) -> None:
-    assert not isinstance(engine_factory.build(load(profile), tmp_path).llm, OpenAiLlm)
-    assert not isinstance(engine_factory.build(load_settings(profile), tmp_path).llm, OpenAiLlm)
+    assert not isinstance(engine_factory.build(load(profile), tmp_path, model_store(tmp_path)).llm, OpenAiLlm)
+    assert not isinstance(engine_factory.build(load_settings(profile), tmp_path, model_store(tmp_path)).llm, OpenAiLlm)
 
 
 def test_layers_are_laid_over_each_other_before_they_are_checked(profile: Path, tmp_path: Path) -> None:
@@ -55,7 +56,9 @@ def test_layers_are_laid_over_each_other_before_they_are_checked(profile: Path, 
     assert server.extra == {"top_k": 20, "min_p": 0.1}
     assert load_settings(profile, user, {"llm": {"server": {"url": URL}}}).llm.server.url == URL
     user.write_text("llm: {server: {url: ''}}\n")  # to do without it
-    assert not isinstance(engine_factory.build(load_settings(profile, user), tmp_path).llm, OpenAiLlm)
+    assert not isinstance(
+        engine_factory.build(load_settings(profile, user), tmp_path, model_store(tmp_path)).llm, OpenAiLlm
+    )
 
 
 def test_invalid_url_names_its_layer(profile: Path, tmp_path: Path) -> None:
