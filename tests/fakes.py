@@ -71,6 +71,9 @@ class FakeVad:
 class FakeAsr:
     """A recogniser: it understands `hears` whatever is said, one word for each 0.25 s of voice."""
 
+    agreement_s: float = 0.4
+    has_reliable_partials = False
+
     def __init__(self) -> None:
         self.hears = "when do you open"
         self.hears_at_last: str | None = None

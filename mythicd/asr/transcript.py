@@ -14,14 +14,6 @@ from dataclasses import dataclass
 
 from mythicd.text.spoken_words import spoken_words
 
-AGREEMENT_S = 0.4
-"""Seconds of audio over which a stable word is unchanged; 0 is LocalAgreement-2 as published.
-
-Measured with pocketsphinx's hypotheses every 20 ms, 96 questions at 20 dB: at 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7 s the
-final words keep the whole stable prefix in 7, 23, 33, 56, 65, 70, 77 % of utterances, and at the end of the audio the
-prefix is 47, 71, 82, 86, 81, 74, 61 % of the words.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Partial:
@@ -47,7 +39,8 @@ class Final:
 class Transcript:
     """One utterance's hypotheses, added in order of time."""
 
-    def __init__(self, *, agreement_s: float = AGREEMENT_S) -> None:
+    def __init__(self, *, agreement_s: float) -> None:
+        """`agreement_s` is how long a stable word is unchanged, in seconds of audio; 0 for LocalAgreement-2 itself."""
         self._agreement_s = agreement_s
         self._words: tuple[str, ...] = ()
         self._since: list[float] = []

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from mythicd.text.spoken_words import spoken_words
+
 
 class Verdict(Enum):
     """The meaning of a player's voice over the character's."""
@@ -47,6 +49,11 @@ class BargeInSettings:
     """Shorter than this, words without content ("the", "who", "are you") are a misrecognised sound."""
     believed: float = 0.15
     """Confidence below which words were not understood."""
+    has_reliable_partials: bool = False
+    """Whether words are what was said from the first hypothesis on, and not a guess (`Asr.has_reliable_partials`)."""
+    few_ms: float = 300.0
+    """From here on, two words after any signs of listening are an interruption, if the partials are reliable and one of
+    them has content; three words are one at any time."""
 
 
 _SIGNS: Final = (
@@ -69,6 +76,11 @@ _ONLY_SIGNS = re.compile(rf"(?:{_SIGNS})(?: (?:{_SIGNS}))*")
 _LEADING_SIGNS = re.compile(rf"^(?:(?:{'|'.join(sorted(_SIGNS.split('|'), key=len, reverse=True))})(?: |$))+")
 _COMMAND = re.compile(rf"(?:^|.* )(?:{_COMMANDS})(?: .*)?$")
 _ONLY_SLIGHT = re.compile(rf"(?:{_SLIGHT}|{_SIGNS})(?: (?:{_SLIGHT}|{_SIGNS}))*")
+
+
+def _plain(words: str) -> str:
+    """Return words in lower case, without punctuation: "Mm-hm." is "mm hm"."""
+    return " ".join(spoken_words(words))
 
 
 class BargeIn:
@@ -104,7 +116,9 @@ class BargeIn:
         long = lasted >= self._settings.long_ms and bool(settled) and not _ONLY_SLIGHT.fullmatch(settled)
         meant = _LEADING_SIGNS.sub("", said)
         sentence = lasted >= self._settings.sentence_ms and meant.count(" ") >= 2 and not _ONLY_SLIGHT.fullmatch(meant)
-        if long or sentence or lasted >= self._settings.longest_ms or _COMMAND.fullmatch(words.lower()):
+        if long or sentence or self._says_much(meant, lasted) or lasted >= self._settings.longest_ms:
+            return self._decide(Verdict.INTERRUPTION)
+        if _COMMAND.fullmatch(_plain(words)):
             return self._decide(Verdict.INTERRUPTION)
         return self._decide(Verdict.UNDECIDED)
 
@@ -115,8 +129,8 @@ class BargeIn:
         """
         if self._verdict is Verdict.INTERRUPTION:
             return self._verdict
-        self._ended, self._heard = True, len(words.split())
-        if _COMMAND.fullmatch(words.lower()):
+        self._ended, self._heard = True, len(_plain(words).split())
+        if _COMMAND.fullmatch(_plain(words)):
             return self._decide(Verdict.INTERRUPTION)
         return self._decide(self._judge(voiced_ms - self._from_ms, self._new(words), confidence))
 
@@ -132,8 +146,16 @@ class BargeIn:
         odd = lasted_ms < settings.slight_ms or letter_ms > settings.slowest_ms
         return Verdict.BACKCHANNEL if odd and _ONLY_SLIGHT.fullmatch(said) else Verdict.INTERRUPTION
 
+    def _says_much(self, meant: str, lasted_ms: float) -> bool:
+        """Whether these words, without signs of listening, are more than a listener says."""
+        if not self._settings.has_reliable_partials:
+            return False
+        count = len(meant.split())
+        has_content = bool(meant) and not _ONLY_SLIGHT.fullmatch(meant)
+        return count >= 3 or (count == 2 and has_content and lasted_ms >= self._settings.few_ms)
+
     def _new(self, words: str) -> str:
-        all_words = words.lower().split()
+        all_words = _plain(words).split()
         # Fewer words than were judged: the first ones are recognised differently now, so all of them count as new.
         return " ".join(all_words[self._judged :] or all_words)
 

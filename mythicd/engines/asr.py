@@ -27,6 +27,19 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True)
+class WordTime:
+    """When a word was said."""
+
+    text: str
+    """The word, with its punctuation."""
+
+    start_s: float
+    """Seconds from the beginning of the utterance's audio."""
+
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Recognition:
     """The result for a whole utterance."""
 
@@ -39,12 +52,18 @@ class Recognition:
     lang: str = "en"
     """BCP-47 language tag."""
 
+    words: tuple[WordTime, ...] = ()
+    """The words in time, from engines that know it."""
+
 
 class AsrStream(Protocol):
     """The recognition of one utterance."""
 
-    async def push(self, pcm: bytes) -> str:
-        """Add s16le 16 kHz audio; return the hypothesis so far (it may change until `finish`)."""
+    async def push(self, pcm: bytes) -> str | None:
+        """Add s16le 16 kHz audio; return the words so far, which may change until `finish`.
+
+        None when they have not been recognised again since the last call.
+        """
 
     async def guess(self) -> Recognition:
         """Return the final words if the utterance ended here. The stream stays open: when more audio follows, all of it
@@ -59,6 +78,13 @@ class AsrStream(Protocol):
 
 class Asr(Protocol):
     """A speech recognition engine."""
+
+    has_reliable_partials: bool
+    """Whether a hypothesis is what was said from the first one on, and not a guess at a sound."""
+
+    agreement_s: float
+    """Seconds of audio over which hypotheses must agree on a word to make it stable (asr/transcript.py); 0 where two
+    hypotheses in a row suffice."""
 
     async def start(self) -> None:
         """Load the model. Raises EngineUnavailable or ModelError."""

@@ -124,8 +124,9 @@ class VoiceChunk:
 class Tts(Protocol):
     """A speech synthesis engine."""
 
-    sample_rate: int
-    """Hertz, of all its audio; known after `start`."""
+    @property
+    def sample_rate(self) -> int:
+        """Hertz, of all its audio; known after `start`."""
 
     async def start(self) -> None:
         """Load the engine. Raises EngineUnavailable or ModelError."""

@@ -31,7 +31,7 @@ def test_unchanged_hypothesis_makes_no_partial() -> None:
     transcript.add("hello", 0.1)
     transcript.add("hello", 0.2)
     assert transcript.add("hello", 0.3) is None
-    assert Transcript().add("", 0.1) is None
+    assert Transcript(agreement_s=0.4).add("", 0.1) is None
 
 
 def test_case_and_punctuation_do_not_disagree() -> None:

@@ -26,6 +26,13 @@ LATE_S: Final = 20.0
 class PocketSphinxAsr:
     """The starter profile's recogniser."""
 
+    has_reliable_partials: bool = False
+    """The first hypotheses of a sound are guesses, such as "the", "who" and "will you"."""
+    agreement_s: float = 0.4
+    """Measured with hypotheses every 20 ms, 96 questions at 20 dB: at 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7 s the final words
+    keep the whole stable prefix in 7, 23, 33, 56, 65, 70, 77 % of utterances, and at the end of the audio the prefix is
+    47, 71, 82, 86, 81, 74, 61 % of the words."""
+
     def __init__(self, *, cache_dir: Path | None = None, max_streams: int = 4) -> None:
         """Language models are kept in `cache_dir`; without it they are temporary."""
         self._cache_dir = cache_dir

@@ -102,7 +102,7 @@ class SpeechInput:
         self._stream: AsrStream | None = None
         self._finishing: asyncio.Future[Recognition] | None = None
         """The final words, while the recogniser works on them."""
-        self._transcript = Transcript()
+        self._transcript = Transcript(agreement_s=asr.agreement_s)
         self._words = ""
         self._withheld: list[bytes] | None = None
         """Audio since a pause began, which the recogniser does not get yet; None while there is no pause."""
@@ -249,7 +249,8 @@ class SpeechInput:
             return None
         if self._stream is None:
             self._stream = await self._asr.open()
-        partial = self._transcript.add(await self._stream.push(b"".join(frames)), now_s)
+        words = await self._stream.push(b"".join(frames))
+        partial = None if words is None else self._transcript.add(words, now_s)
         self._words = self._words if partial is None else partial.text
         return partial
 
@@ -257,7 +258,8 @@ class SpeechInput:
         """Finish the utterance, and prepare for the next one of this stream."""
         said, self._utterance = self._utterance, _Utterance()
         stream, self._stream = self._stream, None
-        self._transcript, self._words, self._withheld = Transcript(), "", None
+        self._transcript = Transcript(agreement_s=self._asr.agreement_s)
+        self._words, self._withheld = "", None
         recognition = Recognition("", 0.0)
         if stream is not None:
             self._finishing = asyncio.ensure_future(stream.finish())

@@ -22,7 +22,7 @@ from mythicd.character.speak.tool_dispatch import ToolDispatch
 from mythicd.character.think.prefetch import Prefetch
 from mythicd.character.turn import Turn
 from mythicd.concurrency.background_task import BackgroundTask
-from mythicd.dialogue.barge_in import BargeIn, Verdict
+from mythicd.dialogue.barge_in import BargeIn, BargeInSettings, Verdict
 from mythicd.dialogue.state import Event, State
 from mythicd.telemetry.timeline import Mark
 from mythicd.vad.endpointer import SpeechResumed, SpeechStart
@@ -135,7 +135,8 @@ class TurnTaking:
     def on_state(self, state: State) -> None:
         """Take note of the dialogue's new state."""
         if state is State.DUCKED and self._barge_in is None:
-            self._barge_in = BargeIn()
+            reliable = self._context.engines.asr.has_reliable_partials
+            self._barge_in = BargeIn(BargeInSettings(has_reliable_partials=reliable))
         elif state is State.IDLE and self._barge_in is not None:
             # Playback ended and the overlap is decided: what comes now does not belong to it.
             self._current.end_after(self._context.settings.turn.wait_ms)
