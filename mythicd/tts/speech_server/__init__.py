@@ -1,0 +1,1 @@
+"""Speech synthesis on an OpenAI-compatible HTTP server."""
