@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -60,6 +61,15 @@ def speech(text: str, clip: Clip) -> Speech:
     size = FRAME * SAMPLE_BYTES
     frames = tuple(samples[at : at + size] for at in range(0, len(samples), size))
     return Speech(text, frames, (before + len(voice) - 1) // FRAME)
+
+
+def piper_speech(voice: Path, text: str) -> Clip:
+    """Speak a sentence with Piper's own package, for a player who sounds like a person."""
+    from piper import PiperVoice, SynthesisConfig
+
+    model = PiperVoice.load(voice)
+    chunks = list(model.synthesize(text, SynthesisConfig(noise_scale=0.0, noise_w_scale=0.0)))
+    return Clip(b"".join(chunk.audio_int16_bytes for chunk in chunks), model.config.sample_rate)
 
 
 async def say(

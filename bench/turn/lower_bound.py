@@ -29,6 +29,7 @@ from mythicd.engines.llm import LlmRequest, Sampling, TextDelta
 from mythicd.memory.records import Scope
 from mythicd.paths import find
 from mythicd.provisioning import engine_factory
+from mythicd.provisioning.model_store import model_store
 from mythicd.tts.phrase_buffer import PhraseBuffer
 from mythicd.wire import frames
 from mythicd.wire import messages as m
@@ -79,12 +80,13 @@ class Alone:
 
     def __init__(self, data: Path, overrides: Mapping[str, Any]) -> None:
         self._data = data
-        self._settings = load_settings(find("profiles", "starter", data), None, overrides)
+        self._models = model_store(data)
+        self._settings = load_settings(find("profiles", overrides["profile"], data), None, overrides)
 
     async def start(self) -> None:
         """Load the engines, as the daemon does."""
         settings = self._settings
-        self._host = engine_factory.build(settings, self._data)
+        self._host = engine_factory.build(settings, self._data, self._models)
         await self._host.start()
         files = WorldFiles(find("worlds", settings.world, self._data))
         self._world = LiveWorld(files, self._host.engines(), settings, notices=[])

@@ -1,10 +1,10 @@
 """The peer: a Pipecat pipeline of the same engines, built as its documentation describes.
 
-    microphone -> recogniser -> user's turn (Silero, turn strategy) -> lore -> llama-server -> espeak-ng -> loudspeaker
+    microphone -> recogniser -> user's turn (Silero, turn strategy) -> lore -> llama-server -> voice -> loudspeaker
 
-Recogniser and voice are Mythic's classes in Pipecat's services; the language model is Pipecat's OpenAI service. A turn
-ends by Pipecat's defaults (`default`: a pause of 0.2 s and its smart-turn model), by the pause alone (`tuned`: speech
-timeout 0), or by the player's key (`held`). docs/benchmarks.md describes its set-up.
+Recogniser and voice are in pipecat_services.py; the language model is Pipecat's OpenAI service. A turn ends by
+Pipecat's defaults (`default`: a pause of 0.2 s and its smart-turn model), by the pause alone (`tuned`: speech timeout
+0), or by the player's key (`held`). docs/benchmarks.md describes its set-up.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 os.environ.setdefault("LOGURU_LEVEL", "ERROR")  # each logged line takes a millisecond
 
@@ -29,8 +27,6 @@ from pipecat.frames.frames import (
     LLMUpdateSettingsFrame,
     OutputAudioRawFrame,
     StartFrame,
-    TranscriptionFrame,
-    TTSAudioRawFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
@@ -40,33 +36,20 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.openai.llm import OpenAILLMService
-from pipecat.services.settings import STTSettings, TTSSettings
-from pipecat.services.stt_service import STTService
-from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
-from pipecat.utils.time import time_now_iso8601
 from pipecat.workers.runner import WorkerRunner
 
 from bench.turn import world as turn_world
 from bench.turn.audio_marks import Speech, audible, say
+from bench.turn.pipecat_services import VOICE_RATE, Ending, Speaking
 from bench.turn.side import Answer
-from mythicd.asr.pocketsphinx.engine import PocketSphinxAsr, PocketSphinxStream
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.config.world_files import load_world
 from mythicd.dialogue import prompt
-from mythicd.engines.tts import VoiceSpec
-from mythicd.tts.espeak import EspeakTts
-
-Ending = Literal["default", "tuned", "held"]
-
-VOICE_RATE = 22050
-"""espeak-ng's own rate, so that nothing is resampled; also that of Mythic's starter profile."""
-PREROLL_FRAMES = 25
-"""Frames before the detected speech that the recogniser gets: half a second."""
 
 
 class Microphone(BaseInputTransport):
@@ -105,60 +88,6 @@ class Loudspeaker(BaseOutputTransport):
         self._free = max(self._free, now) + frame.num_frames / frame.sample_rate
         await asyncio.sleep(self._free - now)
         return True
-
-
-class Ears(STTService):
-    """Mythic's recogniser as a streaming service, active between start and end of speech by a detector or a key."""
-
-    def __init__(self, asr: PocketSphinxAsr) -> None:
-        super().__init__(ttfs_p99_latency=0.0, settings=STTSettings(model=None, language=None))
-        self._asr = asr
-        self._stream: PocketSphinxStream | None = None
-        self._recent: deque[bytes] = deque(maxlen=PREROLL_FRAMES)
-
-    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
-        """Take a frame of the microphone."""
-        if self._stream is None:
-            self._recent.append(audio)
-        else:
-            await self._stream.push(audio)
-        yield None
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Start and end utterances. The other processors get the frame first."""
-        await super().process_frame(frame, direction)
-        if isinstance(frame, VADUserStartedSpeakingFrame) and self._stream is None:
-            self._stream = await self._asr.open()
-            if self._recent:
-                await self._stream.push(b"".join(self._recent))
-                self._recent.clear()
-        elif isinstance(frame, VADUserStoppedSpeakingFrame) and self._stream is not None:
-            stream, self._stream = self._stream, None
-            self.create_task(self._finish(stream))  # so that the turn's model does not wait for it
-
-    async def _finish(self, stream: PocketSphinxStream) -> None:
-        heard = await stream.finish()
-        if heard.text:
-            await self.push_frame(TranscriptionFrame(heard.text, "player", time_now_iso8601(), finalized=True))
-
-
-class Voice(TTSService):
-    """Mythic's voice as a service."""
-
-    def __init__(self, tts: EspeakTts, voice: VoiceSpec) -> None:
-        super().__init__(
-            push_start_frame=True,
-            push_stop_frames=True,
-            sample_rate=VOICE_RATE,
-            settings=TTSSettings(model=None, voice=voice.voice_id, language=None),
-        )
-        self._tts, self._voice = tts, voice
-
-    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Speak one sentence."""
-        async with aclosing(self._tts.speak(text, self._voice)) as chunks:
-            async for chunk in chunks:
-                yield TTSAudioRawFrame(chunk.pcm, VOICE_RATE, 1, context_id=context_id)
 
 
 class Lore(FrameProcessor):
@@ -208,12 +137,11 @@ class Model(OpenAILLMService):
 class Pipecat:
     """One pipeline, with its way of ending a turn. Implements `Side`."""
 
-    def __init__(self, world: Path, models: Path, server: str, ending: Ending) -> None:
-        """`server` is the address of this pipeline's llama-server; `models` is the daemon's folder of that name."""
+    def __init__(self, world: Path, services: Speaking, server: str, ending: Ending, max_tokens: int) -> None:
+        """`server` is the address of this pipeline's llama-server; an answer has at most `max_tokens`."""
         self._world = load_world(world)
-        self._server, self._ending = server, ending
-        self._asr = PocketSphinxAsr(cache_dir=models / "asr")
-        self._tts = EspeakTts(VOICE_RATE)
+        self._server, self._ending, self._max_tokens = server, ending, max_tokens
+        self._services = services
         self._mic, self._speaker = Microphone(), Loudspeaker()
         self._lore, self._silence = Lore(), Silence()
         self._context = LLMContext()
@@ -222,15 +150,16 @@ class Pipecat:
 
     async def start(self) -> None:
         """Load the engines and start the pipeline."""
-        await self._asr.start()
-        await self._asr.learn(self._world.vocabulary())
-        await self._tts.start()
-        voice = self._world.voices[turn_world.VOICE]
-        await self._tts.prepare(voice)
-        settings = Model.Settings(model="bench", temperature=0.0, extra={"extra_body": {"cache_prompt": True}})
+        recogniser, voice = await self._services.load(self._world, self._ending)
+        settings = Model.Settings(
+            model="bench",
+            temperature=0.0,
+            max_tokens=self._max_tokens,
+            extra={"extra_body": {"cache_prompt": True}},
+        )
         self._llm = Model(base_url=f"{self._server}/v1", api_key="none", settings=settings)
         pair = LLMContextAggregatorPair(self._context, user_params=self._user())
-        stages = [self._mic, Ears(self._asr), pair.user(), self._lore, self._llm, Voice(self._tts, voice)]
+        stages = [self._mic, recogniser, pair.user(), self._lore, self._llm, voice]
         stages += [self._speaker, self._silence, pair.assistant()]
         worker = PipelineWorker(
             Pipeline(stages),
@@ -248,8 +177,7 @@ class Pipecat:
         """End the pipeline."""
         await self._runner.cancel()
         await asyncio.wait([self._running], timeout=10)
-        await self._asr.stop()
-        await self._tts.stop()
+        await self._services.stop()
 
     async def meet(self, npc: str) -> None:
         """Start a conversation: Pipecat keeps the prompt, and evaluates nothing before a question."""

@@ -14,6 +14,7 @@ from bench.turn import plot, world
 from bench.turn.conversations import Played
 from bench.turn.lower_bound import HANGOVER_MS
 from mythicd.telemetry.timeline import Mark
+from mythicd.text.spoken_words import spoken_words
 
 OPEN, HELD = "open", "held"
 """Mythic with an open microphone, and with a key."""
@@ -28,8 +29,11 @@ FARTHEST = 6
 """Number of answers that `farthest` shows."""
 
 
-def checks(played: Played) -> dict[str, int]:
-    """Return counts of differences that make the sides incomparable; all are 0 if there are none."""
+def checks(played: Played, reply: str | None = world.REPLY) -> dict[str, int]:
+    """Return counts of differences that make the sides incomparable; all are 0 if there are none.
+
+    `reply` is what every side must answer; None where each model writes its own.
+    """
     shorter = [
         mine < (1 - SAME_PROMPT) * theirs
         for side, peers in ((OPEN, (TUNED, DEFAULT)), (HELD, (TUNED_HELD,)))
@@ -40,9 +44,10 @@ def checks(played: Played) -> dict[str, int]:
     answers = [answer for kept in played.answers.values() for answer in kept]
     return {
         "prompts_shorter_than_peers": sum(shorter),
-        "answers_not_scripted": sum(answer.reply != world.REPLY for answer in answers),
+        "answers_not_scripted": sum(reply not in (None, answer.reply) for answer in answers),
         "questions_misheard": sum(
-            any(answer.heard != kept[0].heard for answer in kept) for kept in zip(*played.answers.values(), strict=True)
+            len({tuple(spoken_words(answer.heard)) for answer in kept}) > 1
+            for kept in zip(*played.answers.values(), strict=True)
         ),
     }
 

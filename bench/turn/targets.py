@@ -73,10 +73,10 @@ def faster(
     return Faster(key, name, interval(ours), interval(theirs), speedup(theirs, ours), median, bad_end)
 
 
-def above(key: str, name: str, waits: Sequence[float], floors: Sequence[float]) -> Above:
+def above(key: str, name: str, waits: Sequence[float], floors: Sequence[float], *, median: float, p95: float) -> Above:
     """Return a claim of waits and their floors, pair by pair."""
     ratios = [wait / floor for wait, floor in zip(waits, floors, strict=True)]
-    return Above(key, name, statistics.median(ratios), percentile(ratios, 0.95), most=1.3, most_p95=1.6)
+    return Above(key, name, statistics.median(ratios), percentile(ratios, 0.95), most=median, most_p95=p95)
 
 
 def table(title: str, claims: Iterable[Claim]) -> Table:

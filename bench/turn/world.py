@@ -33,6 +33,7 @@ CLAUSE = 6
 SAMPLE = Path(__file__).parents[2] / "worlds" / "lanternport"
 VOICE = "keeper"
 """A fast voice, since the length of an answer is not measured."""
+PIPER_VOICE = "en_US-joe-medium"
 NAMES = (
     "Ada Barrow", "Bram Cole", "Cora Dunn", "Edwin Frost", "Greta Holm", "Ivo Jarrett", "Klara Lund", "Milo North",
     "Olga Pike", "Quill Reed", "Sanna Thorne", "Ulric Vance", "Wanda York", "Zeb Ashby",
@@ -66,7 +67,8 @@ def build(folder: Path, cast: int) -> World:
     """Write the world with `cast` characters into a folder, and read it."""
     folder.mkdir(parents=True)
     shutil.copy(SAMPLE / "things.yaml", folder)
-    (folder / "voices.yaml").write_text(yaml.safe_dump({VOICE: {"espeak": "en-gb-x-rp+f2", "rate": 350}}))
+    voice = {"espeak": "en-gb-x-rp+f2", "rate": 350, "piper": {"model": PIPER_VOICE}}
+    (folder / "voices.yaml").write_text(yaml.safe_dump({VOICE: voice}))
     shutil.copytree(SAMPLE / "lore", folder / "lore")
     sample = load_world(SAMPLE)
     common = [placed.entry.text for placed in sample.lore if not placed.zone]
