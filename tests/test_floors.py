@@ -46,15 +46,19 @@ MOST_LINES = 450
 """Lines of a module whose docstring gives no reason (`Long because …`) for more."""
 
 HEAVY = {
+    "TTS": "tts/xtts.py",
     "apsw": "memory/",
     "espeakng_loader": "native/espeakng.py",
-    "faster_whisper": "asr/whisper.py",
+    "ctranslate2": "asr/whisper/model.py",
+    "faster_whisper": "asr/whisper/model.py",
     "llama_cpp": "native/llamacpp.py",
     "onnxruntime": "vad/silero.py",
-    "piper": "tts/piper.py",
+    "onnx": "tts/piper/voice.py",
+    "piper": "tts/piper/voice.py",
     "pocketsphinx": "asr/pocketsphinx/decoder.py",
     "pywebrtc_audio": "aec/canceller.py",
     "sounddevice": "client/microphone.py",
+    "sentence_transformers": "memory/sentence_transformer.py",
     "soundfile": "audio/wav.py",
     "soxr": "audio/pcm.py",
     "sqlite_vec": "memory/database.py",

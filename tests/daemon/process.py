@@ -47,10 +47,12 @@ class DaemonProcess:
 def start(data: Path, world: Path = WORLD, *arguments: str, port: int | None = 0) -> DaemonProcess:
     """Start a daemon and wait until it is ready. Raises AssertionError with its output when it dies instead.
 
-    `port=None` leaves the port to its settings.
+    `port=None` leaves the port to its settings. It runs the starter profile unless `arguments` name another.
     """
     command = [sys.executable, "-m", "mythicd", "run", "--headless", "--data", str(data)]
     command += [] if port is None else ["--port", str(port)]
+    # espeak-ng and pocketsphinx say and hear the same each time; tests of the real engines name their own profile.
+    command += [] if "--profile" in arguments else ["--profile", "starter"]
     log = data.parent / f"{data.name}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
