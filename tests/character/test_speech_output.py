@@ -190,7 +190,7 @@ async def test_silent_words_open_no_stream() -> None:
     assert desk.player.all(m.StreamStart) == desk.player.all(m.StreamEnd) == []
 
 
-async def _silence(text: str, voice: VoiceSpec) -> Any:
+async def _silence(text: str, voice: VoiceSpec, lead_s: Any = None) -> Any:
     from mythicd.engines.tts import VoiceChunk
 
     yield VoiceChunk(bytes(VOICE_RATE))

@@ -32,8 +32,8 @@ the player pauses."""
 STOOD_S = 0.15
 """How long lines must have been there to be read to their end, though the words have just become others."""
 BELIEVED_S = 0.4
-"""How long words must have called for something else to be believed, where they have taken back words that stood.
-pocketsphinx hears "finn really" in "ferry leave" for 110 to 300 ms."""
+"""How long words must have called for something else to be believed, where they have taken back words that stood and the
+recogniser's partials are guesses. pocketsphinx hears "finn really" in "ferry leave" for 110 to 300 ms."""
 MOST_CHANGES = 8
 """How often something may come to what was found while the player speaks."""
 
@@ -74,6 +74,7 @@ class Prefetch:
     def __init__(self, context: CharacterContext, session: ModelSession, builder: ContextBuilder) -> None:
         self._session = session
         self._builder = builder
+        self._is_reliable = context.engines.asr.has_reliable_partials
         self._has_floor = False
         """Whether the player alone has the floor."""
         self._searching = BackgroundTask(f"{context.npc_id} prefetch")
@@ -148,7 +149,7 @@ class Prefetch:
             shares = not called.isdisjoint(_called(ahead.found))
             if shares:
                 ahead.words, ahead.theirs = partial.text, called
-            if not shares and _is_doubtful(ahead, partial):
+            if not shares and not self._is_reliable and _is_doubtful(ahead, partial):
                 believed_s = _believed_s(ahead)
                 self._doubt.replace(functools.partial(self._search_again, ahead, partial, believed_s))
             else:
