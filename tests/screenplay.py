@@ -85,6 +85,9 @@ class Place:
     def world_prompt(self) -> str:
         return "You are in a town."
 
+    def in_view(self, npc_id: str) -> bool:
+        return True
+
     def zone(self, npc_id: str) -> str:
         return "tavern"
 

@@ -101,6 +101,9 @@ class Environment(Protocol):
     def zone(self, npc_id: str) -> str:
         """Return where a character is."""
 
+    def in_view(self, npc_id: str) -> bool:
+        """Return whether the player sees a character."""
+
     def scene(self, npc_id: str) -> m.SceneUpdate | None:
         """Return what is around a character, if the game has said so."""
 

@@ -60,6 +60,10 @@ class Playthrough:
         """Return a character's voice."""
         return self._world.voice(self.card(npc_id))
 
+    def in_view(self, npc_id: str) -> bool:
+        """Return whether the player sees a character."""
+        return self._visibility.sees(npc_id)
+
     def zone(self, npc_id: str) -> str:
         """Return where a character is: as the last scene says, else where its card puts it."""
         scene = self._scenes.get(npc_id)

@@ -31,6 +31,10 @@ class Visibility:
         """Whom the player attended to last, and still does."""
         return next(reversed(self._attended), None)
 
+    def sees(self, npc_id: str) -> bool:
+        """Return whether a character is in view."""
+        return npc_id in self._seen
+
     def attend(self, npc_id: str, attending: bool) -> dict[str, bool]:
         """Take note of a character that enters or leaves attention. Return who enters view (True) or leaves it."""
         self._attended.pop(npc_id, None)

@@ -25,7 +25,9 @@ def test_characters_near_one_in_view_are_in_view() -> None:
     assert view.attend("marla", True) == {"marla": True, "rook": True, "lantern": True}
     assert view.scene("rook", ["pip"]) == {}, "nearness is not transitive"
     assert view.scene("marla", ["pip", "lantern"]) == {"rook": False, "pip": True}
+    assert view.sees("pip") and view.sees("marla") and not view.sees("rook")
     assert view.attend("marla", False) == {"marla": False, "pip": False, "lantern": False}
+    assert not view.sees("pip")
     assert list(view.attended) == []
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -39,6 +40,8 @@ MAX_PIECES = 8
 """Most pieces of text between the model and the voice: about what a short phrase has. What a faster model has written
 beyond them stays with the model, which counts it as ahead of its voice and lets others go first
 (`scheduler.burst_tokens`); if it lay here, a reply would seem to be heard as fast as it is written."""
+UNSEEN_S = 5.0
+"""How much longer the voice of a character that is out of view can wait for its next piece."""
 SEND_TICK_S = 0.02
 """How often a sender that is far enough ahead looks again."""
 SILENCE_GRACE_S = 2.0
@@ -99,6 +102,7 @@ class SpeechOutput:
         self._voice = context.voice
         self._outlet = context.outlet
         self._clock = context.clock
+        self._is_in_view = functools.partial(context.environment.in_view, context.npc_id)
         self._listener = listener
         self._gate = listener.gate
         self._timeline = listener.timeline
@@ -402,8 +406,10 @@ class SpeechOutput:
         return self._playhead.position(self._out.sent, self._clock())
 
     def _lead_s(self) -> float:
-        """Return how many seconds of sound the listener still has, for the engine that serves several characters."""
-        return self._queue.left(self._played_by_now()) / self._tts.sample_rate
+        """Return how long the voice can wait, for the engine that serves several characters: the seconds of sound that
+        the listener still has, more for a character that the player does not see."""
+        unseen = 0.0 if self._is_in_view() else UNSEEN_S
+        return self._queue.left(self._played_by_now()) / self._tts.sample_rate + unseen
 
     def _ends_s(self) -> float:
         """Return when all that was sent has probably been played, on the monotonic clock."""

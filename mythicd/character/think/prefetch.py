@@ -32,8 +32,8 @@ the player pauses."""
 STOOD_S = 0.15
 """How long lines must have been there to be read to their end, though the words have just become others."""
 BELIEVED_S = 0.4
-"""How long words must have called for something else to be believed, where they have taken back words that stood and the
-recogniser's partials are guesses. pocketsphinx hears "finn really" in "ferry leave" for 110 to 300 ms."""
+"""How long words must have called for something else to be believed, where they have taken back words that stood, and
+the recogniser's partials are guesses. pocketsphinx hears "finn really" in "ferry leave" for 110 to 300 ms."""
 MOST_CHANGES = 8
 """How often something may come to what was found while the player speaks."""
 
