@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from mythicd.asr.whisper.model import Transcription, WhisperModel, load_model
+from mythicd.asr.whisper.model import NO_NAMES, NamePrompt, Transcription, WhisperModel, load_model
 from mythicd.asr.whisper.names import NameRepair
 from mythicd.asr.whisper.options import WhisperOptions
 from mythicd.asr.whisper.stream import Samples, WhisperStream
@@ -43,7 +43,7 @@ class WhisperAsr:
         self._model: WhisperModel | None = None
         self._finals: WorkerPool | None = None
         self._partials: WorkerPool | None = None
-        self._names: tuple[int, ...] = ()
+        self._names = NO_NAMES
         self._repair: NameRepair | None = None
         self._espeak: EspeakNg | None = None
         self._open = 0
@@ -56,7 +56,7 @@ class WhisperAsr:
         self._partials = WorkerPool("asr-partial", 1)
         try:
             model, notice = await self._finals.run(None, load_model, self._directory, self._options)
-            await self._finals.run(None, model.final, _SILENCE, ())
+            await self._finals.run(None, model.final, _SILENCE, NO_NAMES)
             self._model = model
         except BaseException:
             await self.stop()
@@ -96,22 +96,22 @@ class WhisperAsr:
         """Count a stream as closed."""
         self._open -= 1
 
-    async def final(self, speech: Samples, names: tuple[int, ...], *, is_certain: bool) -> Transcription:
+    async def final(self, speech: Samples, names: NamePrompt, *, is_certain: bool) -> Transcription:
         """Transcribe a whole utterance; certain ones go before guesses. Raises EngineError."""
         model, pool = self._started()
         return await pool.run(lambda: 0.0 if is_certain else 1.0, model.final, speech, names)
 
-    async def partial(self, speech: Samples, names: tuple[int, ...]) -> str:
+    async def partial(self, speech: Samples, names: NamePrompt) -> str:
         """Transcribe an utterance so far. Raises EngineError."""
         model, _ = self._started()
         assert self._partials is not None, "it was started with the model"
         return await self._partials.run(None, model.partial, speech, names)
 
-    def _learn(self, model: WhisperModel, vocabulary: Vocabulary) -> tuple[tuple[int, ...], NameRepair | None]:
+    def _learn(self, model: WhisperModel, vocabulary: Vocabulary) -> tuple[NamePrompt, NameRepair | None]:
         names = list(dict.fromkeys((*vocabulary.people, *vocabulary.places, *vocabulary.items)))
         espeak, language = self._espeak, self._options.language
         if espeak is None:
-            return model.name_tokens(names), None
+            return model.name_prompt(names), None
         voice = _VOICES.get(language, language)
         repair = NameRepair(
             (*names, *vocabulary.topics),
@@ -119,7 +119,7 @@ class WhisperAsr:
             lambda words: espeak.phonemes(words, voice),
             model.is_common,
         )
-        return model.name_tokens(names), repair
+        return model.name_prompt(names), repair
 
     def _started(self) -> tuple[WhisperModel, WorkerPool]:
         if self._model is None or self._finals is None:

@@ -36,6 +36,12 @@ _NAME_TOKENS: Final = 120
 _TOKENS_PER_S: Final = 6.0
 """Most tokens in a second of speech: 250 words a minute are 5.4."""
 _SPARE_TOKENS: Final = 6
+_LIST: Final = 0.75
+"""Share of words from which a transcript is a list of names."""
+_UNLIKELY: Final = 0.2
+"""Confidence below which words may be made of the names."""
+_BETTER: Final = 0.05
+"""How much likelier words must be than a list of names to replace it."""
 _MEMORY_FACTOR: Final = {"int8": 0.7, "int8_float16": 0.7, "float16": 1.2, "float32": 2.3}
 """Memory of a loaded model, as a multiple of its file, which has 16-bit weights."""
 
@@ -48,6 +54,23 @@ class Transcription:
     confidence: float
     """Mean probability of a token, 0–1; 0 without words."""
     words: tuple[WordTime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NamePrompt:
+    """The world's names as text before an utterance."""
+
+    tokens: tuple[int, ...] = ()
+    words: frozenset[str] = frozenset()
+    """The words of the names, in lower case."""
+
+    def is_list(self, text: str) -> bool:
+        """Return whether a transcript has two words or more, and hardly any but words of the names."""
+        said = [word.strip(".,!?;:").lower() for word in text.split()]
+        return len(said) >= 2 and sum(word in self.words for word in said) >= _LIST * len(said)
+
+
+NO_NAMES: Final = NamePrompt()
 
 
 class WhisperModel:
@@ -68,10 +91,10 @@ class WhisperModel:
         if engine.model.is_multilingual:
             self._head += [token(f"<|{options.language}|>"), token("<|transcribe|>")]
 
-    def name_tokens(self, names: Sequence[str]) -> tuple[int, ...]:
+    def name_prompt(self, names: Sequence[str]) -> NamePrompt:
         """Return the prompt that makes these names likelier: as many as fit, as text before the utterance."""
         if self._before is None:
-            return ()
+            return NO_NAMES
         chosen: list[str] = []
         tokens: list[int] = []
         for name in names:
@@ -80,32 +103,47 @@ class WhisperModel:
                 break
             chosen.append(name)
             tokens = longer
-        return (self._before, *tokens) if tokens else ()
+        words = frozenset(word.lower() for name in chosen for word in name.split())
+        return NamePrompt((self._before, *tokens), words) if tokens else NO_NAMES
 
     def is_common(self, word: str) -> bool:
         """Return whether a word is one token of the model: an ordinary word of the language."""
         return len(self._tokenizer.encode(f" {word.lower()}", add_special_tokens=False).ids) == 1
 
-    def partial(self, speech: NDArray[np.float32], names: tuple[int, ...]) -> str:
+    def partial(self, speech: NDArray[np.float32], names: NamePrompt) -> str:
         """Return the words so far, greedily. Raises EngineError."""
         encoded, _ = self._encode(speech, PARTIAL_AFTER_S)
         result = self._generate(encoded, speech, names, beam=1)
         text = tidy(without_repetition(self._decode(result.sequences_ids[0])))
         # No word times, so no token probabilities either: their place is taken by the score.
         mean = math.exp(min(0.0, result.scores[0]))
-        is_noise = is_invented(text, result.no_speech_prob, mean, is_prompted=bool(names))
+        is_noise = is_invented(text, result.no_speech_prob, mean, is_prompted=bool(names.tokens))
         return "" if is_noise else text
 
-    def final(self, speech: NDArray[np.float32], names: tuple[int, ...]) -> Transcription:
+    def final(self, speech: NDArray[np.float32], names: NamePrompt) -> Transcription:
         """Return the words of a whole utterance (shape [samples], −1 to 1, 16 kHz), with their times.
 
-        What looks odd on the short window (it did not end) is transcribed again on Whisper's own. Raises EngineError.
-        """
-        found = self._final(speech, names, AFTER_S)
-        return found if found is not None else self._final(speech, names, LONGEST_S) or Transcription("", 0.0)
+        What looks odd is transcribed again: on Whisper's own window if it did not end on the short one, and without the
+        names if it is unlikely or names are all there is: both are made of unclear speech ("Wren, Hester").
 
-    def _final(self, speech: NDArray[np.float32], names: tuple[int, ...], after_s: float) -> Transcription | None:
-        encoded, frames = self._encode(speech, after_s)
+        Raises EngineError.
+        """
+        encoded, frames = self._encode(speech, AFTER_S)
+        found = self._final(encoded, frames, speech, names)
+        if found is None:
+            encoded, frames = self._encode(speech, LONGEST_S)
+            found = self._final(encoded, frames, speech, names, is_last=True) or Transcription("", 0.0)
+        is_odd = names.is_list(found.text) or (found.text and found.confidence < _UNLIKELY)
+        if names.tokens and is_odd:
+            other = self._final(encoded, frames, speech, NO_NAMES, is_last=True)
+            if other is not None and other.confidence > found.confidence + _BETTER:
+                return other
+        return found
+
+    def _final(
+        self, encoded: Any, frames: int, speech: NDArray[np.float32], names: NamePrompt, *, is_last: bool = False
+    ) -> Transcription | None:
+        """Return the words of an utterance; None when they did not end and this is not the last try."""
         result = self._generate(encoded, speech, names, beam=self._options.beam)
         ids = result.sequences_ids[0]
         text = without_repetition(self._decode(ids))
@@ -115,13 +153,13 @@ class WhisperModel:
         aligned = self._align(encoded, tokens, frames)
         probabilities = [float(each) for each in aligned.text_token_probs[: len(tokens)]]
         confidence = math.exp(sum(math.log(max(1e-6, each)) for each in probabilities) / max(1, len(probabilities)))
-        if is_invented(text, result.no_speech_prob, confidence, is_prompted=bool(names)):
+        if is_invented(text, result.no_speech_prob, confidence, is_prompted=bool(names.tokens)):
             return Transcription("", 0.0)
         words = self._word_times(tokens, aligned.alignments, len(speech) / MIC_RATE)
         words = without_echo(words, len(speech) / MIC_RATE)
         text = tidy(" ".join(word.text for word in words))
         is_cut_off = len(ids) >= self._most_tokens(speech) - 1 and text == tidy(self._decode(ids))
-        if is_cut_off and after_s < LONGEST_S:
+        if is_cut_off and not is_last:
             return None
         return Transcription(text, confidence, words)
 
@@ -134,8 +172,8 @@ class WhisperModel:
         except (RuntimeError, ValueError) as error:
             raise _failed(speech, error) from error
 
-    def _generate(self, encoded: Any, speech: NDArray[np.float32], names: tuple[int, ...], *, beam: int) -> Any:
-        prompt = [*names, *self._head]
+    def _generate(self, encoded: Any, speech: NDArray[np.float32], names: NamePrompt, *, beam: int) -> Any:
+        prompt = [*names.tokens, *self._head]
         try:
             return self._engine.model.generate(
                 encoded,

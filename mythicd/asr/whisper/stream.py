@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mythicd.asr.whisper.model import Transcription
+from mythicd.asr.whisper.model import NamePrompt, Transcription
 from mythicd.asr.whisper.names import NameRepair
 from mythicd.asr.whisper.options import WhisperOptions
 from mythicd.asr.whisper.window import BEFORE_S, LONGEST_S
@@ -36,10 +36,10 @@ _ENDING = re.compile(r"[\s.,!?;:…-]+$")
 class Transcriber(Protocol):
     """The recogniser, as its streams use it."""
 
-    async def final(self, speech: Samples, names: tuple[int, ...], *, is_certain: bool) -> Transcription:
+    async def final(self, speech: Samples, names: NamePrompt, *, is_certain: bool) -> Transcription:
         """Transcribe a whole utterance."""
 
-    async def partial(self, speech: Samples, names: tuple[int, ...]) -> str:
+    async def partial(self, speech: Samples, names: NamePrompt) -> str:
         """Transcribe an utterance so far."""
 
     def closed(self) -> None:
@@ -52,7 +52,7 @@ class WhisperStream:
     def __init__(
         self,
         engine: Transcriber,
-        names: tuple[int, ...],
+        names: NamePrompt,
         repair: NameRepair | None,
         options: WhisperOptions,
         clock: Callable[[], float] = time.monotonic,
