@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from mythicd.character.environment import CharacterContext
-from mythicd.character.hear.current_speech import CurrentSpeech
+from mythicd.character.hear.current_speech import CurrentSpeech, spoken_completeness
 from mythicd.character.speak.commit_gate import CommitGate
 from mythicd.character.speak.speech_output import SpeechOutput
 from mythicd.character.speak.tool_dispatch import ToolDispatch
@@ -27,7 +27,6 @@ from mythicd.character.think.generation import ReplyGenerator
 from mythicd.character.think.model_session import END_PATIENCE_S, ModelSession
 from mythicd.character.think.prefetch import Prefetch
 from mythicd.character.turn import Response, ResponseEvent, ResponseProgress, Turn
-from mythicd.dialogue.end_of_turn import completeness
 from mythicd.dialogue.state import Event
 from mythicd.errors import MythicError
 from mythicd.telemetry.timeline import Mark, Timeline
@@ -242,7 +241,7 @@ class Responder:
         return understood and response.words is not None and _same(response.words, turn.words)
 
     def _looks_finished(self, words: str) -> bool:
-        return completeness(words, beginnings=self._context.world.name_beginnings).looks_finished
+        return spoken_completeness(words, self._context.world.name_beginnings).looks_finished
 
     def _understands(self, words: str, confidence: float) -> bool:
         return bool(words) and confidence >= self._context.settings.asr.min_confidence

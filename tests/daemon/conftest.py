@@ -20,12 +20,31 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[process.DaemonP
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[process.DaemonProcess]:
+    """A running daemon with the engines that it chooses by itself: Whisper and Piper."""
+    running = process.start(tmp_path_factory.mktemp("real") / "data", process.WORLD, "--profile", "auto")
+    yield running
+    assert running.process.poll() is None, "the daemon died during the tests"
+    running.stop()
+
+
+@pytest.fixture
+async def real_client(real: process.DaemonProcess, request: pytest.FixtureRequest) -> AsyncIterator[DaemonClient]:
+    """A client of the real engines with a playthrough of its own."""
+    async with await DaemonClient.connect(real.data, process.hello(_name(request))) as connected:
+        yield connected
+
+
 @pytest.fixture
 async def client(daemon: process.DaemonProcess, request: pytest.FixtureRequest) -> AsyncIterator[DaemonClient]:
     """A client with a playthrough of its own."""
-    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:60]
-    async with await DaemonClient.connect(daemon.data, process.hello(name)) as connected:
+    async with await DaemonClient.connect(daemon.data, process.hello(_name(request))) as connected:
         yield connected
+
+
+def _name(request: pytest.FixtureRequest) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:60]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from bench.open_mic.microphone import Room, until
 from mythicd.audio.pcm import Clip
 from mythicd.client.daemon_client import DaemonClient, ReceivedVoice
-from mythicd.text.spoken_words import word_error_rate
+from mythicd.text.spoken_words import spoken_words, word_error_rate
 from mythicd.wire import messages as m
 from tests.daemon.process import say
 
@@ -22,6 +22,12 @@ pytestmark = pytest.mark.realtime
 BARKEEP = "barkeep_01"
 TELL = "What can you tell me about the market, the harbor, and the tavern?"
 PLAYER = "en-us+f2"
+
+
+@pytest.fixture
+def client(real_client: DaemonClient) -> DaemonClient:
+    """Turn-taking is tested on the real engines."""
+    return real_client
 
 
 def joined(*parts: Clip | float) -> Clip:
@@ -35,7 +41,7 @@ async def test_an_open_microphone_is_answered_after_a_silence(client: DaemonClie
     await client.send(m.Attend(npc_id=BARKEEP))
     async with Room(client, BARKEEP) as room:
         await asyncio.sleep(0.5)
-        question = "Where is the lighthouse?"
+        question = "Where is the market?"
         await room.say(say(question))
         turn = await client.turn()
         done = turn[-1]
@@ -55,7 +61,7 @@ async def test_a_pause_in_the_middle_of_a_question_does_not_end_it(client: Daemo
         turn = await client.turn()
         done = turn[-1]
         assert isinstance(done, m.TurnTimeline)
-        assert done.heard.endswith("market") and len(done.heard.split()) >= 6
+        assert spoken_words(done.heard)[-1] == "market" and len(done.heard.split()) >= 6
         assert sum(isinstance(message, m.ASRFinal) for message in turn) == 1
         # The response started on the first half has sent nothing.
         captions = "".join(message.delta for message in turn if isinstance(message, m.LLMStreamDelta))

@@ -6,12 +6,14 @@ The microphone that it comes from is opened and closed in microphone.py.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from mythicd.character.environment import CharacterContext
 from mythicd.character.hear.speech_input import SpeechInput
-from mythicd.dialogue.end_of_turn import completeness
+from mythicd.dialogue.end_of_turn import Completeness, completeness
 from mythicd.engines.asr import Recognition
 from mythicd.errors import EngineError
+from mythicd.text.spoken_words import spoken_words
 
 ASR_PATIENCE_S = 20.0
 """How long a recogniser may take for one step."""
@@ -54,8 +56,13 @@ class CurrentSpeech:
     def end_after_words(self, words: str) -> None:
         """Let the pause under way end the utterance the sooner, the more complete these words look."""
         turn = self._context.settings.turn
-        looks = completeness(words, beginnings=self._context.world.name_beginnings)
+        looks = spoken_completeness(words, self._context.world.name_beginnings)
         self.end_after(looks.wait_ms(least_ms=turn.wait_ms, most_ms=turn.max_wait_ms))
+
+
+def spoken_completeness(words: str, beginnings: Collection[str]) -> Completeness:
+    """Return how complete recognised words look. A recogniser's punctuation is left out: it ends whatever it hears."""
+    return completeness(" ".join(spoken_words(words)), beginnings=beginnings)
 
 
 def asr_timeout() -> EngineError:
