@@ -14,7 +14,8 @@ def main() -> int:
     llm = benches.add_parser("llm", help="many characters on one model, compared with llama-server")
     echo = benches.add_parser("echo", help="echo of a character's voice in an open microphone")
     barge_in = benches.add_parser("barge_in", help="speech over a character's voice: backchannels and interruptions")
-    for bench in (turn, llm, echo, barge_in):
+    tts = benches.add_parser("tts", help="first sound and cost of a Piper voice, compared with Piper's own package")
+    for bench in (turn, llm, echo, barge_in, tts):
         bench.add_argument("--quick", action="store_true", help="a reduced run of less than 55 s")
     llm.add_argument("--only", choices=("turns", "newcomer", "engine"), help="run one stage: 20 to 60 minutes each")
     benches.add_parser("pauses", help="wait at pauses against false cut-offs")
@@ -30,6 +31,10 @@ def main() -> int:
             from bench.llm import run as llm_bench
 
             return llm_bench.run(quick=chosen.quick, only=chosen.only)
+        case "tts":
+            from bench.tts import run as tts_bench
+
+            return tts_bench.run(quick=chosen.quick)
         case "echo":
             from bench.open_mic import echo as echo_bench
 

@@ -49,12 +49,16 @@ class PrioritySlots:
             raise
 
     def _release(self) -> None:
-        """Give the slot to the most urgent of those that wait."""
-        if not self._waiting:
+        """Free a slot in the loop's next round, so that who leaves it and asks again at once is among the waiting."""
+        asyncio.get_running_loop().call_soon(self._grant)
+
+    def _grant(self) -> None:
+        """Give a slot to the most urgent of those that wait."""
+        waiting = [index for index, (granted, _) in enumerate(self._waiting) if not granted.done()]
+        if not waiting:
             self._free += 1
             return
-        first = min(range(len(self._waiting)), key=self._urgency)
-        granted, _ = self._waiting.pop(first)
+        granted, _ = self._waiting.pop(min(waiting, key=self._urgency))
         granted.set_result(None)
 
     def _urgency(self, index: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -24,13 +25,19 @@ class WorkerPool:
     async def run(self, urgency: Urgency | None, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one blocking call on a thread and return its result.
 
-        Where all threads are busy, the smallest `urgency` is served first. The result of a call that is cancelled while
-        it runs is discarded. Raises EngineError after `close`.
+        Where all threads are busy, the smallest `urgency` is served first. A call that is cancelled while it runs
+        ends first, and its result is discarded. Raises EngineError after `close`.
         """
         async with self._slots.slot(urgency):
             worker = self._idle.pop()
+            job = asyncio.ensure_future(worker.call(function, *args, **kwargs))
             try:
-                return await worker.call(function, *args, **kwargs)
+                return await asyncio.shield(job)
+            except asyncio.CancelledError:
+                await asyncio.wait([job])  # the slot is free when the thread is
+                if not job.cancelled():
+                    job.exception()
+                raise
             finally:
                 self._idle.append(worker)
 

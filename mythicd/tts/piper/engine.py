@@ -18,13 +18,16 @@ from mythicd.audio.pcm import Resampler
 from mythicd.concurrency.worker_pool import WorkerPool
 from mythicd.engines.tts import PiperVoice, VoiceChunk, VoiceSpec, WordOnset, language_code
 from mythicd.errors import ConfigError, EngineError, ModelError
-from mythicd.tts.piper.alignment import readable, word_starts
+from mythicd.tts.piper.alignment import readable, word_lengths, word_starts
 from mythicd.tts.piper.choice import choose, language_of
 from mythicd.tts.piper.loading import PACKAGES, import_package, load_voice
 from mythicd.tts.piper.options import PiperOptions
 from mythicd.tts.piper.phrase_cache import PhraseCache
 from mythicd.tts.piper.voice import LoadedVoice, Sentence
 
+BEGIN_S = 0.15
+"""Sound that the listeners of other voices must have left before a new voice begins, in seconds: a gap in mid-sentence
+is worse than a late beginning."""
 RATES = (0.25, 4.0)
 """Slowest and fastest speed of a voice."""
 PITCHES = (-12.0, 12.0)
@@ -136,15 +139,22 @@ class PiperTts:
         pool, made = self._started(), self._made(voice)
         loaded = await self._loaded(made.model)
         speaker = loaded.speaker(made.speaker)
-        sentences, words = await pool.run(lead_s, _read, loaded, readable(text))
+        waits_s = BEGIN_S
+
+        def urgency() -> float:
+            left_s = 0.0 if lead_s is None else lead_s()
+            return left_s if left_s > 0 else waits_s
+
+        sentences, words = await pool.run(urgency, _read, loaded, readable(text))
         # Played faster by `moved`, the voice is higher; made longer by the same factor, it keeps its duration.
         moved = 2.0 ** (made.pitch / 12)
+        length_scale = loaded.length_scale(moved / made.rate)
         played_rate = round(loaded.config.sample_rate * moved)
         ratio = self.sample_rate / played_rate
         resampler = Resampler(played_rate, self.sample_rate)
         begun = spoken = 0
         for sentence in sentences:
-            utterance = await pool.run(lead_s, loaded.compute, sentence, speaker, moved / made.rate)
+            utterance = await pool.run(urgency, loaded.compute, sentence, speaker, length_scale)
             onsets = tuple(replace(each, sample=round((begun + each.sample) * ratio)) for each in utterance.onsets)
             here = tuple(
                 WordOnset(round((begun + sample) * ratio), *words[spoken + number])
@@ -153,7 +163,9 @@ class PiperTts:
             )
             spoken += len(utterance.words)
             for piece in utterance.pieces:
-                samples = await pool.run(lead_s, loaded.samples, utterance, piece, speaker)
+                waits_s *= 0.9  # what is nearest to its first sound goes first
+                samples = await pool.run(urgency, loaded.samples, utterance, piece, speaker)
+                waits_s = 0.0
                 begun += len(samples)
                 yield VoiceChunk(resampler.add(samples.tobytes()), onsets, here)
                 onsets, here = (), ()
@@ -206,4 +218,5 @@ class PiperTts:
 
 def _read(voice: LoadedVoice, text: str) -> tuple[list[Sentence], dict[int, tuple[int, int]]]:
     """Return a text's sentences, and which written word each spoken one is."""
-    return voice.sentences(text), word_starts(text, voice.count_words)
+    phonemes = voice.phonemes(text)
+    return voice.split(phonemes), word_starts(text, word_lengths(phonemes), voice.word_lengths)

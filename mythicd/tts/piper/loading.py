@@ -47,7 +47,7 @@ def load_voice(path: Path, *, threads: int, device: str) -> LoadedVoice:
                 remedy="Put both files of the voice there: NAME.onnx and NAME.onnx.json.",
             )
     piper, onnx, runtime = (import_package(module) for module in PACKAGES)
-    onnx = import_package("onnx")
+    onnx = import_package("onnx")  # whose extractor is the module above
     providers = _providers(runtime, device)
     piper_config = _read_config(piper, path, config_path)
     try:
@@ -81,7 +81,7 @@ def load_voice(path: Path, *, threads: int, device: str) -> LoadedVoice:
 
 
 def _warm_up(voice: LoadedVoice, config_path: Path) -> None:
-    """Measure margins and level, and check that a frame has as many samples as the configuration says."""
+    """Measure margins, level and durations, and check that a frame has as many samples as the configuration says."""
     speaker = voice.speaker("")
     utterance = voice.compute(voice.reference(), speaker, noisy=False)
     whole = voice.decoder.whole(utterance.frames)
@@ -93,6 +93,7 @@ def _warm_up(voice: LoadedVoice, config_path: Path) -> None:
         )
     voice.decoder.measure(utterance.frames, whole)
     voice.set_level(speaker, whole)
+    voice.measure_rounding(speaker)
 
 
 def _read_config(piper: Any, path: Path, config_path: Path) -> Any:

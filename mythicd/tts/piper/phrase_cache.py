@@ -35,7 +35,7 @@ class PhraseCache:
     def put(self, voice: VoiceSpec, text: str, said: Sequence[VoiceChunk]) -> None:
         """Keep a whole phrase, if it is short; the least recently used ones make room."""
         size = _size(said)
-        if len(text) > SHORT or size > self._most or (voice, text) in self._kept:
+        if not 0 < size <= self._most or len(text) > SHORT or (voice, text) in self._kept:
             return
         self._kept[voice, text] = tuple(said)
         self.bytes += size

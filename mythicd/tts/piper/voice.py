@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mythicd.engines.tts import PhonemeOnset
 from mythicd.errors import ModelError
-from mythicd.tts.piper.alignment import PhonemeLength, count_words, read_alignment
+from mythicd.tts.piper.alignment import PhonemeLength, read_alignment, word_lengths
 from mythicd.tts.piper.decoder import Decoder, Floats, SentenceFrames, Session, run_session
 from mythicd.tts.piper.pieces import Piece
 
@@ -27,8 +27,14 @@ REFERENCE_PEAK: Final = 0.6
 """Peak of the reference in what the voice returns, of full scale."""
 KNEE: Final = 0.9
 """Peak from which samples are compressed, of full scale: sentences differ in level, and clipping is audible."""
+_SHORTER: Final = 0.7
+_LONGER: Final = 1.4
+"""Length scales between which the rounding of durations is measured."""
+_MOST_ROUNDED: Final = 0.5
+"""Largest share of a sentence's length that rounding makes; more is an odd voice."""
 _LISTED: Final = 12
-_COUNTED_WORDS: Final = 4096
+MOST_LENGTHS: Final = 4096
+"""Words whose sounds are counted once."""
 _phonemizing = threading.Lock()
 """espeak-ng inside Piper keeps its state in the process."""
 
@@ -63,7 +69,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class PreparedSentence:
     """A sentence after its front: what is known before it sounds."""
 
     frames: SentenceFrames
@@ -97,7 +103,9 @@ class LoadedVoice:
         self._front = front
         self._outputs = tuple(outputs)
         self._gains: dict[int, float] = {}
-        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._rounded = 0.0
+        """Share of a sentence's length that the length scale does not change."""
+        self._lengths: OrderedDict[str, tuple[int, ...]] = OrderedDict()
 
     def speaker(self, name: str) -> int:
         """Return the id of a speaker by its name or id; empty is the voice's default.
@@ -122,7 +130,11 @@ class LoadedVoice:
 
     def sentences(self, text: str) -> list[Sentence]:
         """Return the sentences of a text; none of text that says nothing."""
-        return [part for phonemes in self.phonemes(text) for part in self._parts(phonemes)]
+        return self.split(self.phonemes(text))
+
+    def split(self, phonemes: Iterable[Sequence[str]]) -> list[Sentence]:
+        """Return the sentences of these phonemes, long ones in parts."""
+        return [part for sentence in phonemes for part in self._parts(sentence)]
 
     def phonemes(self, text: str) -> list[list[str]]:
         """Return a text's phonemes, by sentence."""
@@ -130,16 +142,18 @@ class LoadedVoice:
             found = self._phonemize(text)
         return [_bounded(sentence) for sentence in found if sentence]
 
-    def count_words(self, text: str) -> int:
-        """Return how many words of a text are spoken; of single words, from a cache."""
-        count = self._counts.get(text)
-        if count is None:
-            count = self._counts[text] = count_words(self.phonemes(text))
-            if len(self._counts) > _COUNTED_WORDS:
-                self._counts.popitem(last=False)
-        return count
+    def word_lengths(self, word: str) -> tuple[int, ...]:
+        """Return the number of sounds of each word that is spoken for a written one: three for "3.5". Cached."""
+        lengths = self._lengths.get(word)
+        if lengths is None:
+            lengths = self._lengths[word] = word_lengths(self.phonemes(word))
+            if len(self._lengths) > MOST_LENGTHS:
+                self._lengths.popitem(last=False)
+        return lengths
 
-    def compute(self, sentence: Sentence, speaker: int, length_scale: float = 1.0, *, noisy: bool = True) -> Utterance:
+    def compute(
+        self, sentence: Sentence, speaker: int, length_scale: float = 1.0, *, noisy: bool = True
+    ) -> PreparedSentence:
         """Compute a sentence's front. `noisy=False` leaves out the noise of durations and prior: always the same.
 
         Raises EngineError when ONNX Runtime fails.
@@ -160,9 +174,9 @@ class LoadedVoice:
         frames = SentenceFrames(values, count)
         lengths = [round(float(each) * config.hop) for each in durations]
         onsets, words = _onsets(sentence, lengths)
-        return Utterance(frames, tuple(onsets), tuple(words), tuple(self.decoder.pieces(frames)), sum(lengths))
+        return PreparedSentence(frames, tuple(onsets), tuple(words), tuple(self.decoder.pieces(frames)), sum(lengths))
 
-    def samples(self, utterance: Utterance, piece: Piece, speaker: int) -> NDArray[np.int16]:
+    def samples(self, utterance: PreparedSentence, piece: Piece, speaker: int) -> NDArray[np.int16]:
         """Return a piece's samples, at the voice's rate; pieces are computed in order.
 
         Raises EngineError when ONNX Runtime fails.
@@ -179,6 +193,20 @@ class LoadedVoice:
     def set_level(self, speaker: int, reference: Floats) -> None:
         """Take the samples of the reference, spoken without noise, as a speaker's level."""
         self._gains[speaker] = REFERENCE_PEAK / max(1e-3, float(np.abs(reference).max()))
+
+    def measure_rounding(self, speaker: int) -> None:
+        """Find how durations follow the length scale, with the reference; see `length_scale`."""
+        short, plain, long = (
+            self.compute(self.reference(), speaker, scale, noisy=False).samples for scale in (_SHORTER, 1.0, _LONGER)
+        )
+        self._rounded = min(_MOST_ROUNDED, max(0.0, 1.0 - (long - short) / ((_LONGER - _SHORTER) * max(1, plain))))
+
+    def length_scale(self, stretch: float) -> float:
+        """Return the length scale that makes sentences `stretch` times as long.
+
+        Each duration is rounded up to whole frames, so a part of the length, about a quarter, does not scale.
+        """
+        return max(stretch / 2, (stretch - self._rounded) / (1.0 - self._rounded))
 
     def reference(self) -> Sentence:
         """Return the reference as this voice reads it; some of its phonemes where it cannot."""
