@@ -17,16 +17,23 @@ def main() -> int:
     tts = benches.add_parser("tts", help="first sound and cost of a Piper voice, compared with Piper's own package")
     for bench in (turn, llm, echo, barge_in, tts):
         bench.add_argument("--quick", action="store_true", help="a reduced run of less than 55 s")
+    turn.add_argument("--only", choices=("random", "real", "profiles"), help="run one part: 12 minutes each")
     llm.add_argument("--only", choices=("turns", "newcomer", "engine"), help="run one stage: 20 to 60 minutes each")
     benches.add_parser("pauses", help="wait at pauses against false cut-offs")
     soak = benches.add_parser("llm_soak", help="many characters on one model for a long time, under random load")
     soak.add_argument("--minutes", type=float, default=30.0)
+    talk = benches.add_parser("talk_soak", help="characters that talk at once for a long time, on the real engines")
+    talk.add_argument("--minutes", type=float, default=30.0)
     chosen = parser.parse_args()
     match chosen.name:
         case "turn":
             from bench.turn import run as turn_bench
 
-            return turn_bench.run(quick=chosen.quick)
+            return turn_bench.run(quick=chosen.quick, only=chosen.only)
+        case "talk_soak":
+            from bench.turn import talk_soak
+
+            return talk_soak.run(minutes=chosen.minutes)
         case "llm":
             from bench.llm import run as llm_bench
 

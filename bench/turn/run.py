@@ -79,8 +79,8 @@ FULL = Plan(random_model.FULL, talks=8, turns=3, starter=24, notice_s=2.0, build
 QUICK = Plan(random_model.SMALL, talks=1, turns=1, starter=0, notice_s=1.0, build_pairs=0, warm_up=False)
 
 
-def run(*, quick: bool) -> int:
-    """Run the benchmark, and return the exit code."""
+def run(*, quick: bool, only: str | None = None) -> int:
+    """Run the benchmark, or one part of it (`random`, `real`, `profiles`), and return the exit code."""
     if importlib.util.find_spec("pipecat") is None or importlib.util.find_spec("xllamacpp") is None:
         print("Pipecat and xllamacpp are not installed. Run: make bench BENCH=turn", file=sys.stderr)
         return 2
@@ -91,12 +91,13 @@ def run(*, quick: bool) -> int:
         print(f"{time.monotonic() - begun:6.0f} s  {what} …", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        tiers = {
-            "random": _Tier(plan.shape.name, _random(Path(folder), plan, say), turn_world.REPLY),
-            "real": _Tier("Whisper, Piper, SmolLM2", _real(Path(folder), plan, say), None),
-        }
-        profiles = {}
-        if plan.starter:
+        tiers: dict[str, _Tier] = {}
+        profiles: dict[str, Played] = {}
+        if only in (None, "real"):
+            tiers["real"] = _Tier("Whisper, Piper, SmolLM2", _real(Path(folder), plan, say), None)
+        if only in (None, "random"):
+            tiers["random"] = _Tier(plan.shape.name, _random(Path(folder), plan, say), turn_world.REPLY)
+        if plan.starter and only in (None, "profiles"):
             profiles = {name: _profile(Path(folder), name, plan, say) for name in ("starter", "cpu")}
     console = Console(highlight=False, width=110)
     claims: list[Claim] = []
