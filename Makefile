@@ -34,7 +34,7 @@ demo: install
 
 # Real-time tests run alone, because they measure time; all others run in parallel.
 test: install-dev
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "not realtime"
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not realtime"
 	$(BIN)/python -m pytest tests/daemon -m realtime
 
 test-fast: install-dev

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ class Plan:
 
 # 24 questions of each tier: with 18 the 95th percentile is nearly the worst one, which the machine causes.
 FULL = Plan(random_model.FULL, talks=8, turns=3, starter=24, notice_s=2.0, build_pairs=3, warm_up=True)
+REAL_TALKS, REAL_TURNS = 7, 4
+"""Sizes of the tier `real`, for 21 pairs without the first contacts."""
 QUICK = Plan(random_model.SMALL, talks=1, turns=1, starter=0, notice_s=1.0, build_pairs=0, warm_up=False)
 
 
@@ -94,7 +96,8 @@ def run(*, quick: bool, only: str | None = None) -> int:
         tiers: dict[str, _Tier] = {}
         profiles: dict[str, Played] = {}
         if only in (None, "real"):
-            tiers["real"] = _Tier("Whisper, Piper, SmolLM2", _real(Path(folder), plan, say), None)
+            larger = plan if quick else replace(plan, talks=REAL_TALKS, turns=REAL_TURNS)
+            tiers["real"] = _Tier("Whisper, Piper, SmolLM2", _real(Path(folder), larger, say), None)
         if only in (None, "random"):
             tiers["random"] = _Tier(plan.shape.name, _random(Path(folder), plan, say), turn_world.REPLY)
         if plan.starter and only in (None, "profiles"):

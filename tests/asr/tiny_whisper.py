@@ -15,7 +15,7 @@ import numpy as np
 _WIDTH = 64
 _MELS = 80
 _PROMPT = 2
-"""Tokens before the first word: start of transcript, no timestamps."""
+"""Tokens before the first word: start of transcript, no times."""
 
 
 def write_tiny_whisper(directory: Path, sentence: str = "where is the blue lantern") -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,17 @@ class TestChecksums:
         store.find("tiny", "asr")
         monkeypatch.setattr("mythicd.provisioning.model_store._sha256", lambda file: pytest.fail(f"hashed {file}"))
         ModelStore(store.catalogue, tmp_path / "data").find("tiny", "asr")
+
+    def test_two_daemons_share_a_cache(self, store: ModelStore, tmp_path: Path) -> None:
+        folder = install(tmp_path / "data" / "models" / "asr" / "tiny")
+        stores = [ModelStore(store.catalogue, tmp_path / "data") for _ in range(8)]
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda each: each.find("tiny", "asr"), stores))
+        assert set(found) == {folder}
+        assert set(json.loads((tmp_path / "data" / "models" / "verified.json").read_text())) == {
+            str(folder / name) for name in CONTENT
+        }
+        assert not list((tmp_path / "data" / "models").glob("*.tmp"))
 
     @pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}'])
     def test_damaged_notes_are_ignored(self, store: ModelStore, tmp_path: Path, content: str) -> None:

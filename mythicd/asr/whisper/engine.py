@@ -7,8 +7,10 @@ misheard are repaired by sound (names.py). docs/asr.md has the measurements.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -47,6 +49,8 @@ class WhisperAsr:
         self._repair: NameRepair | None = None
         self._espeak: EspeakNg | None = None
         self._open = 0
+        self._discarded: set[asyncio.Task[Any]] = set()
+        """Cancelled work of streams, until its thread is done with it."""
         self.notices: tuple[str, ...] = ()
         """What works less well than the options ask for; final after `start`."""
 
@@ -88,6 +92,8 @@ class WhisperAsr:
         for pool in (self._partials, self._finals):
             if pool is not None:
                 await pool.close()
+        if self._discarded:
+            await asyncio.wait(self._discarded)
         self._partials = self._finals = self._model = None
 
     # --- for streams -------------------------------------------------------------------------------------------------
@@ -96,10 +102,22 @@ class WhisperAsr:
         """Count a stream as closed."""
         self._open -= 1
 
-    async def final(self, speech: Samples, names: NamePrompt, *, is_certain: bool) -> Transcription:
+    def discard(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a task whose result and error are not wanted any more, and own it until it has ended."""
+
+        def ended(done: asyncio.Task[Any]) -> None:
+            self._discarded.discard(done)
+            if not done.cancelled():
+                done.exception()  # seen, so that asyncio does not log it
+
+        self._discarded.add(task)
+        task.cancel()
+        task.add_done_callback(ended)
+
+    async def final(self, speech: Samples, names: NamePrompt, *, is_certain: Callable[[], bool]) -> Transcription:
         """Transcribe a whole utterance; certain ones go before guesses. Raises EngineError."""
         model, pool = self._started()
-        return await pool.run(lambda: 0.0 if is_certain else 1.0, model.final, speech, names)
+        return await pool.run(lambda: 0.0 if is_certain() else 1.0, model.final, speech, names)
 
     async def partial(self, speech: Samples, names: NamePrompt) -> str:
         """Transcribe an utterance so far. Raises EngineError."""
@@ -117,7 +135,7 @@ class WhisperAsr:
             (*names, *vocabulary.topics),
             vocabulary.lines,
             lambda words: espeak.phonemes(words, voice),
-            model.is_common,
+            model.common_words(),
         )
         return model.name_prompt(names), repair
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mythicd.asr.whisper.hallucination import is_invented
 from mythicd.asr.whisper.options import WhisperOptions
-from mythicd.asr.whisper.repetition import tidy, without_echo, without_repetition
+from mythicd.asr.whisper.repetition import tidy, without_echo, without_late_repetition, without_repetition
 from mythicd.asr.whisper.window import (
     AFTER_S,
     BEFORE_S,
@@ -24,6 +24,7 @@ from mythicd.asr.whisper.window import (
     PARTIAL_AFTER_S,
     features,
     samples_of_window,
+    voiced_end_s,
 )
 from mythicd.audio.pcm import MIC_RATE
 from mythicd.engines.asr import WordTime
@@ -106,9 +107,13 @@ class WhisperModel:
         words = frozenset(word.lower() for name in chosen for word in name.split())
         return NamePrompt((self._before, *tokens), words) if tokens else NO_NAMES
 
-    def is_common(self, word: str) -> bool:
-        """Return whether a word is one token of the model: an ordinary word of the language."""
-        return len(self._tokenizer.encode(f" {word.lower()}", add_special_tokens=False).ids) == 1
+    def common_words(self) -> Callable[[str], bool]:
+        """Return a function that tells whether a word is one token: an ordinary word of the language.
+
+        The function keeps the tokenizer alone, so the model can be freed while somebody has it.
+        """
+        tokenizer = self._tokenizer
+        return lambda word: len(tokenizer.encode(f" {word.lower()}", add_special_tokens=False).ids) == 1
 
     def partial(self, speech: NDArray[np.float32], names: NamePrompt) -> str:
         """Return the words so far, greedily. Raises EngineError."""
@@ -146,19 +151,22 @@ class WhisperModel:
         """Return the words of an utterance; None when they did not end and this is not the last try."""
         result = self._generate(encoded, speech, names, beam=self._options.beam)
         ids = result.sequences_ids[0]
-        text = without_repetition(self._decode(ids))
-        tokens = self._tokens_of(ids, text)
+        whole = self._decode(ids)
+        tokens = [each for each in ids if each < self._end]
         if not tokens:
             return Transcription("", 0.0)
         aligned = self._align(encoded, tokens, frames)
+        words = self._word_times(tokens, aligned.alignments, len(speech) / MIC_RATE)
+        words = without_late_repetition(words, voiced_end_s(speech))
+        text = " ".join(word.text for word in words)
+        tokens = self._tokens_of(tokens, text)
         probabilities = [float(each) for each in aligned.text_token_probs[: len(tokens)]]
         confidence = math.exp(sum(math.log(max(1e-6, each)) for each in probabilities) / max(1, len(probabilities)))
         if is_invented(text, result.no_speech_prob, confidence, is_prompted=bool(names.tokens)):
             return Transcription("", 0.0)
-        words = self._word_times(tokens, aligned.alignments, len(speech) / MIC_RATE)
         words = without_echo(words, len(speech) / MIC_RATE)
         text = tidy(" ".join(word.text for word in words))
-        is_cut_off = len(ids) >= self._most_tokens(speech) - 1 and text == tidy(self._decode(ids))
+        is_cut_off = len(ids) >= self._most_tokens(speech) - 1 and text == tidy(whole)
         if is_cut_off and not is_last:
             return None
         return Transcription(text, confidence, words)
@@ -173,7 +181,8 @@ class WhisperModel:
             raise _failed(speech, error) from error
 
     def _generate(self, encoded: Any, speech: NDArray[np.float32], names: NamePrompt, *, beam: int) -> Any:
-        prompt = [*names.tokens, *self._head]
+        # Without times: their tokens cost a tenth of the decoding, and `align` finds better ones.
+        prompt = [*names.tokens, *self._head, self._no_times]
         try:
             return self._engine.model.generate(
                 encoded,
@@ -199,9 +208,9 @@ class WhisperModel:
         text: str = self._tokenizer.decode([each for each in ids if each < self._end])
         return " ".join(text.split())
 
-    def _tokens_of(self, ids: Sequence[int], text: str) -> list[int]:
-        """Return the text tokens that make the beginning `text`."""
-        tokens = [each for each in ids if each < self._end]
+    def _tokens_of(self, tokens: Sequence[int], text: str) -> list[int]:
+        """Return the tokens that make the beginning `text`."""
+        tokens = list(tokens)
         while tokens and len(self._decode(tokens)) > len(text):
             tokens.pop()
         return tokens
@@ -238,33 +247,55 @@ def load_model(directory: Path, options: WhisperOptions) -> tuple[WhisperModel, 
     check_model(directory)
     try:
         import ctranslate2
-        from faster_whisper import WhisperModel as FasterWhisper
+        import faster_whisper  # noqa: F401
     except ImportError as error:
         raise EngineUnavailable(
             f"faster-whisper is not installed ({error}).", remedy="Install it: pip install 'mythicd[whisper]'"
         ) from error
     _require_memory(directory, options)
     device, notice = _device(options, int(ctranslate2.get_cuda_device_count()))
-    precision = options.precision
-    if device == "cpu" and precision not in ctranslate2.get_supported_compute_types("cpu"):
-        notice = notice or f"faster-whisper computes in int8: the CPU does not have {precision} (asr.precision)."
-        precision = "int8"
-    try:
-        engine = FasterWhisper(
-            str(directory),
-            device=device,
-            compute_type=precision,
-            cpu_threads=options.threads,
-            num_workers=options.workers + 1,  # one for partials
-            local_files_only=True,
-        )
-    except Exception as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError and bare Exception
-        raise ModelError(
-            f"The Whisper model in {directory} cannot be loaded on {device} as {precision}: {error}.",
-            remedy="Download it again; a model of another CTranslate2 version must be converted again.",
-        ) from error
+    if device == "cuda":
+        try:
+            engine = _load(directory, options, device, options.precision)
+        except Exception as error:  # a driver that is too old, cuBLAS or cuDNN missing, too little memory
+            if options.device == "cuda":
+                raise EngineUnavailable(
+                    f"Whisper cannot run on CUDA as {options.precision} (asr.device): {error}.",
+                    remedy="Update the NVIDIA driver, cuBLAS and cuDNN, or set asr.device to auto or cpu.",
+                ) from error
+            device, notice = "cpu", f"faster-whisper runs on the CPU: CUDA failed ({error})."
+    if device == "cpu":
+        precision = options.precision
+        if precision not in ctranslate2.get_supported_compute_types("cpu"):
+            notice = notice or f"faster-whisper computes in int8: the CPU does not have {precision} (asr.precision)."
+            precision = "int8"
+        try:
+            engine = _load(directory, options, device, precision)
+        except Exception as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError and bare Exception
+            raise ModelError(
+                f"The Whisper model in {directory} cannot be loaded on {device} as {precision}: {error}.",
+                remedy="Download it again; a model of another CTranslate2 version must be converted again.",
+            ) from error
     _check_language(engine, directory, options.language)
     return WhisperModel(engine, options, device), notice
+
+
+def _load(directory: Path, options: WhisperOptions, device: str, precision: str) -> Any:
+    """Return faster-whisper's model, after one encoding: CUDA's libraries are loaded only then. Raises Exception."""
+    import ctranslate2
+    from faster_whisper import WhisperModel as FasterWhisper
+
+    engine = FasterWhisper(
+        str(directory),
+        device=device,
+        compute_type=precision,
+        cpu_threads=options.threads,
+        num_workers=options.workers + 1,  # one for partials
+        local_files_only=True,
+    )
+    spectrum = features(engine.feature_extractor, samples_of_window(np.zeros(MIC_RATE, np.float32), AFTER_S))
+    engine.model.encode(ctranslate2.StorageView.from_array(spectrum))
+    return engine
 
 
 def check_model(directory: Path) -> None:

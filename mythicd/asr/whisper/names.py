@@ -15,7 +15,16 @@ from typing import Final
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _POSSESSIVE = re.compile(r"['’]s$")
-_ARTICLE = re.compile(r"^(?:the|a|an) ", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:the|a|an|my|your) ", re.IGNORECASE)
+_ARTICLES: Final = frozenset(
+    ("the", "a", "an", "my", "your", "this", "that", "his", "her", "our", "their", "no", "any")
+)
+_FUNCTION_WORDS: Final = _ARTICLES | frozenset(
+    "i you he she it we they me him us them is are was were be been am do does did has have had will would can could of"
+    " to in on at by for from with and or but not so if as than then there here what who where when why how".split()
+)
+"""Words that neither begin nor end what is replaced, unless the name has them too."""
+_SUFFIX = re.compile(r"(?:ing|ed|es|s|ly)$")
 _LEAST_SOUNDS: Final = 3
 """A name with fewer sounds is not repaired: too many words are like it."""
 _MOST_WORDS: Final = 4
@@ -27,9 +36,11 @@ _LEAST_LOSS: Final = 0.5
 _STRANGE: Final = 0.34
 """Largest distance, per sound, of words of which one is not in the language."""
 _STRANGE_SHORT: Final = 0.2
-"""The same for names of three sounds, and for several words of which none is a word of the name."""
+"""The same for names of three sounds or of ordinary words, and for several words of which none is in the name."""
 _PART_OF_NAME: Final = 0.25
 """Largest distance of ordinary words of which one is a word of the name."""
+_REST: Final = 0.34
+"""Largest distance of the other words, then."""
 _SAME: Final = 0.0
 """Largest distance of other ordinary words."""
 _VOWELS: Final = frozenset("aeiouyæɑɐɒɔəɚɛɜɝɪʊʌøœɵɨʉᵻɯɤ")
@@ -43,6 +54,10 @@ class _Name:
     text: str
     words: tuple[str, ...]
     sounds: str
+    has_article: bool
+    """Whether it is a noun ("the ferry") and no proper name ("Hale")."""
+    is_ordinary: bool
+    """Whether it is written like a noun, or all its words are ordinary."""
 
 
 class NameRepair:
@@ -66,15 +81,19 @@ class NameRepair:
         """Sounds of words."""
         for line in lines:
             self._known |= set(_plain_words(line))
-        for name in dict.fromkeys(_ARTICLE.sub("", name.strip()) for name in names):
+        given = [name.strip() for name in names]
+        nouns = {_ARTICLE.sub("", name).lower() for name in given if _ARTICLE.match(name)}
+        for name in dict.fromkeys(_ARTICLE.sub("", name) for name in given):
             words = tuple(_plain_words(name))
             sounds = "".join(map(self._sounds, words))
             self._known |= set(words)
             if 1 <= len(words) <= _MOST_WORDS and len(sounds) >= _LEAST_SOUNDS:
-                made = _Name(name, words, sounds)
+                made = _Name(
+                    name, words, sounds, name.lower() in nouns, name.islower() or all(map(self._is_ordinary, words))
+                )
                 self._names.append(made)
                 self._by_sounds.setdefault(sounds, []).append(made)
-                for word in words:
+                for word in set(words) - _FUNCTION_WORDS:
                     self._by_word.setdefault(word, []).append(made)
 
     def repair(self, text: str) -> str:
@@ -89,7 +108,7 @@ class NameRepair:
                 window = words[first : first + size]
                 if any(first + number in taken for number in range(size)) or set(window) <= self._known:
                     continue
-                found += self._alike(window, first)
+                found += self._alike(window, first, words[first - 1] if first else "")
         for _, first, last, name in sorted(found, key=lambda each: (each[0], each[1] - each[2])):
             if any(number in taken for number in range(first, last + 1)):
                 continue
@@ -111,10 +130,13 @@ class NameRepair:
                     taken |= set(range(first, first + size))
         return taken
 
-    def _alike(self, window: list[str], first: int) -> list[tuple[float, int, int, _Name]]:
-        """Return the names that a window sounds like: (distance per sound, first word, last word, name)."""
+    def _alike(self, window: list[str], first: int, before: str) -> list[tuple[float, int, int, _Name]]:
+        """Return the names that a window, after the word `before`, sounds like.
+
+        Each is (distance per sound, first word, last word, name).
+        """
         sounds = "".join(map(self._sounds, window))
-        is_strange = any(word not in self._known and not self._is_common(word) for word in window)
+        is_strange = any(word not in self._known and not self._is_ordinary(word) for word in window)
         sharing = [name for word in set(window) for name in self._by_word.get(word, ()) if len(name.words) > 1]
         # Most words are ordinary: for those all other names need no comparison.
         candidates = self._names if is_strange else [*sharing, *self._by_sounds.get(sounds, ())]
@@ -124,8 +146,16 @@ class NameRepair:
             if not sounds or abs(len(name.words) - len(window)) > 1:
                 continue
             shares = name in sharing
+            # "The fairy" is the ferry, and "tied the rope" has no tide in it; "a hail of arrows" is not Captain Hale.
+            if not shares and name.has_article != (before in _ARTICLES):
+                continue
+            if any(word in _FUNCTION_WORDS and word not in name.words for word in (window[0], window[-1])):
+                continue
+            if shares and not is_strange and self._rest_apart(window, name) > _REST:
+                continue
             if is_strange and (shares or len(window) == len(name.words) == 1):
-                most = _STRANGE if len(name.sounds) > _LEAST_SOUNDS else _STRANGE_SHORT
+                is_doubtful = name.is_ordinary and not shares
+                most = _STRANGE if len(name.sounds) > _LEAST_SOUNDS and not is_doubtful else _STRANGE_SHORT
             elif is_strange:
                 most = _STRANGE_SHORT
             else:
@@ -136,6 +166,19 @@ class NameRepair:
             if apart <= most:
                 found.append((apart, first, first + len(window) - 1, name))
         return found
+
+    def _rest_apart(self, window: list[str], name: _Name) -> float:
+        """Return the distance per sound of the words that a window and a name do not share."""
+        one = "".join(self._sounds(word) for word in window if word not in name.words)
+        other = "".join(self._sounds(word) for word in name.words if word not in window)
+        return distance(one, other) / max(1, len(one), len(other))
+
+    def _is_ordinary(self, word: str) -> bool:
+        """Return whether a word, or that of which it is a form ("hailing", "hail"), is in the language."""
+        if self._is_common(word):
+            return True
+        stem = _SUFFIX.sub("", word)
+        return 3 <= len(stem) < len(word) and (self._is_common(stem) or self._is_common(f"{stem}e"))
 
     def _sounds(self, word: str) -> str:
         if word not in self._heard:

@@ -25,7 +25,7 @@ class WhisperOptions:
     """Threads of each worker."""
     workers: int = 1
     """Finals that are computed at once; partials have one more worker of their own."""
-    beam: int = 3
+    beam: int = 2
     """Beam size of finals; partials are greedy."""
     partial_ms: int = 200
     """Least speech between two partials, in milliseconds."""

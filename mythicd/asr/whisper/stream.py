@@ -6,7 +6,8 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from mythicd.asr.whisper.model import NamePrompt, Transcription
 from mythicd.asr.whisper.names import NameRepair
 from mythicd.asr.whisper.options import WhisperOptions
 from mythicd.asr.whisper.window import BEFORE_S, LONGEST_S
+from mythicd.asr.whisper.word_times import follow
 from mythicd.audio.pcm import MIC_RATE, to_array
 from mythicd.engines.asr import Recognition, WordTime
 from mythicd.errors import EngineError
@@ -36,14 +38,26 @@ _ENDING = re.compile(r"[\s.,!?;:…-]+$")
 class Transcriber(Protocol):
     """The recogniser, as its streams use it."""
 
-    async def final(self, speech: Samples, names: NamePrompt, *, is_certain: bool) -> Transcription:
-        """Transcribe a whole utterance."""
+    async def final(self, speech: Samples, names: NamePrompt, *, is_certain: Callable[[], bool]) -> Transcription:
+        """Transcribe a whole utterance. `is_certain` tells whether it is over; asked while the call waits."""
 
     async def partial(self, speech: Samples, names: NamePrompt) -> str:
         """Transcribe an utterance so far."""
 
     def closed(self) -> None:
         """Count a stream as closed."""
+
+    def discard(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a task whose result and error are not wanted any more, and own it until it has ended."""
+
+
+@dataclass(slots=True)
+class _Guess:
+    """The transcription of all audio so far, running or done."""
+
+    task: asyncio.Task[Recognition]
+    waiting: int = 0
+    """Callers that wait for it."""
 
 
 class WhisperStream:
@@ -68,12 +82,16 @@ class WhisperStream:
         self._heard = 0
         """Samples in the newest partial, running or done."""
         self._running: asyncio.Task[str] | None = None
-        self._guess: asyncio.Task[Recognition] | None = None
-        """The transcription of all audio so far, running or done."""
+        self._has_words = False
+        """Whether a partial had words."""
+        self._guess: _Guess | None = None
         self._is_over = False
 
     async def push(self, pcm: bytes) -> str | None:
-        """Take s16le 16 kHz audio; return the words so far if they were recognised again. Raises AudioError."""
+        """Take s16le 16 kHz audio; return the words so far if they were recognised again.
+
+        Raises AudioError for an odd number of bytes, and EngineError when a partial failed; the audio was taken then.
+        """
         self._check_open()
         to_array(pcm)
         self._pcm += pcm
@@ -82,7 +100,10 @@ class WhisperStream:
         new: str | None = None
         if self._running is not None and self._running.done():
             task, self._running = self._running, None
-            new = task.result()
+            words = task.result()
+            # Words do not vanish: such a partial was taken for noise, and the hypothesis before it stands.
+            new = None if self._has_words and not words else words
+            self._has_words = self._has_words or bool(words)
         samples = len(self._pcm) // 2
         if self._running is None and samples - self._heard >= self._step and samples <= LONGEST_S * MIC_RATE:
             self._heard = samples
@@ -92,21 +113,20 @@ class WhisperStream:
         return new
 
     async def guess(self) -> Recognition:
-        """Return the final words if the utterance ended here; it goes on. Can be cancelled: the work continues."""
+        """Return the final words if the utterance ended with the audio so far; it goes on.
+
+        Can be cancelled: the work continues until more audio comes. Raises EngineError, also after `abandon`.
+        """
         self._check_open()
-        if self._guess is None:
-            self._guess = asyncio.create_task(self._final(is_certain=False), name="whisper guess")
-        return await self._result(self._guess)
+        return await self._all_words()
 
     async def finish(self) -> Recognition:
-        """Return the final words and close the stream; at once when a guess has heard everything."""
+        """Return the final words and close the stream; at once when a guess has heard it all. Raises EngineError."""
         self._check_open()
         self._is_over = True
         self._engine.closed()
         self._drop_partial()
-        if self._guess is None:
-            self._guess = asyncio.create_task(self._final(is_certain=True), name="whisper final")
-        return await self._result(self._guess)
+        return await self._all_words()
 
     async def abandon(self) -> None:
         """Close the stream without a result. Does nothing if it is over."""
@@ -114,16 +134,28 @@ class WhisperStream:
             self._is_over = True
             self._engine.closed()
         self._drop_partial()
-        self._drop_guess()
+        self._drop_guess(is_wanted=False)
 
     # --- within ------------------------------------------------------------------------------------------------------
 
-    async def _result(self, task: asyncio.Task[Recognition]) -> Recognition:
+    async def _all_words(self) -> Recognition:
+        guess = self._guess
+        if guess is None:
+            guess = self._guess = _Guess(asyncio.create_task(self._final(), name="whisper final"))
+        guess.waiting += 1
         try:
-            return await asyncio.shield(task)
-        except EngineError:
-            self._guess = None  # the next one tries again
+            return await asyncio.shield(guess.task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if guess.task.cancelled() and (caller is None or not caller.cancelling()):
+                raise _over() from None
             raise
+        except EngineError:
+            if self._guess is guess:
+                self._guess = None  # the next one tries again
+            raise
+        finally:
+            guess.waiting -= 1
 
     async def _partial(self) -> str:
         begun = self._clock()
@@ -131,9 +163,12 @@ class WhisperStream:
         took = self._clock() - begun
         self._step = max(self._least_step, round(took / _DUTY * MIC_RATE))
         # Punctuation at the end of what goes on is a guess that would stand in the prompt.
-        return self._repaired(_ENDING.sub("", text))
+        text = _ENDING.sub("", text)
+        # The last word may be half said ("the mar…"): it is left as it was heard.
+        complete, _, last = text.rpartition(" ")
+        return f"{self._repaired(complete)} {last}".strip()
 
-    async def _final(self, *, is_certain: bool) -> Recognition:
+    async def _final(self) -> Recognition:
         speech = self._samples()
         if len(speech) < _SHORTEST_S * MIC_RATE:
             return Recognition("", 0.0, self._lang)
@@ -141,7 +176,7 @@ class WhisperStream:
         words: list[WordTime] = []
         begun = 0
         for part in parts(speech):
-            found.append(await self._engine.final(part, self._names, is_certain=is_certain))
+            found.append(await self._engine.final(part, self._names, is_certain=lambda: self._is_over))
             offset = begun / MIC_RATE
             words += [WordTime(each.text, each.start_s + offset, each.end_s + offset) for each in found[-1].words]
             begun += len(part)
@@ -149,7 +184,7 @@ class WhisperStream:
         if not said:
             return Recognition("", 0.0, self._lang)
         text = self._repaired(" ".join(each.text for each in said))
-        return Recognition(text, min(each.confidence for each in said), self._lang, tuple(words))
+        return Recognition(text, min(each.confidence for each in said), self._lang, follow(words, text))
 
     def _repaired(self, text: str) -> str:
         return text if self._repair is None or not text else self._repair.repair(text)
@@ -160,16 +195,21 @@ class WhisperStream:
     def _drop_partial(self) -> None:
         running, self._running = self._running, None
         if running is not None:
-            _discard(running)
+            self._engine.discard(running)
 
-    def _drop_guess(self) -> None:
+    def _drop_guess(self, *, is_wanted: bool = True) -> None:
+        """Forget the guess; where somebody waits for it and `is_wanted`, it is completed all the same."""
         guess, self._guess = self._guess, None
-        if guess is not None:
-            _discard(guess)
+        if guess is not None and not (is_wanted and guess.waiting):
+            self._engine.discard(guess.task)
 
     def _check_open(self) -> None:
         if self._is_over:
-            raise EngineError("This utterance is over.", remedy="Open another one.")
+            raise _over()
+
+
+def _over() -> EngineError:
+    return EngineError("This utterance is over.", remedy="Open another one.")
 
 
 def parts(speech: Samples) -> list[Samples]:
@@ -183,9 +223,3 @@ def parts(speech: Samples) -> list[Samples]:
         cut.append(speech[:end])
         speech = speech[end:]
     return [*cut, speech]
-
-
-def _discard(task: asyncio.Task[object]) -> None:
-    """Cancel a task whose result and error are not wanted any more."""
-    task.cancel()
-    task.add_done_callback(lambda done: None if done.cancelled() else done.exception())

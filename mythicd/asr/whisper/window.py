@@ -39,6 +39,19 @@ def samples_of_window(speech: NDArray[np.float32], after_s: float) -> NDArray[np
     return np.concatenate([before, centred.astype(np.float32), np.zeros(after, np.float32)])
 
 
+def voiced_end_s(speech: NDArray[np.float32]) -> float:
+    """Return when the speech ends (shape [samples], −1 to 1, 16 kHz), in seconds.
+
+    That is the end of the last block of 20 ms within 26 dB of the loudest, and 6 dB above the quietest tenth.
+    """
+    block = MIC_RATE // 50
+    if len(speech) < block:
+        return len(speech) / MIC_RATE
+    loudest = np.abs(speech[: len(speech) // block * block].reshape(-1, block)).max(axis=1)
+    least = max(0.05 * float(loudest.max()), min(2 * float(np.quantile(loudest, 0.1)), 0.3 * float(loudest.max())))
+    return float(np.flatnonzero(loudest >= least)[-1] + 1) * block / MIC_RATE
+
+
 def features(extractor: Any, window: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the log-mel spectrogram of a window: shape [1, mels, frames], an even number of frames.
 
