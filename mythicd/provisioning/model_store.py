@@ -83,7 +83,7 @@ class ModelStore:
             raise ModelError(
                 f"The model {name} in {folder} lacks {', '.join(absent)}.", remedy=_remedy(entry, own, again=True)
             )
-        raise ModelError(f"The model {name} ({entry.title}) is not installed.", remedy=_remedy(entry, own))
+        raise ModelError(f"The model {name} is not installed.", remedy=_remedy(entry, own))
 
     def _verify(self, name: str, file: Path, size: int, sha256: str, entry: ModelEntry) -> None:
         remedy = _remedy(entry, self._folder / entry.kind / name, again=True)

@@ -523,7 +523,6 @@ def test_name_of_markup_alone_is_refused(world: Path) -> None:
     assert caught.value.remedy
 
 
-
 @given(
     st.dictionaries(st.sampled_from(KEYS), anything | st.text(max_size=200)),
     st.lists(st.dictionaries(st.sampled_from(["keys", "key", "content", "name", "enabled", "extensions"]), anything)),
