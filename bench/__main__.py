@@ -15,7 +15,8 @@ def main() -> int:
     echo = benches.add_parser("echo", help="echo of a character's voice in an open microphone")
     barge_in = benches.add_parser("barge_in", help="speech over a character's voice: backchannels and interruptions")
     tts = benches.add_parser("tts", help="first sound and cost of a Piper voice, compared with Piper's own package")
-    for bench in (turn, llm, echo, barge_in, tts):
+    asr = benches.add_parser("asr", help="cost and errors of the recogniser, compared with faster-whisper's own call")
+    for bench in (turn, llm, echo, barge_in, tts, asr):
         bench.add_argument("--quick", action="store_true", help="a reduced run of less than 55 s")
     turn.add_argument("--only", choices=("random", "real", "profiles"), help="run one part: 12 minutes each")
     llm.add_argument("--only", choices=("turns", "newcomer", "engine"), help="run one stage: 20 to 60 minutes each")
@@ -38,6 +39,10 @@ def main() -> int:
             from bench.llm import run as llm_bench
 
             return llm_bench.run(quick=chosen.quick, only=chosen.only)
+        case "asr":
+            from bench.asr import run as asr_bench
+
+            return asr_bench.run(quick=chosen.quick)
         case "tts":
             from bench.tts import run as tts_bench
 

@@ -14,6 +14,7 @@ import ctranslate2
 import numpy as np
 import psutil
 import pytest
+from faster_whisper.feature_extractor import FeatureExtractor
 from tiny_whisper import write_tiny_whisper
 
 from mythicd.asr.whisper.engine import WhisperAsr
@@ -171,11 +172,9 @@ class Recorder:
         self.hf_tokenizer = tokenizer
         self.model = self
         self.is_multilingual = is_multilingual
+        self.feature_extractor = FeatureExtractor()
         self.prompts: list[list[int]] = []
         self.lengths: list[int] = []
-
-    def feature_extractor(self, window: Any) -> Any:
-        return np.zeros((80, len(window) // 160), np.float32)
 
     def encode(self, features: Any) -> Any:
         return features

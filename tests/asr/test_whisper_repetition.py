@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.asr.whisper.hallucination import is_invented
+from mythicd.asr.whisper.log_mel import LogMel
 from mythicd.asr.whisper.repetition import tidy, without_echo, without_late_repetition, without_repetition
 from mythicd.asr.whisper.window import samples_of_window, voiced_end_s
 from mythicd.audio.pcm import MIC_RATE
@@ -122,3 +123,18 @@ def test_the_end_of_speech_is_within_the_audio() -> None:
         silence = np.zeros(round(seconds * MIC_RATE), np.float32)
         assert 0.0 <= voiced_end_s(silence) <= seconds
     assert voiced_end_s(np.ones(MIC_RATE, np.float32)) == 1.0
+
+
+@pytest.mark.parametrize("seconds", [0.6, 4.5, 30.0])
+def test_the_spectrogram_is_that_of_faster_whisper(seconds: float) -> None:
+    extractors = pytest.importorskip("faster_whisper.feature_extractor")
+    speech = np.random.default_rng(4).normal(0, 0.1, round(seconds * MIC_RATE)).astype(np.float32)
+    speech[: len(speech) // 2] *= np.sin(np.arange(len(speech) // 2) * 0.01).astype(np.float32)
+    for mels in (80, 128):
+        extractor = extractors.FeatureExtractor(feature_size=mels)
+        log_mel = LogMel(extractor.mel_filters, extractor.n_fft, extractor.hop_length)
+        for samples in (speech, np.zeros_like(speech)):
+            expected = extractor(samples)
+            found = log_mel.of(samples)
+            assert found.shape == expected.shape
+            assert np.allclose(found, expected, atol=1e-3)

@@ -14,6 +14,7 @@ import psutil
 from numpy.typing import NDArray
 
 from mythicd.asr.whisper.hallucination import is_invented
+from mythicd.asr.whisper.log_mel import LogMel
 from mythicd.asr.whisper.options import WhisperOptions
 from mythicd.asr.whisper.repetition import tidy, without_echo, without_late_repetition, without_repetition
 from mythicd.asr.whisper.window import (
@@ -79,6 +80,7 @@ class WhisperModel:
 
     def __init__(self, engine: Any, options: WhisperOptions, device: str) -> None:
         self._engine = engine
+        self._log_mel = _log_mel(engine)
         self._options = options
         self.device = device
         """Where it runs: cpu or cuda."""
@@ -174,7 +176,7 @@ class WhisperModel:
     def _encode(self, speech: NDArray[np.float32], after_s: float) -> tuple[Any, int]:
         import ctranslate2
 
-        spectrum = features(self._engine.feature_extractor, samples_of_window(speech, after_s))
+        spectrum = features(self._log_mel, samples_of_window(speech, after_s))
         try:
             return self._engine.model.encode(ctranslate2.StorageView.from_array(spectrum)), spectrum.shape[-1]
         except (RuntimeError, ValueError) as error:
@@ -293,9 +295,15 @@ def _load(directory: Path, options: WhisperOptions, device: str, precision: str)
         num_workers=options.workers + 1,  # one for partials
         local_files_only=True,
     )
-    spectrum = features(engine.feature_extractor, samples_of_window(np.zeros(MIC_RATE, np.float32), AFTER_S))
+    spectrum = features(_log_mel(engine), samples_of_window(np.zeros(MIC_RATE, np.float32), AFTER_S))
     engine.model.encode(ctranslate2.StorageView.from_array(spectrum))
     return engine
+
+
+def _log_mel(engine: Any) -> LogMel:
+    """Return the spectrogram with the filters of faster-whisper's model."""
+    extractor = engine.feature_extractor
+    return LogMel(extractor.mel_filters, extractor.n_fft, extractor.hop_length)
 
 
 def check_model(directory: Path) -> None:

@@ -7,11 +7,12 @@ the measurements.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mythicd.asr.whisper.log_mel import LogMel
 from mythicd.audio.pcm import MIC_RATE
 
 FRAME_RATE: Final = 100
@@ -52,11 +53,7 @@ def voiced_end_s(speech: NDArray[np.float32]) -> float:
     return float(np.flatnonzero(loudest >= least)[-1] + 1) * block / MIC_RATE
 
 
-def features(extractor: Any, window: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the log-mel spectrogram of a window: shape [1, mels, frames], an even number of frames.
-
-    `extractor` is faster-whisper's feature extractor, which has the model's mel filters.
-    """
+def features(log_mel: LogMel, window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the log-mel spectrogram of a window: shape [1, mels, frames], an even number of frames."""
     frames = len(window) * FRAME_RATE // MIC_RATE // 2 * 2
-    spectrum: NDArray[np.float32] = np.ascontiguousarray(extractor(window)[None, :, :frames])
-    return spectrum
+    return np.ascontiguousarray(log_mel.of(window)[None, :, :frames])

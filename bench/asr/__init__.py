@@ -1,0 +1,1 @@
+"""Benchmark: the faster-whisper recogniser on short windows, compared with faster-whisper's own transcription."""
