@@ -118,7 +118,7 @@ def run(*, quick: bool, only: str | None = None) -> int:
         # Recognisers and models of the real tier may differ in a word; what differs is reported.
         wrong |= {f"{key}_{name}": number for name, number in checks.items() if number and tier.reply is not None}
         if not quick:
-            report.draw(SVG.with_stem(f"{SVG.stem}-{key}"), tier.played)
+            report.draw(SVG if key == "random" else SVG.with_stem(f"{SVG.stem}-{key}"), tier.played)
     for name, played in profiles.items():
         console.print(report.table(f"the turn, profile {name}", played))
         console.print(report.farthest(f"profile {name}", played))
