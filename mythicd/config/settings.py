@@ -90,7 +90,7 @@ class AsrSettings(Strict, frozen=True, kw_only=True):
     """Threads of each worker."""
     workers: Annotated[int, Meta(ge=1, le=16)] = 1
     """Utterances that are transcribed at once."""
-    beam: Annotated[int, Meta(ge=1, le=10)] = 3
+    beam: Annotated[int, Meta(ge=1, le=10)] = 2
     """Beam size: 1 takes the likeliest word, more is slower."""
     partial_ms: Annotated[int, Meta(ge=100, le=2000)] = 200
     """Speech after which the words so far are recognised again."""
