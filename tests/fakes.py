@@ -322,6 +322,8 @@ class FakeTts:
 
     def __init__(self) -> None:
         self.begun: list[tuple[float, str]] = []
+        self.leads_s: list[float] = []
+        """Sound left when each began."""
         self.fails_at: str | None = None
         """The word at which it fails."""
         self.closed = 0
@@ -339,6 +341,7 @@ class FakeTts:
         self, text: str, voice: VoiceSpec, lead_s: Callable[[], float] | None = None
     ) -> AsyncGenerator[VoiceChunk, None]:
         self.begun.append((now(), text))
+        self.leads_s.append(0.0 if lead_s is None else lead_s())
         samples = int(WORD_S * VOICE_RATE)
         try:
             for number, word in enumerate(re.finditer(r"\S+", text)):

@@ -21,6 +21,8 @@ from mythicd.tts.speech_queue import SpeechQueue
 
 REHEARSED = 6
 """Of each kind, so many of the card's lines in turn are rendered; most cards have fewer."""
+_LEAD_S = 60.0
+"""Sound left, as given to the voice, in seconds: no listener waits, so every character that speaks comes first."""
 _LEARNING = 0.3
 """Share of the last answer in what is expected of the next."""
 
@@ -49,7 +51,7 @@ class Fillers:
         self._sounds = {key: sound for key, sound in self._sounds.items() if key in needed}
         for key in needed:
             if key not in self._sounds:
-                async with contextlib.aclosing(self._tts.speak(key[1], voice)) as chunks:
+                async with contextlib.aclosing(self._tts.speak(key[1], voice, lambda: _LEAD_S)) as chunks:
                     self._sounds[key] = tuple([chunk async for chunk in chunks])
 
     # --- in a turn ---------------------------------------------------------------------------------------------------

@@ -327,6 +327,7 @@ async def test_pause_in_a_long_utterance_gets_a_backchannel() -> None:
         await asyncio.sleep(2.0)  # fillers are synthesised in advance, in idle time
         rehearsed = len(p.tts.begun)
         assert rehearsed > 0
+        assert min(p.tts.leads_s) > 10, "a filler took its turn before a character that speaks"
         p.llm.answers = echo
         words = " ".join(["i was on my way to the old mill and then the bridge was gone and"] * 3) + " that is all"
         mic = p.press(mode="open")
