@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("", "errors"), "the version, and every error: what everything may name"),
     (("paths", "telemetry", "audio", "concurrency"), "values and mechanisms that know nothing of games or speech"),
     (("engines", "text"), "the interfaces of the engines, and knowledge of language"),
-    (("wire", "native"), "the protocol without sockets; C libraries without policy"),
+    (("wire", "native", "http_client"), "the protocol without sockets; C libraries and HTTP without policy"),
     (("config",), "what the user wrote"),
     (("vad", "aec", "asr", "dialogue", "memory", "llm", "tts"), "engines and policies, each alone"),
     (("character",), "one character: the only place that knows the order of a turn's stages"),

@@ -292,7 +292,7 @@ async def test_stopping_ends_a_phrase_with_an_error(start: Start, server: Speech
     await tts.stop()
     with pytest.raises(EngineError):
         await speech
-    with pytest.raises(EngineError, match="start"):
+    with pytest.raises(EngineError, match="speech server is not running"):
         await say(tts)
 
 
@@ -526,8 +526,8 @@ def test_a_declared_rate_out_of_range_is_ignored() -> None:
 
 
 def test_the_url_of_an_endpoint_gets_a_version() -> None:
-    assert SpeechServerOptions("http://here:1").endpoint("models") == "http://here:1/v1/models"
-    assert SpeechServerOptions("http://here:1/api/").endpoint("models") == "http://here:1/api/models"
+    assert SpeechServerOptions("http://here:1").server.endpoint("models") == "http://here:1/v1/models"
+    assert SpeechServerOptions("http://here:1/api/").server.endpoint("models") == "http://here:1/api/models"
 
 
 async def test_a_paced_wav_is_streamed(start: Start, server: SpeechServer) -> None:

@@ -19,7 +19,8 @@ from dataclasses import replace
 
 from mythicd.engines.llm import Finished, Focus, LlmAbilities, LlmEvent, LlmRequest, Prompt, Reading
 from mythicd.errors import BusyError, ConfigError, EngineError, MythicError
-from mythicd.llm.openai_api.http import HttpConnection, HttpStream, stopped
+from mythicd.http_client.connection import HttpConnection, HttpStream, not_running
+from mythicd.llm.openai_api.http import begin, find_model
 from mythicd.llm.openai_api.models import ServedModel
 from mythicd.llm.openai_api.options import OpenAiOptions
 from mythicd.llm.openai_api.request import DIALECTS, Dialect, request_body
@@ -89,7 +90,7 @@ class OpenAiLlm:
         stops = self._stops
         async with self._starting:
             if self._stops != stops:
-                raise stopped()
+                raise not_running(self._options.server.name)
             if self._connection is None:
                 await self._connect()
 
@@ -171,11 +172,11 @@ class OpenAiLlm:
 
     async def _connect(self) -> None:
         stops = self._stops
-        connection = self._opening = HttpConnection.open(self._options, self._environment)
+        connection = self._opening = HttpConnection.open(self._options.server, self._environment)
         try:
-            self._model = await connection.find_model()
+            self._model = await find_model(connection, self._options.model)
             if self._stops != stops:
-                raise stopped()
+                raise not_running(self._options.server.name)
         except BaseException:
             await connection.close()
             raise
@@ -194,7 +195,7 @@ class OpenAiLlm:
         """Send the request when a slot is free, and release the slot in the end."""
         connection = self._connection
         if connection is None:
-            raise stopped()
+            raise not_running(self._options.server.name)
         deadline = asked + request.patience_s
         if self._thinks_aloud:
             request = replace(request, sampling=replace(request.sampling, stop=()))  # `ResponseParser` applies them
@@ -202,7 +203,7 @@ class OpenAiLlm:
         async with self._slots.take(request.npc_id, deadline):
             self.counters.queue_wait.observe(asyncio.get_running_loop().time() - asked)
             try:
-                stream = await connection.begin(body, deadline)
+                stream = await begin(connection, body, deadline)
             except TimeoutError:
                 raise _too_slow("did not begin to answer") from None
             try:

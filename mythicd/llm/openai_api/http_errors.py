@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from mythicd.errors import BusyError, ConfigError, EngineError, MythicError
@@ -171,21 +170,6 @@ def _kind(status: int | None, told: _Told) -> Kind:
     if not clear and _QUOTA_UNSURE.search(told.words):
         return "quota"
     return "rejected" if status is not None and 300 <= status < 500 and status != 408 else "failed"
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return after how many seconds to retry; None if the server does not say.
-
-    `Retry-After` holds seconds or a date (RFC 9110, 10.2.3); a date is relative to the response's `Date`.
-    """
-    told = headers.get("Retry-After", "").strip()
-    if told.isascii() and told.isdigit():
-        return float(told)
-    try:
-        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("Date", ""))
-        return max(0.0, wait.total_seconds())
-    except (ValueError, TypeError, OverflowError):  # not a date, out of range, or only one with a time zone
-        return None
 
 
 def _read(answer: bytes | Any) -> _Told:

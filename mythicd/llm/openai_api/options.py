@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mythicd.http_client.connection import Server
+
 
 @dataclass(frozen=True, slots=True)
 class OpenAiOptions:
@@ -22,7 +24,7 @@ class OpenAiOptions:
     max_speakers: int = 8
     """Requests at once; more of them wait."""
 
-    def endpoint(self, path: str) -> str:
-        """Return the URL of an endpoint, such as `models`."""
-        scheme, _, rest = self.url.rstrip("/").partition("://")
-        return f"{scheme}://{rest}{'' if '/' in rest else '/v1'}/{path}"
+    @property
+    def server(self) -> Server:
+        """The server, as errors name it."""
+        return Server("language model's server", "llm.server", self.url, self.api_key_env)

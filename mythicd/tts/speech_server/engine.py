@@ -16,8 +16,9 @@ from mythicd.concurrency.priority_slots import PrioritySlots
 from mythicd.concurrency.worker_thread import WorkerThread
 from mythicd.engines.tts import VoiceChunk, VoiceSpec, language_code
 from mythicd.errors import AudioError, EngineError
+from mythicd.http_client.connection import HttpConnection, HttpStream, not_running
 from mythicd.tts.speech_server.audio_body import AudioBody, is_text
-from mythicd.tts.speech_server.http import SpeechConnection, SpeechStream, stopped
+from mythicd.tts.speech_server.http import MAX_REFUSAL, begin, check
 from mythicd.tts.speech_server.http_errors import not_audio
 from mythicd.tts.speech_server.options import SpeechServerOptions
 from mythicd.tts.speech_server.request import ServedVoice, readable, request_body, served_voice
@@ -42,17 +43,17 @@ class SpeechServerTts:
         self._options = options
         self._environment = environment
         self._slots = PrioritySlots(options.workers)
-        self._connection: SpeechConnection | None = None
+        self._connection: HttpConnection | None = None
         self._timing: TimingEstimator | None = None
         self._worker: WorkerThread | None = None
 
     async def start(self) -> None:
         """Check that the server can be reached. Raises EngineUnavailable, or ConfigError for a missing or wrong key."""
         worker = WorkerThread("tts-server")
-        connection: SpeechConnection | None = None
+        connection: HttpConnection | None = None
         try:
-            connection = SpeechConnection.open(self._options, self._environment)
-            await connection.check()
+            connection = HttpConnection.open(self._options.server, self._environment)
+            await check(connection)
             self._timing = await worker.call(TimingEstimator.load)
         except BaseException:
             if connection is not None:
@@ -112,21 +113,21 @@ class SpeechServerTts:
         if worker is not None:
             await worker.close()
 
-    def _started(self) -> tuple[SpeechConnection, TimingEstimator, WorkerThread]:
+    def _started(self) -> tuple[HttpConnection, TimingEstimator, WorkerThread]:
         if self._connection is None or self._timing is None or self._worker is None:
-            raise stopped()
+            raise not_running(self._options.server.name)
         return self._connection, self._timing, self._worker
 
-    async def _audio(self, connection: SpeechConnection, text: str, voice: ServedVoice) -> AsyncGenerator[bytes, None]:
+    async def _audio(self, connection: HttpConnection, text: str, voice: ServedVoice) -> AsyncGenerator[bytes, None]:
         """Yield the s16le mono audio of a phrase at this engine's sample rate."""
         now = asyncio.get_running_loop().time
         deadline = now() + self._options.first_s
         samples = 0
-        stream: SpeechStream | None = None
+        stream: HttpStream | None = None
         try:
-            stream = await connection.begin(request_body(text, voice, self._options), deadline)
+            stream = await begin(connection, request_body(text, voice, self._options), deadline)
             if is_text(stream.content_type):
-                raise not_audio(stream.content_type, await stream.beginning(deadline))
+                raise not_audio(stream.content_type, await stream.beginning(MAX_REFUSAL, deadline))
             body = AudioBody(self._options.format, self._options.pcm_rate, stream.headers)
             resampler: Resampler | None = None
             while True:

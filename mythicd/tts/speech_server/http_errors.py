@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from mythicd.errors import BusyError, ConfigError, EngineError, ModelError, MythicError
@@ -96,15 +94,3 @@ def _message(told: Any, depth: int = 0) -> str:
     if isinstance(told, dict):
         return next((words for key in _MESSAGES if (words := _message(told.get(key), depth + 1))), "")
     return ""
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return after how many seconds to retry (RFC 9110, 10.2.3: seconds or a date); None if the server does not say."""
-    told = headers.get("Retry-After", "").strip()
-    if told.isascii() and told.isdigit():
-        return float(told)
-    try:
-        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("Date", ""))
-        return max(0.0, wait.total_seconds())
-    except (ValueError, TypeError, OverflowError):  # not a date, out of range, or only one with a time zone
-        return None

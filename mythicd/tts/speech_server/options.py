@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mythicd.http_client.connection import Server
+
 
 @dataclass(frozen=True, slots=True)
 class SpeechServerOptions:
@@ -32,7 +34,7 @@ class SpeechServerOptions:
     gap_s: float = 5.0
     """Longest time between two pieces of audio."""
 
-    def endpoint(self, path: str) -> str:
-        """Return the URL of an endpoint, such as `audio/speech`."""
-        scheme, _, rest = self.url.rstrip("/").partition("://")
-        return f"{scheme}://{rest}{'' if '/' in rest else '/v1'}/{path}"
+    @property
+    def server(self) -> Server:
+        """The server, as errors name it."""
+        return Server("speech server", "tts.server", self.url, self.api_key_env)

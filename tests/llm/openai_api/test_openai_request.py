@@ -220,4 +220,4 @@ def test_each_server_is_asked_in_its_own_words() -> None:
     ],
 )
 def test_the_api_begins_where_the_url_ends(url: str, address: str) -> None:
-    assert OpenAiOptions(url).endpoint("models") == address
+    assert OpenAiOptions(url).server.endpoint("models") == address

@@ -1,0 +1,1 @@
+"""HTTP with OpenAI-compatible servers: connections, streams and errors."""
