@@ -55,6 +55,9 @@ class Scripted:
         times = [WordTime(word, number * 0.5, number * 0.5 + 0.4) for number, word in enumerate(text.split())]
         return Transcription(text, 0.9 if text else 0.0, tuple(times))
 
+    async def repaired(self, repair: NameRepair, text: str) -> str:
+        return repair.repair(text)
+
     def closed(self) -> None:
         self.open -= 1
 

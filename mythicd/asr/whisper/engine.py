@@ -125,6 +125,10 @@ class WhisperAsr:
         assert self._partials is not None, "it was started with the model"
         return await self._partials.run(None, model.partial, speech, names)
 
+    async def repaired(self, repair: NameRepair, text: str) -> str:
+        """Repair the names in a transcript, on a thread: it compares sounds for up to 30 ms."""
+        return await asyncio.to_thread(repair.repair, text)
+
     def _learn(self, model: WhisperModel, vocabulary: Vocabulary) -> tuple[NamePrompt, NameRepair | None]:
         names = list(dict.fromkeys((*vocabulary.people, *vocabulary.places, *vocabulary.items)))
         espeak, language = self._espeak, self._options.language

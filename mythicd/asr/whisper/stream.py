@@ -44,6 +44,9 @@ class Transcriber(Protocol):
     async def partial(self, speech: Samples, names: NamePrompt) -> str:
         """Transcribe an utterance so far."""
 
+    async def repaired(self, repair: NameRepair, text: str) -> str:
+        """Repair the names in a transcript, outside the event loop."""
+
     def closed(self) -> None:
         """Count a stream as closed."""
 
@@ -166,7 +169,7 @@ class WhisperStream:
         text = _ENDING.sub("", text)
         # The last word may be half said ("the mar…"): it is left as it was heard.
         complete, _, last = text.rpartition(" ")
-        return f"{self._repaired(complete)} {last}".strip()
+        return f"{await self._repaired(complete)} {last}".strip()
 
     async def _final(self) -> Recognition:
         speech = self._samples()
@@ -183,11 +186,11 @@ class WhisperStream:
         said = [each for each in found if each.text]
         if not said:
             return Recognition("", 0.0, self._lang)
-        text = self._repaired(" ".join(each.text for each in said))
+        text = await self._repaired(" ".join(each.text for each in said))
         return Recognition(text, min(each.confidence for each in said), self._lang, follow(words, text))
 
-    def _repaired(self, text: str) -> str:
-        return text if self._repair is None or not text else self._repair.repair(text)
+    async def _repaired(self, text: str) -> str:
+        return text if self._repair is None or not text else await self._engine.repaired(self._repair, text)
 
     def _samples(self) -> Samples:
         return to_array(bytes(self._pcm)).astype(np.float32) / np.float32(32768)
