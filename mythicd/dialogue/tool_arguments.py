@@ -21,6 +21,7 @@ import jsonschema
 
 from mythicd.config.world_files import Thing, ToolDefinition
 from mythicd.errors import ToolRejected
+from mythicd.text.english.function_words import ARTICLES
 from mythicd.text.english.plurals import singular
 from mythicd.text.english.words import BARE_WORD, straight_apostrophes
 
@@ -31,7 +32,6 @@ CLOSE = 0.84
 """Least difflib ratio of two spellings of one name: one wrong letter in a word of seven, not in one of five.
 "south pier" and "north pier" have 0.78."""
 
-_ARTICLES = frozenset(("the", "a", "an"))
 _DETERMINERS = frozenset(("my", "your", "our", "his", "her", "their", "this", "that", "these", "those", "some"))
 
 Words = tuple[str, ...]
@@ -128,7 +128,7 @@ def normalised(name: str) -> Words:
     plain = unicodedata.normalize("NFKD", straight_apostrophes(name).casefold())
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     words = BARE_WORD.findall(re.sub(r"'s\b|s'(?=\s|$)", "", plain).replace("_", " "))
-    kept = [word for word in words if word not in _ARTICLES]
+    kept = [word for word in words if word not in ARTICLES]
     while len(kept) > 1 and kept[0] in _DETERMINERS:
         kept = kept[1:]
     return tuple(singular(word) for word in kept)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythicd.text.english.abbreviations import BEFORE_NUMBER, LAST_BEFORE_CAPITAL, NEVER_LAST, TITLES
+from mythicd.text.english.function_words import possible_stems
 from mythicd.text.english.numbers import (
     CARDINALS,
     NUMBER_WORDS,
@@ -22,6 +23,21 @@ from mythicd.text.english.numbers import (
 from mythicd.text.english.plurals import plural, singular
 from mythicd.text.english.sentences import Rest, ends_sentence, full_stop_ends, sentences
 from mythicd.text.english.words import BARE_WORD, WORD, straight_apostrophes
+
+# --- stems
+
+
+@pytest.mark.parametrize(
+    ("word", "stem"), [("hailing", "hail"), ("tides", "tide"), ("hoped", "hope"), ("quickly", "quick")]
+)
+def test_inflected_words_have_their_stem(word: str, stem: str) -> None:
+    assert stem in possible_stems(word)
+
+
+@pytest.mark.parametrize("word", ["marla", "is", "bed", "fly"])
+def test_words_without_an_ending_or_too_short_have_no_stem(word: str) -> None:
+    assert possible_stems(word) == ()
+
 
 # --- numbers
 

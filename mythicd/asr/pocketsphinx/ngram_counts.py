@@ -18,6 +18,7 @@ from typing import Final
 from mythicd.asr.pocketsphinx.phrase_patterns import Sentence, expand
 from mythicd.asr.pocketsphinx.player_phrases import CONTRACTED, CONTRACTIONS, ENDINGS, OPENINGS, REACTIONS, WORDINGS
 from mythicd.engines.asr import Vocabulary
+from mythicd.text.english.function_words import ARTICLES
 from mythicd.text.english.plurals import plural
 from mythicd.text.spoken_words import spoken_words
 
@@ -37,7 +38,6 @@ _LORE_WEIGHT = 1.5
 """Weight of one line of lore; a wording with one expansion weighs 1."""
 _NAME_ALONE = 12.0
 """Weight of all names alone, as an answer to "who?"."""
-_ARTICLES = frozenset({"the", "a", "an"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _clauses(line: str) -> Iterable[str]:
 
 def _without_article(name: str) -> Sentence:
     words = tuple(spoken_words(name))
-    return words[1:] if len(words) > 1 and words[0] in _ARTICLES else words
+    return words[1:] if len(words) > 1 and words[0] in ARTICLES else words
 
 
 def _said(name: str, *, proper_takes_article: bool) -> list[tuple[Sentence, float]]:
@@ -228,7 +228,7 @@ def _said(name: str, *, proper_takes_article: bool) -> list[tuple[Sentence, floa
     if not words:
         return []
     proper = name.strip()[:1].isupper()
-    if spoken_words(name)[0] in _ARTICLES:
+    if spoken_words(name)[0] in ARTICLES:
         with_article = 0.95
     elif proper:
         # Captain Reed, Lanternport; but the Gilded Gull, the Fish Market

@@ -13,18 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from mythicd.text.english.function_words import DETERMINERS, FUNCTION_WORDS, possible_stems
+
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _POSSESSIVE = re.compile(r"['’]s$")
 _ARTICLE = re.compile(r"^(?:the|a|an|my|your) ", re.IGNORECASE)
-_ARTICLES: Final = frozenset(
-    ("the", "a", "an", "my", "your", "this", "that", "his", "her", "our", "their", "no", "any")
-)
-_FUNCTION_WORDS: Final = _ARTICLES | frozenset(
-    "i you he she it we they me him us them is are was were be been am do does did has have had will would can could of"
-    " to in on at by for from with and or but not so if as than then there here what who where when why how".split()
-)
-"""Words that neither begin nor end what is replaced, unless the name has them too."""
-_SUFFIX = re.compile(r"(?:ing|ed|es|s|ly)$")
 _LEAST_SOUNDS: Final = 3
 """A name with fewer sounds is not repaired: too many words are like it."""
 _MOST_WORDS: Final = 4
@@ -93,7 +86,7 @@ class NameRepair:
                 )
                 self._names.append(made)
                 self._by_sounds.setdefault(sounds, []).append(made)
-                for word in set(words) - _FUNCTION_WORDS:
+                for word in set(words) - FUNCTION_WORDS:
                     self._by_word.setdefault(word, []).append(made)
 
     def repair(self, text: str) -> str:
@@ -147,9 +140,10 @@ class NameRepair:
                 continue
             shares = name in sharing
             # "The fairy" is the ferry, and "tied the rope" has no tide in it; "a hail of arrows" is not Captain Hale.
-            if not shares and name.has_article != (before in _ARTICLES):
+            if not shares and name.has_article != (before in DETERMINERS):
                 continue
-            if any(word in _FUNCTION_WORDS and word not in name.words for word in (window[0], window[-1])):
+            # Function words neither begin nor end what is replaced, unless the name has them too.
+            if any(word in FUNCTION_WORDS and word not in name.words for word in (window[0], window[-1])):
                 continue
             if shares and not is_strange and self._rest_apart(window, name) > _REST:
                 continue
@@ -175,17 +169,15 @@ class NameRepair:
 
     def _is_ordinary(self, word: str) -> bool:
         """Return whether a word, or that of which it is a form ("hailing", "hail"), is in the language."""
-        if self._is_common(word):
-            return True
-        stem = _SUFFIX.sub("", word)
-        return 3 <= len(stem) < len(word) and (self._is_common(stem) or self._is_common(f"{stem}e"))
+        return self._is_common(word) or any(map(self._is_common, possible_stems(word)))
 
     def _sounds(self, word: str) -> str:
-        if word not in self._heard:
+        sounds = self._heard.get(word)
+        if sounds is None:  # two threads may both compute it
             if len(self._heard) >= _MOST_HEARD:
                 self._heard.clear()
-            self._heard[word] = sounds_of(self._phonemes(word))
-        return self._heard[word]
+            sounds = self._heard[word] = sounds_of(self._phonemes(word))
+        return sounds
 
 
 def sounds_of(ipa: str) -> str:
