@@ -1,6 +1,6 @@
 """The barge-in benchmark: does a character speak on at "mm-hm", and stop at "stop"?
 
-A player asks the real daemon with the starter engines, over its socket and in real time; during the answer something is
+A player asks the real daemon with the profile `cpu`, over its socket and in real time; during the answer something is
 said into the open microphone (utterances.py), in three levels of noise. Every voice is ducked first, and then restored
 or cut. After a cut no more of it may arrive, and the history must have the beginning of the line. The policy alone is
 tested first, with more voices (barge_in_offline.py). Five cases share a playthrough; its first reply is heard in
@@ -76,7 +76,7 @@ def run(*, quick: bool = False) -> int:
         )
     with (
         tempfile.TemporaryDirectory(prefix="mythic-bench-") as folder,
-        Child("daemon", Ours, data=Path(folder), overrides={"server": {"port": 0}}) as daemon,
+        Child("daemon", Ours, data=Path(folder), overrides={"profile": "cpu", "server": {"port": 0}}) as daemon,
     ):
         daemon.wait()
         over = asyncio.run(_talk_over(Path(folder), "sign", BACKCHANNELS[:cases]))

@@ -1,4 +1,4 @@
-"""The barge-in policy alone: real engines, faster than real time, without the daemon."""
+"""The barge-in policy alone on the starter tier (pocketsphinx): faster than real time, without the daemon."""
 
 from __future__ import annotations
 

@@ -29,6 +29,10 @@ class Pacing:
     first_frame_ms: int = 40
     """Longest first frame; half of it is enough to send."""
 
+    begin_ms: int = 100
+    """Sound that must be there before the first frame of a phrase that is still being synthesised is sent: the rest of
+    it bridges the time to the voice's next piece. A first piece that begins with a long silence has less."""
+
     frame_ms: int = 80
     """Longest later frame; half of it is enough to send."""
 
@@ -236,6 +240,8 @@ class SpeechQueue:
         allowed = min(played, self._sent) + samples_of(pacing.ahead_ms, self._rate) - self._sent
         there = min(self._told, self._total) - self._sent
         if there <= 0 or allowed < min(most, there):
+            return 0
+        if self._sent == 0 and there < samples_of(pacing.begin_ms, self._rate) and there != self._flush:
             return 0
         if self._sent + there == self._flush:
             # The phrase's last frames share the rest, so that none is tiny.

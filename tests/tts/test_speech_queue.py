@@ -204,10 +204,27 @@ def test_the_first_frame_is_short_and_early() -> None:
     queue = SpeechQueue(RATE)
     queue.begin(Phrase("Aye", 0), spoken("Aye"))
     assert queue.take(0) == []
-    queue.add(VoiceChunk(tone(35).tobytes(), (PhonemeOnset(0, "a"), PhonemeOnset(25 * MS, "ɪ"))))
-    [first] = queue.take(0)
-    assert 20 <= (first.end - first.start) / MS <= 40
+    queue.add(VoiceChunk(tone(130).tobytes(), (PhonemeOnset(0, "a"), PhonemeOnset(120 * MS, "ɪ"))))
+    first, *_ = queue.take(0)
+    assert 20 <= 1000 * (first.end - first.start) / RATE <= 40
     assert [OVR15[event.code] for event in first.visemes] == ["aa"]
+
+
+def test_a_voice_begins_when_its_next_piece_can_be_bridged() -> None:
+    queue = SpeechQueue(RATE)
+    queue.begin(Phrase("Aye aye", 0), spoken("Aye aye"))
+    queue.add(VoiceChunk(tone(60).tobytes(), (PhonemeOnset(0, "a"), PhonemeOnset(50 * MS, "ɪ"))))
+    assert queue.take(0) == [], "it would run dry after 50 ms"
+    queue.add(VoiceChunk(tone(80).tobytes(), (PhonemeOnset(130 * MS, "a"),)))
+    assert sum(frame.end - frame.start for frame in queue.take(0)) >= 90 * MS
+
+
+def test_a_short_voice_begins_when_its_phrase_is_over() -> None:
+    queue = SpeechQueue(RATE)
+    queue.begin(Phrase("Aye", 0), spoken("Aye"))
+    queue.add(VoiceChunk(tone(60).tobytes(), (PhonemeOnset(0, "a"),)))
+    queue.end()
+    assert queue.take(0)
 
 
 def test_audio_waits_for_its_visemes() -> None:
@@ -215,7 +232,7 @@ def test_audio_waits_for_its_visemes() -> None:
     queue.begin(Phrase("Aye", 0), spoken("Aye"))
     queue.add(VoiceChunk(tone(60).tobytes(), (PhonemeOnset(0, "a"),)))
     assert queue.take(0) == [], "nobody knows yet how long the first shape lasts"
-    queue.add(VoiceChunk(tone(60).tobytes(), (PhonemeOnset(100 * MS, "s"),)))
+    queue.add(VoiceChunk(tone(60).tobytes(), (PhonemeOnset(110 * MS, "s"),)))
     assert [OVR15[event.code] for frame in queue.take(0) for event in frame.visemes] == ["aa"]
 
 
